@@ -1,0 +1,61 @@
+/* The cache tier: levels of caches asked in order, one computation for each key.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * The tier owns what a level's bytes mean: a versioned envelope with the time of creation, the TTL, the chunk ids and
+ * the encoded answer. A value in a foreign or future format is a miss. A failing level is skipped.
+ */
+#pragma once
+
+#include "core/module/node.h"
+
+typedef struct RagifyTier RagifyTier;
+typedef struct RagifyTierGet RagifyTierGet;
+
+typedef struct RagifyTierLevel {
+  RagifyNode *node;
+  const char *kind;    /* what the answer's `cache` says: the plugin's component name, "memory" */
+  guint64 ttl_us;      /* the level's own */
+  guint64 deadline_us; /* for one get or set; 0: 50 ms */
+} RagifyTierLevel;
+
+typedef struct RagifyTierOptions {
+  const char *name;
+  const RagifyTierLevel *levels;
+  guint n_levels;
+  guint64 negative_ttl_us; /* of answers without a chunk; 0: 10 s */
+  double ttl_jitter;       /* ± this part of the TTL; 0.05 */
+} RagifyTierOptions;
+
+typedef struct RagifyTierKey {
+  guint8 bytes[16];
+} RagifyTierKey;
+
+/* Copies the options; the nodes outlive it. [control] */
+RagifyTier *ragify_tier_new (RagifyRuntime *runtime, const RagifyTierOptions *options);
+void ragify_tier_free (RagifyTier *tier);
+
+/* What a get found. */
+typedef struct RagifyTierFound {
+  RagifyBuffer *envelope; /* a reference that passes to the receiver; NULL: nothing */
+  RagifyBytes body;       /* the stored answer inside it */
+  const char *level;      /* which kind of level answered, or "coalesced" for one that another request computed */
+  gboolean lead;          /* nothing was found and the receiver must compute it, then call set or abandon */
+} RagifyTierFound;
+
+/* Runs once on the loop of the getter. */
+typedef void (*RagifyTierGot) (const RagifyTierFound *found, void *user);
+
+/* Looks `key` up in the levels; where it is in none and somebody already computes it, waits for that one until
+ * `deadline` (single flight across loops; a leader that fails lets the next waiter lead). `got` may run before this
+ * returns. The result can be taken back with ragify_tier_cancel (`got` then does not run) until `got` has run. [loop]
+ */
+RagifyTierGet *ragify_tier_get (RagifyTier *tier, RagifyOwner *owner, RagifyLoop *loop, const RagifyTierKey *key,
+                                guint64 deadline, RagifyTierGot got, void *user);
+void ragify_tier_cancel (RagifyTierGet *get);
+
+/* Stores an answer in all levels and hands it to everyone who waits. `ids`: its chunks. [loop] */
+void
+ragify_tier_set (RagifyTier *tier, RagifyLoop *loop, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids);
+/* The leader has no answer to share (it failed, is degraded, or was cancelled): the next waiter leads. [loop] */
+void ragify_tier_abandon (RagifyTier *tier, const RagifyTierKey *key);

@@ -1,0 +1,58 @@
+/* Calls: one operation of an instance, started once and completed once.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A call is made for an owner, on the owner's home loop (or on a thread without a loop, which then waits). Its
+ * `finished` function runs on that loop exactly once: when the plugin has completed, or at the deadline plus a grace,
+ * whichever is first. In the second case the call is abandoned: it is no longer the host's, its memory stays until the
+ * plugin completes, and a late completion is counted on the node.
+ */
+#pragma once
+
+#include <ragify/ragify.h>
+
+#include "loop.h"
+#include "owner.h"
+
+typedef struct RagifyNode RagifyNode;
+typedef struct RagifyOperation RagifyOperation;
+
+/* How long after its deadline a call may still complete before the host stops waiting, µs. */
+#define RAGIFY_CALL_GRACE_US 5000
+
+/* Runs on the call's home loop; may start other calls. The result is in the owner's arena from here on. */
+typedef void (*RagifyCallFinished) (RagifyCall *call, void *user);
+
+/* A call of `operation` for `owner`, allocated in its arena. `args` must live as long as the owner, or be constant.
+ * `deadline` is monotonic µs. Memory of results is bounded by the node's limit. [loop] */
+RagifyCall *ragify_call_new (RagifyOwner *owner, const RagifyOperation *operation, const void *args, guint64 deadline,
+                             RagifyCallFinished finished, void *user);
+
+/* Takes emitted items as they come, on the home loop (or inside ragify_call_wait); `item` is the call's. Before the
+ * call is started. Without this function items are collected for ragify_call_items. */
+void ragify_call_set_emitted (RagifyCall *call, void (*emitted) (RagifyCall *call, const void *item, void *user));
+
+/* Asks the plugin to stop; `finished` still runs, soon. [loop] */
+void ragify_call_cancel (RagifyCall *call);
+
+/* After it finished: RAGIFY_OK or an error code; the result (NULL on errors and for RagifyNothing); the message for a
+ * person (with the node and operation in front, "" on success); when to try again, µs (0: not known). */
+gint32 ragify_call_code (const RagifyCall *call);
+const void *ragify_call_result (const RagifyCall *call);
+const char *ragify_call_message (const RagifyCall *call);
+guint64 ragify_call_retry_after (const RagifyCall *call);
+
+/* Items that were emitted and not taken: pointers to structs of the operation's item type. */
+const void *const *ragify_call_items (const RagifyCall *call, gsize *count);
+
+/* From start to finish, µs. */
+guint64 ragify_call_duration (const RagifyCall *call);
+/* The node that it went to; NULL before it was started. */
+RagifyNode *ragify_call_node (const RagifyCall *call);
+
+/* Starts a call and waits for it on a thread that has no loop; returns its code. Not on a worker: it could wait for
+ * itself. [control] and threads of the host's own */
+gint32 ragify_call_wait (RagifyNode *node, RagifyCall *call);
+
+/* The functions of RagifyHost that concern calls and buffers, for the host's vtable. */
+void ragify_call_fill_host (RagifyHost *host);

@@ -1,0 +1,61 @@
+/* Documents in: cut into chunks, embedded, committed to a store and its text indexes; and out: read, listed, deleted.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * One thread of its own per library runs the writes one after the other in a blocking style; requests hand over and are
+ * called back on their loop.
+ */
+#pragma once
+
+#include "core/module/node.h"
+#include "core/pipeline/pipeline.h"
+#include "core/pipeline/request.h"
+
+typedef struct RagifyLibrary RagifyLibrary;
+
+/* A vector store with what hangs on it. */
+typedef struct RagifyLibraryOptions {
+  const char *name; /* of the store */
+  RagifyNode *store;
+  RagifyNode *embedder; /* NULL: words only */
+  RagifyNode *const *text_indexes;
+  guint n_text_indexes;
+  guint chunk_size;    /* characters, 1000 */
+  guint chunk_overlap; /* characters, 150 */
+  /* After each committed write, before it is acknowledged. */
+  void (*changed) (void *user, RagifyNode *store, const RagifyGeneration *generation, const RagifyUuidList *removed);
+  void *user;
+} RagifyLibraryOptions;
+
+/* Brings the text indexes up to the store's generation (catching up, or rebuilding) and starts the thread. [control] */
+RagifyLibrary *ragify_library_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options, GError **error);
+void ragify_library_free (RagifyLibrary *library); /* finishes the write under way; refuses the others. [control] */
+const char *ragify_library_name (const RagifyLibrary *library);
+
+typedef enum { RAGIFY_CHUNKING_DEFAULT, RAGIFY_CHUNKING_NONE } RagifyChunking;
+typedef enum { RAGIFY_BODY_JSON, RAGIFY_BODY_NDJSON } RagifyBodyType;
+
+/* One upload: bytes are fed as they come, parsed and ingested batch by batch, in bounded memory. */
+typedef struct RagifyUpload RagifyUpload;
+
+/* Runs on `loop`: `body` is the JSON answer (200), or `problem` is set. Both are freed afterwards. */
+typedef void (*RagifyLibraryReplied) (const char *body, gsize size, const RagifyProblem *problem, void *user);
+
+/* [loop] */
+RagifyUpload *
+ragify_upload_new (RagifyLibrary *library, RagifyLoop *loop, RagifyBodyType type, RagifyChunking chunking);
+/* TRUE: go on. FALSE: no more may be fed until `resume` runs on the loop. After an error bytes are swallowed. [loop] */
+gboolean
+ragify_upload_feed (RagifyUpload *upload, const char *data, gsize size, void (*resume) (void *user), void *user);
+/* The body is whole; `replied` runs once everything is committed. The upload is freed afterwards. [loop] */
+void ragify_upload_finish (RagifyUpload *upload, RagifyLibraryReplied replied, void *user);
+/* The client left: what is not yet committed is dropped. Frees the upload. [loop] */
+void ragify_upload_abort (RagifyUpload *upload);
+
+/* [loop] */
+void ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyLibraryReplied replied,
+                         void *user);
+void ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *cursor, guint limit,
+                          RagifyLibraryReplied replied, void *user);
+void ragify_library_delete (RagifyLibrary *library, RagifyLoop *loop, const char *document,
+                            RagifyLibraryReplied replied, void *user);

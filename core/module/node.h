@@ -1,0 +1,67 @@
+/* A node: what the configuration names. It owns the instances of one component and their shared policy and statistics.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#pragma once
+
+#include <glib.h>
+#include <ragify/ragify.h>
+
+#include "core/call/call.h"
+#include "core/call/workers.h"
+#include "core/observe/metrics.h"
+
+typedef struct RagifyRuntime RagifyRuntime;
+
+/* What nodes run on; made by the application, outlives every node. */
+struct RagifyRuntime {
+  RagifyLoop **loops;
+  guint n_loops;
+  RagifyWorkers *workers;
+  RagifyMetrics *metrics;
+};
+
+/* The typed configuration of one node, as the getters of RagifyHost need it; the application implements it on the
+ * checked configuration. `get` finds a value of the schema type `type` (RAGIFY_KEY_…) and writes what the matching
+ * getter of RagifyHost would; RAGIFY_OK or RAGIFY_E_NOT_FOUND. Called from any thread until `destroy`. */
+typedef struct RagifyNodeValues {
+  gint32 (*get) (void *user, const char *key, guint32 type, void *value);
+  void (*destroy) (void *user);
+  void *user;
+} RagifyNodeValues;
+
+typedef struct RagifyNodeOptions {
+  const char *name;
+  const RagifyComponent *component;
+  RagifyNodeValues values; /* passes to the node */
+  guint max_parallel;      /* bounds a worker component's own; 0: no bound of the configuration */
+  guint max_abandoned;     /* calls that may hang before the node is ejected; 0: 64 */
+  gsize memory_limit;      /* bytes that one call's results may take; 0: 256 MiB */
+} RagifyNodeOptions;
+
+/* Makes the node and creates its instances. NULL with an error that names the node and what its component said.
+ * [control] */
+RagifyNode *ragify_node_new (RagifyRuntime *runtime, const RagifyNodeOptions *options, GError **error);
+/* Starts all instances and waits. [control] */
+gboolean ragify_node_start (RagifyNode *node, const RagifyStart *start, guint64 deadline, GError **error);
+/* Stops all instances and waits, then frees the node; where calls hang, its memory is left behind and FALSE returned.
+ * [control] */
+gboolean ragify_node_free (RagifyNode *node, guint64 deadline);
+
+const char *ragify_node_name (const RagifyNode *node);
+const RagifyComponent *ragify_node_component (const RagifyNode *node);
+
+/* Starts `call` on the instance that is nearest. `finished` may run before this returns, where the instance completes
+ * at once. An operation that the component lacks, a full queue, an ejected node: finishes with an error. [loop] */
+void ragify_node_call (RagifyNode *node, RagifyCall *call);
+
+/* Numbers since the start. [any] */
+typedef struct RagifyNodeCounts {
+  guint64 calls, errors, timeouts;
+  guint64 active, queued, abandoned;
+  guint64 late, doubled; /* completions that came after the host stopped waiting, and second ones */
+} RagifyNodeCounts;
+RagifyNodeCounts ragify_node_counts (RagifyNode *node);
+
+#define RAGIFY_NODE_ERROR (ragify_node_error_quark ())
+GQuark ragify_node_error_quark (void);

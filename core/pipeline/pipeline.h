@@ -1,0 +1,83 @@
+/* A pipeline: from a request to an answer, over nodes that were resolved at load.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ *   cache ─► embed ─► fan-out ─► fuse ─► dedupe ─► cut ─► encode ─► cache
+ */
+#pragma once
+
+#include "core/cache/tier.h"
+#include "core/module/node.h"
+#include "core/pipeline/request.h"
+
+typedef struct RagifyPipeline RagifyPipeline;
+typedef struct RagifyAnswer RagifyAnswer;
+
+typedef enum {
+  RAGIFY_RETRIEVER_SOURCE,
+  RAGIFY_RETRIEVER_VECTOR_STORE,
+  RAGIFY_RETRIEVER_TEXT_INDEX,
+} RagifyRetrieverType;
+
+typedef enum { RAGIFY_FUSE_CONVEX, RAGIFY_FUSE_RRF, RAGIFY_FUSE_MAX, RAGIFY_FUSE_DBSF } RagifyFuse;
+
+/* One place that is asked. */
+typedef struct RagifyRetriever {
+  RagifyRetrieverType type;
+  RagifyNode *node;
+  RagifyNode *store;       /* text indexes: the vector store that holds the chunks; vector stores: themselves */
+  RagifyNode *embedder;    /* vector stores: whose vectors it holds; NULL: words only */
+  const char *source_type; /* "vector", "document", "database", "api", "realtime": what the answer's source.type says */
+  double weight;           /* in fusion; 1 */
+  guint64 deadline_us;     /* of its own; 0: the pipeline's */
+} RagifyRetriever;
+
+typedef struct RagifyPipelineOptions {
+  const char *name;
+  const RagifyRetriever *retrievers;
+  guint n_retrievers;
+  RagifyTier *tier; /* NULL: no cache */
+  RagifyFuse fuse;
+  double fuse_weight;    /* convex: of the dense part, 0.6 */
+  guint fuse_candidates; /* of each list, 200 */
+  guint rrf_k;           /* 60 */
+  gboolean dedupe;
+  double min_relevance;
+  guint64 deadline_us;
+  guint source_batch; /* asked at once, 10 */
+  gboolean fail_on_partial;
+  guint64 fingerprint; /* of the configuration of all that it uses: part of cache keys */
+} RagifyPipelineOptions;
+
+/* Copies the options; the nodes and the tier outlive it. [control] */
+RagifyPipeline *ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *options);
+void ragify_pipeline_free (RagifyPipeline *pipeline);
+const char *ragify_pipeline_name (const RagifyPipeline *pipeline);
+
+/* An answer: a head of its own and a body that it may share with others; sent one after the other they are one JSON (or
+ * text) document. */
+struct RagifyAnswer {
+  guint status;             /* 200, or the problem's */
+  const char *content_type; /* constant */
+  const char *cache;        /* "miss", "memory", …: for logs and the X-Cache header */
+  gboolean degraded;
+  char *head; /* in the request's arena */
+  gsize head_size;
+  RagifyBuffer *body; /* a reference of the answer's, released with the request; NULL: none */
+  guint retry_after;  /* seconds; 0: none */
+};
+
+/* Runs once on the request's loop. `answer` lives as long as the request. */
+typedef void (*RagifyAnswered) (RagifyRequest *request, const RagifyAnswer *answer, void *user);
+
+/* Answers `request`; `answered` may run before this returns (a cache hit). The caller keeps its reference to the
+ * request until then. [loop] */
+void ragify_pipeline_answer (RagifyPipeline *pipeline, RagifyRequest *request, RagifyAnswered answered, void *user);
+
+/* Nobody waits any more: cancels what is under way for it. `answered` still runs, soon. [loop] */
+void ragify_pipeline_cancel (RagifyRequest *request);
+
+/* Tells the pipeline the store's new state after a committed write, and which chunks are gone; it takes effect before
+ * this returns. [any] */
+void ragify_pipeline_store_changed (RagifyPipeline *pipeline, RagifyNode *store, const RagifyGeneration *generation,
+                                    const RagifyUuidList *removed);

@@ -1,0 +1,61 @@
+/* A get_context request: what was asked, checked.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#pragma once
+
+#include <glib.h>
+#include <ragify/ragify.h>
+
+#include "core/call/loop.h"
+#include "core/call/owner.h"
+
+typedef enum { RAGIFY_MODE_HYBRID, RAGIFY_MODE_DENSE, RAGIFY_MODE_LEXICAL } RagifyMode;
+typedef enum { RAGIFY_FORMAT_JSON, RAGIFY_FORMAT_PROMPT } RagifyFormat;
+typedef enum { RAGIFY_CACHE_USE, RAGIFY_CACHE_REFRESH, RAGIFY_CACHE_BYPASS } RagifyCacheMode;
+
+/* All texts are valid UTF-8 in the owner's arena and end in NUL. */
+typedef struct RagifyRequest {
+  RagifyOwner owner;
+  RagifyLoop *loop; /* home */
+  guint64 began;    /* monotonic µs */
+  char id[37]; /* request id, for logs and the answer: the client's X-Request-Id where it is usable, otherwise a UUID */
+
+  RagifyStr query;
+  RagifyStr pipeline;   /* "default" */
+  guint max_chunks;     /* 1..1000 */
+  double min_relevance; /* 0..1; −1: the pipeline's */
+  guint64 max_tokens;   /* 0: none */
+  guint64 timeout_us;   /* 0: the pipeline's */
+  RagifyMode mode;
+  RagifyFormat format;
+  RagifyCacheMode cache;
+  gboolean explain;
+  RagifyStrList sources, exclude_sources;
+  const RagifyFilter *filter;
+  RagifyPairList search;
+} RagifyRequest;
+
+/* Why a request was refused: an RFC 9457 problem. */
+typedef struct RagifyProblem {
+  guint status;      /* HTTP */
+  const char *title; /* constant, such as "Invalid value" */
+  char *field;       /* the member at fault, such as "max_chunks", or NULL */
+  char *detail;      /* a sentence: what was expected and what was found */
+  guint retry_after; /* seconds; 0: none */
+} RagifyProblem;
+void ragify_problem_clear (RagifyProblem *problem);
+/* Fills `problem` (all copied; `title` must be constant) and returns FALSE, so that a check can `return` it. */
+gboolean ragify_problem_set (RagifyProblem *problem, guint status, const char *title, const char *field,
+                             const char *format, ...) G_GNUC_PRINTF (5, 6);
+/* The problem as application/problem+json text; free with g_free. */
+char *ragify_problem_encode (const RagifyProblem *problem, const char *request_id, gsize *size);
+
+/* Parses a JSON body of POST /v1/context: strict (RFC 8259), at most 64 levels deep, no unknown members, no duplicates,
+ * types and ranges of semantics.md. NULL with a problem. [any] */
+RagifyRequest *ragify_request_parse_json (const char *body, gsize size, RagifyProblem *problem);
+
+/* Parses the decoded query parameters of GET /v1/context: `q`, and the scalar fields by name; `filter` and `search` as
+ * JSON text, `sources` and `exclude_sources` separated by commas. NULL with a problem. [any] */
+RagifyRequest *ragify_request_parse_parameters (const char *const *names, const char *const *values, guint count,
+                                                RagifyProblem *problem);

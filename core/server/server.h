@@ -1,0 +1,52 @@
+/* The HTTP server: one libmicrohttpd daemon per loop thread and listen address.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#pragma once
+
+#include "core/ingest/documents.h"
+#include "core/module/node.h"
+#include "core/pipeline/pipeline.h"
+
+typedef struct RagifyServer RagifyServer;
+
+/* What a request works with. References are counted: a request keeps the one that it began with, so that a reload can
+ * put another in its place. */
+typedef struct RagifyServing {
+  gint references; /* atomic */
+  RagifyPipeline **pipelines;
+  guint n_pipelines;
+  RagifyLibrary **libraries;
+  guint n_libraries;
+  void (*free) (struct RagifyServing *serving);
+} RagifyServing;
+RagifyServing *ragify_serving_ref (RagifyServing *serving);
+void ragify_serving_unref (RagifyServing *serving);
+
+typedef struct RagifyListenOptions {
+  const char *listen;               /* "127.0.0.1:8080", "[::1]:8080", "unix:/path" */
+  gsize max_body;                   /* of everything but documents, 1 MiB */
+  gsize max_document_body;          /* 0: no bound */
+  guint64 head_timeout_us;          /* from the first byte to the end of the head, 10 s */
+  guint64 body_timeout_us;          /* for a whole body of a context request, 30 s */
+  guint64 idle_timeout_us;          /* keep-alive, 60 s */
+  guint max_connections;            /* in all */
+  guint max_connections_per_client; /* 0: no bound */
+} RagifyListenOptions;
+
+/* Binds (port 0: a free one) and starts listening on every loop. NULL with an error that names the address. [control]
+ */
+RagifyServer *
+ragify_server_new (RagifyRuntime *runtime, const RagifyListenOptions *options, RagifyServing *serving, GError **error);
+/* The address in use, with the port that was chosen. */
+const char *ragify_server_address (const RagifyServer *server);
+
+/* New requests begin with `serving`. [control] */
+void ragify_server_set_serving (RagifyServer *server, RagifyServing *serving);
+/* What /readyz says: NULL: ready; otherwise why not (constant). [any] */
+void ragify_server_set_unready (RagifyServer *server, const char *reason);
+
+/* Stops accepting, drains what is queued on the socket, answers with Connection: close, and waits until no request is
+ * under way or `deadline` has passed; returns how many were left. [control] */
+guint ragify_server_drain (RagifyServer *server, guint64 deadline);
+void ragify_server_free (RagifyServer *server); /* [control] */
