@@ -1,0 +1,182 @@
+/* ragify-ctl: the command line's way to a running ragify-host. */
+#include "command.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+  const char *name;
+  int (*run) (RagifyControlOptions *options, int argc, char **argv);
+} Command;
+
+static const Command commands[] = {
+  { "query", ragify_control_query },
+  { "ingest", ragify_control_ingest },
+  { "status", ragify_control_status },
+  { "documents", ragify_control_documents },
+};
+
+static const char summary[] =
+    "Asks a running ragify-host, fills it with documents, and shows how it is.\n"
+    "\n"
+    "Commands:\n"
+    "  query TEXT               Ask; print the chunks with scores and sources\n"
+    "  ingest DIR|FILE|-        Send text files, or documents as NDJSON, to the host's store\n"
+    "  status                   Is it alive, is it ready, what does it count\n"
+    "  documents list|get|delete  See and remove what the store holds\n"
+    "\n"
+    "'ragify-ctl COMMAND --help' tells more about each.";
+
+static const char description[] =
+    "Environment:\n"
+    "  RAGIFY_URL  the server's address when --url is not given\n"
+    "\n" RAGIFY_TOOL_EXIT_HELP "\n"
+    "\n"
+    "Examples:\n"
+    "  ragify-ctl ingest docs\n"
+    "  ragify-ctl query \"how do I add a source?\" --max-chunks 3\n"
+    "  ragify-ctl query \"how do I add a source?\" --format prompt | llm \"Answer from these passages\"\n"
+    "  ragify-ctl --url http://10.0.0.5:8080 status --json\n";
+
+static void
+add_common_entries (GOptionContext *context, RagifyControlOptions *options)
+{
+  const GOptionEntry entries[] = {
+    { "url", 'u', 0, G_OPTION_ARG_STRING, &options->url, "The server's address (default: http://127.0.0.1:8080)",
+      "URL" },
+    { "timeout", 0, 0, G_OPTION_ARG_INT, &options->timeout,
+      "Give up after so many seconds without an answer (default: 60)", "SECONDS" },
+    { "json", 'j', 0, G_OPTION_ARG_NONE, &options->json, "Print JSON", NULL },
+    { NULL },
+  };
+  g_option_context_add_main_entries (context, entries, NULL);
+}
+
+gboolean
+ragify_control_parse (RagifyControlOptions *options, const GOptionEntry *entries, const char *usage, const char *help,
+                      int *argc, char ***argv)
+{
+  g_autofree char *parameters = g_strdup_printf ("%s %s", (*argv)[0], usage);
+  g_autoptr (GOptionContext) context = g_option_context_new (parameters);
+  g_autoptr (GError) error = NULL;
+
+  if (entries != NULL)
+    g_option_context_add_main_entries (context, entries, NULL);
+  add_common_entries (context, options);
+  g_option_context_set_description (context, help);
+  /* The command's name stands where GOption expects the program's. */
+  if (!g_option_context_parse (context, argc, argv, &error)) {
+    ragify_tool_complain ("%s (see 'ragify-ctl %s --help')", error->message, (*argv)[0]);
+    return FALSE;
+  }
+  if (options->timeout < 0) {
+    ragify_tool_complain ("--timeout %d: expected 0 (for ever) or more seconds", options->timeout);
+    return FALSE;
+  }
+  /* "--" only ends the options. */
+  if (*argc > 1 && strcmp ((*argv)[1], "--") == 0) {
+    (*argv)[1] = (*argv)[0];
+    (*argv)++;
+    (*argc)--;
+  }
+  return TRUE;
+}
+
+RagifyHttpClient *
+ragify_control_connect (const RagifyControlOptions *options, guint connections)
+{
+  const char *environment = g_getenv ("RAGIFY_URL");
+  const char *url = options->url != NULL ? options->url : environment != NULL ? environment : "http://127.0.0.1:8080";
+  g_autoptr (GError) error = NULL;
+  RagifyHttpClient *client = ragify_http_client_new (url, (guint)options->timeout, connections, &error);
+  if (client == NULL)
+    ragify_tool_complain ("%s", error->message);
+  return client;
+}
+
+int
+ragify_control_exit_code (const GError *error)
+{
+  return error->domain == RAGIFY_HTTP_CLIENT_ERROR ? RAGIFY_TOOL_EXIT_UNREACHABLE : RAGIFY_TOOL_EXIT_FAILED;
+}
+
+RagifyHttpReply *
+ragify_control_request (RagifyHttpClient *client, const char *method, const char *target, const char *content_type,
+                        GBytes *body, int *exit_code)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (RagifyHttpReply) reply = ragify_http_client_send (client, method, target, content_type, body, &error);
+  if (reply == NULL) {
+    ragify_tool_complain ("%s", error->message);
+    *exit_code = ragify_control_exit_code (error);
+    return NULL;
+  }
+  if (!ragify_http_reply_succeeded (reply)) {
+    g_autofree char *words = ragify_http_reply_describe (reply);
+    ragify_tool_complain ("the server refused: %s", words);
+    *exit_code = RAGIFY_TOOL_EXIT_FAILED;
+    return NULL;
+  }
+  return g_steal_pointer (&reply);
+}
+
+void
+ragify_control_print_body (const RagifyHttpReply *reply)
+{
+  gsize length = 0;
+  const char *bytes = g_bytes_get_data (reply->body, &length);
+  fwrite (bytes, 1, length, stdout);
+  if (length == 0 || bytes[length - 1] != '\n')
+    putchar ('\n');
+}
+
+static int
+run (RagifyControlOptions *options, int argc, char **argv)
+{
+  gboolean version = FALSE;
+  const GOptionEntry entries[] = {
+    { "version", 'V', 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
+    { NULL },
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new ("COMMAND …");
+  g_autoptr (GError) error = NULL;
+
+  g_option_context_add_main_entries (context, entries, NULL);
+  add_common_entries (context, options);
+  g_option_context_set_summary (context, summary);
+  g_option_context_set_description (context, description);
+  g_option_context_set_strict_posix (context, TRUE);
+  if (!g_option_context_parse (context, &argc, &argv, &error)) {
+    ragify_tool_complain ("%s (see 'ragify-ctl --help')", error->message);
+    return RAGIFY_TOOL_EXIT_USAGE;
+  }
+  if (version) {
+    printf ("ragify-ctl %s\n", RAGIFY_TOOLS_VERSION);
+    return RAGIFY_TOOL_EXIT_OK;
+  }
+  for (gsize i = 0; argc > 1 && i < G_N_ELEMENTS (commands); i++)
+    if (strcmp (argv[1], commands[i].name) == 0)
+      return commands[i].run (options, argc - 1, argv + 1);
+
+  if (argc > 1)
+    ragify_tool_complain (
+        "'%s' is not a command; expected query, ingest, status or documents (see 'ragify-ctl --help')", argv[1]);
+  else
+    ragify_tool_complain ("expected a command: query, ingest, status or documents (see 'ragify-ctl --help')");
+  return RAGIFY_TOOL_EXIT_USAGE;
+}
+
+int
+main (int argc, char **argv)
+{
+  setlocale (LC_ALL, "");
+  g_set_prgname ("ragify-ctl");
+  RagifyControlOptions options = { .timeout = 60 };
+  /* GOption reorders the vector; it gets a copy so that every string can be freed. */
+  g_auto (GStrv) arguments = g_strdupv (argv);
+  g_autofree char **view = g_memdup2 (arguments, sizeof (char *) * ((gsize)argc + 1));
+  int exit_code = run (&options, argc, view);
+  g_free (options.url);
+  return exit_code;
+}
