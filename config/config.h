@@ -146,6 +146,9 @@ typedef struct RagifyOrigin {
   unsigned int column;
 } RagifyOrigin;
 
+/* Where the node's group first stands. [host] may stand nowhere: RAGIFY_ORIGIN_DEFAULT. */
+const RagifyOrigin *ragify_config_node_origin (const RagifyConfigNode *node);
+
 /* A key type that only host keys have: names of other nodes. */
 #define RAGIFY_KEY_REFERENCE 100u      /* one */
 #define RAGIFY_KEY_REFERENCE_LIST 101u /* several, separated by ';' */
