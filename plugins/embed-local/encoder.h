@@ -1,0 +1,72 @@
+/*
+ * A sentence encoder: texts in, vectors of unit length out, by a transformer of the BERT or MPNet kind whose Hugging
+ * Face folder it reads (config.json, model.safetensors, tokenizer.json or vocab.txt, and what sentence-transformers
+ * adds). Knows nothing of the plugin ABI.
+ *
+ *     g_autoptr (RagifyEncoder) encoder = ragify_encoder_open (folder, NULL, &error);
+ *     const RagifyText text = { "What is a cell?", 15 };
+ *     float *vector = g_new (float, ragify_encoder_get_dimension (encoder));
+ *     ragify_encoder_embed (encoder, &text, 1, NULL, NULL, vector, NULL, &error);
+ *
+ * An encoder is immutable: all functions but open and free are [any], at once from as many threads as there are. Each
+ * call computes on its own thread, in memory that the encoder keeps for the next one (about 4 MB a thread for MiniLM).
+ */
+#ifndef RAGIFY_ENCODER_H
+#define RAGIFY_ENCODER_H
+
+#include <glib.h>
+
+typedef struct _RagifyEncoder RagifyEncoder;
+
+typedef struct {
+  const char *precision; /* "auto", "bf16" or "fp32"; NULL: auto, the fastest that this CPU has */
+  const char *kernel;    /* "auto" or one of kernels.h, for tests; NULL: auto */
+  gsize max_tokens;      /* a lower limit than the model's, special tokens included; 0: the model's */
+} RagifyEncoderOptions;
+
+/* UTF-8, not owned; bytes that are not UTF-8 are left out. */
+typedef struct {
+  const char *data;
+  gsize size;
+} RagifyText;
+
+/* Says whether the caller still wants the answer. Asked between layers, on the thread that computes. */
+typedef gboolean (*RagifyEncoderStop) (gpointer user);
+
+/*
+ * Loads the model in `folder`; takes about 50 ms for MiniLM once its file is in the page cache. NULL with an
+ * ENCODER_ERROR that names the file, what was expected and what was found.
+ */
+RagifyEncoder *ragify_encoder_open (const char *folder, const RagifyEncoderOptions *options, GError **error);
+
+void ragify_encoder_free (RagifyEncoder *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RagifyEncoder, ragify_encoder_free)
+
+/* Floats in a vector. */
+gsize ragify_encoder_get_dimension (const RagifyEncoder *self);
+
+/* Tokens of one text that count, special tokens included; the rest of it is left out. */
+gsize ragify_encoder_get_max_tokens (const RagifyEncoder *self);
+
+/*
+ * Equal exactly when two encoders' vectors may be compared: names the architecture, the dimension, the pooling, the
+ * limit and a hash of all weights and of the tokenizer. bf16 and fp32 have the same one (cosine above 0.9999).
+ */
+const char *ragify_encoder_get_fingerprint (const RagifyEncoder *self);
+
+/* The precision and the kernel in use, such as "bf16" and "avx512bf16". */
+const char *ragify_encoder_get_precision (const RagifyEncoder *self);
+const char *ragify_encoder_get_kernel (const RagifyEncoder *self);
+
+/* The tokens of a text without the special ones, however many there are. */
+gsize ragify_encoder_count_tokens (const RagifyEncoder *self, const char *text, gsize size);
+
+/*
+ * Writes `count` vectors to `vectors`, in the order of `texts`, and to `truncated`, unless NULL, how many texts were
+ * longer than the limit. `stop` may be NULL. FALSE with ENCODER_ERROR_CANCELLED, _MEMORY or, where the weights make a
+ * vector that is not finite, _FORMAT; then `vectors` may be written in part.
+ */
+gboolean ragify_encoder_embed (const RagifyEncoder *self, const RagifyText *texts, gsize count, RagifyEncoderStop stop,
+                               gpointer user, float *vectors, gsize *truncated, GError **error);
+
+#endif

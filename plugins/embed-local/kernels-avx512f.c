@@ -1,0 +1,34 @@
+/* float products on AVX-512: 32 registers hold 8 x 3 sums. */
+#include "kernels-tables.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#define VECTOR_BYTES 64
+#define TILE_ROWS 8
+#include "vector.inc.h"
+
+#include "element-float.inc.h"
+
+static bool
+is_supported (void)
+{
+  return __builtin_cpu_supports ("avx512f");
+}
+
+#include "kernels.inc.h"
+
+const RagifyKernels ragify_kernels_avx512f = {
+  .name = "avx512f",
+  .precision = "fp32",
+  .element_size = sizeof (Element),
+  .vector_lanes = LANES,
+  .panel_columns = PANEL_COLUMNS,
+  .depth_step = DEPTH_STEP,
+  .is_supported = is_supported,
+  .pack_row = pack_row,
+  .linear = linear,
+  .normalise = normalise,
+  .attention_scratch = attention_scratch,
+  .attend = attend,
+};

@@ -1,0 +1,34 @@
+/* float products in what every CPU of this architecture has. */
+#include "kernels-tables.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#define VECTOR_BYTES 16
+#define TILE_ROWS 4
+#include "vector.inc.h"
+
+#include "element-float.inc.h"
+
+static bool
+is_supported (void)
+{
+  return true;
+}
+
+#include "kernels.inc.h"
+
+const RagifyKernels ragify_kernels_portable = {
+  .name = "portable",
+  .precision = "fp32",
+  .element_size = sizeof (Element),
+  .vector_lanes = LANES,
+  .panel_columns = PANEL_COLUMNS,
+  .depth_step = DEPTH_STEP,
+  .is_supported = is_supported,
+  .pack_row = pack_row,
+  .linear = linear,
+  .normalise = normalise,
+  .attention_scratch = attention_scratch,
+  .attend = attend,
+};

@@ -1,0 +1,12 @@
+/* The tables of kernels.h, one object file each, compiled for the CPU that it is named after. */
+#ifndef RAGIFY_KERNELS_TABLES_H
+#define RAGIFY_KERNELS_TABLES_H
+
+#include "kernels.h"
+
+extern const RagifyKernels ragify_kernels_avx512bf16;
+extern const RagifyKernels ragify_kernels_avx512f;
+extern const RagifyKernels ragify_kernels_avx2;
+extern const RagifyKernels ragify_kernels_portable;
+
+#endif

@@ -1,0 +1,413 @@
+/*
+ * The functions of a RagifyKernels table, written once over `Vector` (vector.inc.h) and `Element` with its operations
+ * (element-float.inc.h, or the file itself). TILE_ROWS x PANEL_VECTORS sums stay in registers for the whole depth of a
+ * product: TILE_ROWS is chosen so that they, a row of weights and one broadcast input just fit.
+ */
+
+enum {
+  PANEL_VECTORS = 3,
+  PANEL_COLUMNS = PANEL_VECTORS * LANES,
+};
+
+typedef struct {
+  const Element *input;
+  size_t input_stride;
+  const Element *panel;
+  size_t depth;
+  float *output;
+  size_t output_stride;
+} Product;
+
+static inline size_t
+round_up (size_t value, size_t step)
+{
+  return (value + step - 1) / step * step;
+}
+
+/* `rows` and `vectors` are constants wherever this is expanded, so that `sums` becomes registers. */
+static inline __attribute__ ((always_inline)) void
+multiply_tile (const Product *product, const size_t rows, const size_t vectors)
+{
+  const Element *input = product->input;
+  const Element *panel = product->panel;
+  const size_t stride = product->input_stride;
+  const size_t output_stride = product->output_stride;
+  float *const output = product->output;
+  Vector sums[TILE_ROWS][PANEL_VECTORS];
+
+#pragma GCC unroll 8
+  for (size_t row = 0; row < rows; row++)
+#pragma GCC unroll 3
+    for (size_t v = 0; v < vectors; v++)
+      sums[row][v] = (Vector) { 0 };
+
+  for (size_t k = 0; k < product->depth; k += DEPTH_STEP) {
+    Operand weights[PANEL_VECTORS];
+
+#pragma GCC unroll 3
+    for (size_t v = 0; v < vectors; v++)
+      weights[v] = load_operand (panel + v * LANES * DEPTH_STEP);
+#pragma GCC unroll 8
+    for (size_t row = 0; row < rows; row++) {
+      const Operand value = broadcast_operand (input + row * stride);
+
+#pragma GCC unroll 3
+      for (size_t v = 0; v < vectors; v++)
+        sums[row][v] = multiply_add (sums[row][v], value, weights[v]);
+    }
+    input += DEPTH_STEP;
+    panel += vectors * LANES * DEPTH_STEP;
+  }
+
+#pragma GCC unroll 8
+  for (size_t row = 0; row < rows; row++)
+#pragma GCC unroll 3
+    for (size_t v = 0; v < vectors; v++)
+      store (output + row * output_stride + v * LANES, sums[row][v]);
+}
+
+static inline __attribute__ ((always_inline)) void
+multiply_rows (const Product *product, const size_t rows, size_t vectors)
+{
+  if (vectors == 3)
+    multiply_tile (product, rows, 3);
+  else if (vectors == 2)
+    multiply_tile (product, rows, 2);
+  else
+    multiply_tile (product, rows, 1);
+}
+
+/* output = input * panel, for at most TILE_ROWS rows and PANEL_VECTORS vectors of columns. */
+static void
+multiply (const Product *product, size_t rows, size_t vectors)
+{
+  switch (rows) {
+  case 1: multiply_rows (product, 1, vectors); break;
+  case 2: multiply_rows (product, 2, vectors); break;
+  case 3: multiply_rows (product, 3, vectors); break;
+#if TILE_ROWS > 4
+  case 4: multiply_rows (product, 4, vectors); break;
+  case 5: multiply_rows (product, 5, vectors); break;
+  case 6: multiply_rows (product, 6, vectors); break;
+  case 7: multiply_rows (product, 7, vectors); break;
+#endif
+  default: multiply_rows (product, TILE_ROWS, vectors); break;
+  }
+}
+
+/* Rows of tile number `tile` of `tiles` when `rows` are split evenly: no tile is left with a row or two. */
+static inline size_t
+rows_of_tile (size_t rows, size_t tiles, size_t tile)
+{
+  return rows / tiles + (tile < rows % tiles);
+}
+
+static void
+pack_row (void *packed, size_t depth, size_t row, const float *weights)
+{
+  Element *const panel = (Element *) packed + row / PANEL_COLUMNS * PANEL_COLUMNS * depth;
+  Element *to = panel + row % PANEL_COLUMNS * DEPTH_STEP;
+  Element converted[4 * LANES];
+
+  for (size_t k = 0; k < depth; k += LANES) {
+    store_elements (converted, load (weights + k));
+    for (size_t i = 0; i < LANES; i += DEPTH_STEP, to += (size_t) PANEL_COLUMNS * DEPTH_STEP)
+      memcpy (to, converted + i, DEPTH_STEP * sizeof *to);
+  }
+}
+
+static inline __attribute__ ((always_inline)) void
+finish_tile (const RagifyOutput kind, const float *sums, size_t rows, const float *bias, void *output, size_t stride)
+{
+  for (size_t row = 0; row < rows; row++)
+    for (size_t column = 0; column < PANEL_COLUMNS; column += LANES) {
+      const Vector value = load (sums + row * PANEL_COLUMNS + column) + load (bias + column);
+      const size_t at = row * stride + column;
+
+      if (kind == RAGIFY_OUTPUT_RESIDUAL)
+        store ((float *) output + at, load ((float *) output + at) + value);
+      else if (kind == RAGIFY_OUTPUT_GELU)
+        store_elements ((Element *) output + at, gelu (value));
+      else
+        store_elements ((Element *) output + at, value);
+    }
+}
+
+static void
+linear (const RagifyLinear *layer, RagifyOutput kind, size_t rows, const void *input, size_t input_stride, void *output,
+        size_t output_stride)
+{
+  const size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+  _Alignas (VECTOR_BYTES) float sums[TILE_ROWS * PANEL_COLUMNS];
+
+  for (size_t column = 0; column < layer->columns; column += PANEL_COLUMNS) {
+    const Element *const panel = (const Element *) layer->weights + column * layer->depth;
+
+    for (size_t tile = 0, row = 0; tile < tiles; tile++) {
+      const size_t tile_rows = rows_of_tile (rows, tiles, tile);
+      const size_t at = row * output_stride + column;
+      const Product product = {
+        .input = (const Element *) input + row * input_stride,
+        .input_stride = input_stride,
+        .panel = panel,
+        .depth = layer->depth,
+        .output = sums,
+        .output_stride = PANEL_COLUMNS,
+      };
+
+      multiply (&product, tile_rows, PANEL_VECTORS);
+      if (kind == RAGIFY_OUTPUT_RESIDUAL)
+        finish_tile (RAGIFY_OUTPUT_RESIDUAL, sums, tile_rows, layer->bias + column, (float *) output + at, output_stride);
+      else if (kind == RAGIFY_OUTPUT_GELU)
+        finish_tile (RAGIFY_OUTPUT_GELU, sums, tile_rows, layer->bias + column, (Element *) output + at, output_stride);
+      else
+        finish_tile (RAGIFY_OUTPUT_PLAIN, sums, tile_rows, layer->bias + column, (Element *) output + at, output_stride);
+      row += tile_rows;
+    }
+  }
+}
+
+/* The mean is taken off before squares are summed: a variance as a difference of large numbers would lose its digits. */
+static void
+normalise (const RagifyNorm *norm, size_t rows, float *values, void *elements, size_t stride)
+{
+  const size_t size = norm->size;
+
+  for (size_t row = 0; row < rows; row++, values += stride) {
+    Element *const to = (Element *) elements + row * stride;
+    Vector sum = { 0 };
+    Vector squares = { 0 };
+
+    for (size_t i = 0; i < size; i += LANES)
+      sum += load (values + i);
+
+    const float mean = sum_of_lanes (sum) / (float) size;
+
+    for (size_t i = 0; i < size; i += LANES) {
+      const Vector centred = choose (lanes_below (i, size), load (values + i) - splat (mean), (Vector) { 0 });
+
+      squares += centred * centred;
+      store (values + i, centred);
+    }
+
+    const float variance = sum_of_lanes (squares) / (float) size;
+    const Vector scale = splat (1.0F / __builtin_sqrtf (variance + norm->epsilon));
+
+    for (size_t i = 0; i < norm->padded_size; i += LANES) {
+      const Vector value = load (values + i) * scale * load (norm->gain + i) + load (norm->bias + i);
+
+      store (values + i, value);
+      store_elements (to + i, value);
+    }
+  }
+}
+
+/* --- attention --- */
+
+/* How the columns of a small matrix of the attention are cut into panels of at most PANEL_VECTORS vectors each. */
+typedef struct {
+  size_t vectors;
+  size_t panels;
+} Split;
+
+static inline Split
+split_columns (size_t columns)
+{
+  const size_t vectors = (columns + LANES - 1) / LANES;
+
+  return (Split) { .vectors = vectors, .panels = (vectors + PANEL_VECTORS - 1) / PANEL_VECTORS };
+}
+
+typedef struct {
+  size_t tokens;
+  size_t padded_tokens; /* to a vector */
+  size_t head_size;
+  Element *keys;          /* of one head, packed: depth head_size, columns tokens */
+  Element *values;        /* of one head, packed: depth padded_tokens, columns head_size */
+  float *scores;          /* TILE_ROWS x padded_tokens */
+  Element *probabilities; /* TILE_ROWS x padded_tokens */
+  float *context;         /* TILE_ROWS x head_size */
+} Scratch;
+
+static size_t
+lay_out_scratch (Scratch *scratch, void *memory, const RagifyAttention *attention, size_t tokens)
+{
+  const size_t padded = round_up (tokens, LANES);
+  const size_t matrix = round_up (padded * attention->head_size * sizeof (Element), 64);
+  const size_t scores = round_up (TILE_ROWS * padded * sizeof (float), 64);
+  const size_t context = round_up (TILE_ROWS * attention->head_size * sizeof (float), 64);
+  char *const start = memory;
+
+  if (memory != NULL)
+    *scratch = (Scratch) {
+      .tokens = tokens,
+      .padded_tokens = padded,
+      .head_size = attention->head_size,
+      .keys = (Element *) start,
+      .values = (Element *) (start + matrix),
+      .scores = (float *) (start + 2 * matrix),
+      .probabilities = (Element *) (start + 2 * matrix + scores),
+      .context = (float *) (start + 2 * matrix + 2 * scores),
+    };
+  return 2 * matrix + 2 * scores + context;
+}
+
+static size_t
+attention_scratch (const RagifyAttention *attention, size_t tokens)
+{
+  return lay_out_scratch (NULL, NULL, attention, tokens);
+}
+
+/* Keys are the columns: a step of all of them lies side by side. Columns behind the last token are zero. */
+static void
+pack_keys (const Scratch *scratch, const Element *keys, size_t stride)
+{
+  const Split split = split_columns (scratch->tokens);
+  Element *to = scratch->keys;
+
+  for (size_t panel = 0, first = 0; panel < split.panels; panel++) {
+    const size_t columns = rows_of_tile (split.vectors, split.panels, panel) * LANES;
+
+    for (size_t column = 0; column < columns; column++) {
+      const Element *const key = keys + (first + column) * stride;
+      Element *const start = to + column * DEPTH_STEP;
+
+      if (first + column < scratch->tokens)
+        for (size_t k = 0; k < scratch->head_size; k += DEPTH_STEP)
+          memcpy (start + k * columns, key + k, DEPTH_STEP * sizeof *key);
+      else
+        for (size_t k = 0; k < scratch->head_size; k += DEPTH_STEP)
+          memset (start + k * columns, 0, DEPTH_STEP * sizeof *key);
+    }
+    to += columns * scratch->head_size;
+    first += columns;
+  }
+}
+
+/* Values are the rows: tokens are the depth. Rows behind the last token are zero. */
+static void
+pack_values (const Scratch *scratch, const Element *values, size_t stride)
+{
+  const Split split = split_columns (scratch->head_size);
+  Element *to = scratch->values;
+
+  for (size_t panel = 0, first = 0; panel < split.panels; panel++) {
+    const size_t columns = rows_of_tile (split.vectors, split.panels, panel) * LANES;
+
+    for (size_t token = 0; token < scratch->padded_tokens; token++) {
+      const Element *const value = values + token * stride + first;
+      Element *const row = to + token / DEPTH_STEP * DEPTH_STEP * columns + token % DEPTH_STEP;
+
+      if (token < scratch->tokens)
+        for (size_t column = 0; column < columns; column++)
+          row[column * DEPTH_STEP] = value[column];
+      else
+        for (size_t column = 0; column < columns; column++)
+          row[column * DEPTH_STEP] = 0;
+    }
+    to += columns * scratch->padded_tokens;
+    first += columns;
+  }
+}
+
+/* Multiplies a few rows by a matrix in panels of `split`. */
+static void
+multiply_split (const Element *input, size_t input_stride, size_t rows, size_t depth, const Element *packed, Split split,
+                float *output, size_t output_stride)
+{
+  for (size_t panel = 0; panel < split.panels; panel++) {
+    const size_t vectors = rows_of_tile (split.vectors, split.panels, panel);
+    const Product product = {
+      .input = input,
+      .input_stride = input_stride,
+      .panel = packed,
+      .depth = depth,
+      .output = output,
+      .output_stride = output_stride,
+    };
+
+    multiply (&product, rows, vectors);
+    packed += vectors * LANES * depth;
+    output += vectors * LANES;
+  }
+}
+
+/* Turns a row of scores into the numerators of their softmax; returns the denominator. */
+static float
+exponentiate_row (const Scratch *scratch, float *scores, const float *bias, Element *probabilities)
+{
+  Vector largest = splat (-3.0e38F);
+  Vector sum = { 0 };
+
+  for (size_t i = 0; i < scratch->padded_tokens; i += LANES) {
+    Vector score = load (scores + i);
+
+    if (bias != NULL)
+      score += load (bias + i);
+    score = choose (lanes_below (i, scratch->tokens), score, splat (-3.0e38F));
+    largest = maximum (largest, score);
+    store (scores + i, score);
+  }
+
+  const Vector top = splat (maximum_of_lanes (largest));
+
+  for (size_t i = 0; i < scratch->padded_tokens; i += LANES) {
+    const Vector numerator =
+        choose (lanes_below (i, scratch->tokens), exponential (load (scores + i) - top), (Vector) { 0 });
+
+    sum += numerator;
+    store_elements (probabilities + i, numerator);
+  }
+  return sum_of_lanes (sum);
+}
+
+/* `query` is the text's row number of the first of these rows. */
+static void
+attend_rows (const RagifyAttention *attention, const Scratch *scratch, size_t head, size_t query, size_t rows,
+             const Element *queries, size_t input_stride, Element *output, size_t output_stride)
+{
+  float sums[TILE_ROWS];
+
+  multiply_split (queries, input_stride, rows, scratch->head_size, scratch->keys, split_columns (scratch->tokens),
+                  scratch->scores, scratch->padded_tokens);
+  for (size_t row = 0; row < rows; row++) {
+    const float *bias = NULL;
+
+    if (attention->position_bias != NULL)
+      bias = attention->position_bias + head * attention->position_bias_stride + attention->position_bias_origin -
+             (query + row);
+    sums[row] = exponentiate_row (scratch, scratch->scores + row * scratch->padded_tokens, bias,
+                                  scratch->probabilities + row * scratch->padded_tokens);
+  }
+  multiply_split (scratch->probabilities, scratch->padded_tokens, rows, scratch->padded_tokens, scratch->values,
+                  split_columns (scratch->head_size), scratch->context, scratch->head_size);
+  for (size_t row = 0; row < rows; row++)
+    for (size_t i = 0; i < scratch->head_size; i += LANES)
+      store_elements (output + row * output_stride + i,
+                      load (scratch->context + row * scratch->head_size + i) * splat (1.0F / sums[row]));
+}
+
+static void
+attend (const RagifyAttention *attention, size_t tokens, const void *input, size_t input_stride, void *output,
+        size_t output_stride, void *memory)
+{
+  const size_t width = attention->heads * attention->head_size;
+  const size_t tiles = (tokens + TILE_ROWS - 1) / TILE_ROWS;
+  Scratch scratch = { 0 };
+
+  lay_out_scratch (&scratch, memory, attention, tokens);
+  for (size_t head = 0; head < attention->heads; head++) {
+    const Element *const queries = (const Element *) input + head * attention->head_size;
+    Element *const context = (Element *) output + head * attention->head_size;
+
+    pack_keys (&scratch, queries + width, input_stride);
+    pack_values (&scratch, queries + 2 * width, input_stride);
+    for (size_t tile = 0, row = 0; tile < tiles; tile++) {
+      const size_t rows = rows_of_tile (tokens, tiles, tile);
+
+      attend_rows (attention, &scratch, head, row, rows, queries + row * input_stride, input_stride,
+                   context + row * output_stride, output_stride);
+      row += rows;
+    }
+  }
+}

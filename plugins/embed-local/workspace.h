@@ -1,0 +1,37 @@
+/* The memory of one computation, and a pool that keeps it for the next. */
+#ifndef RAGIFY_WORKSPACE_H
+#define RAGIFY_WORKSPACE_H
+
+#include <glib.h>
+
+#include "weights.h"
+
+enum {
+  /* Tokens for which the two wide layers are computed in one go: their inner values stay in the second-level cache. */
+  RAGIFY_WORKSPACE_BLOCK = 128,
+};
+
+/* Texts are laid end to end, without padding between them. */
+typedef struct {
+  gsize tokens; /* how many there is room for */
+  guint32 *ids;
+  gsize *lengths;     /* tokens of each text, `tokens` at most */
+  float *hidden;      /* tokens x hidden_stride */
+  void *elements;     /* the same, as elements */
+  void *qkv;          /* tokens x qkv_stride */
+  void *context;      /* tokens x context_stride */
+  void *intermediate; /* RAGIFY_WORKSPACE_BLOCK x intermediate_stride */
+  void *scratch;      /* of the attention over config.max_tokens */
+} RagifyWorkspace;
+
+typedef struct _RagifyWorkspacePool RagifyWorkspacePool;
+
+/* A pool of workspaces that fit the weights, which must outlive it. */
+RagifyWorkspacePool *ragify_workspace_pool_new (const RagifyWeights *weights);
+void ragify_workspace_pool_free (RagifyWorkspacePool *self);
+
+/* A workspace that is the caller's until it is put back; NULL when memory is exhausted. [any] */
+RagifyWorkspace *ragify_workspace_pool_take (RagifyWorkspacePool *self);
+void ragify_workspace_pool_put (RagifyWorkspacePool *self, RagifyWorkspace *workspace);
+
+#endif
