@@ -14,7 +14,15 @@ typedef enum { RAGIFY_MODE_HYBRID, RAGIFY_MODE_DENSE, RAGIFY_MODE_LEXICAL } Ragi
 typedef enum { RAGIFY_FORMAT_JSON, RAGIFY_FORMAT_PROMPT } RagifyFormat;
 typedef enum { RAGIFY_CACHE_USE, RAGIFY_CACHE_REFRESH, RAGIFY_CACHE_BYPASS } RagifyCacheMode;
 
-/* All texts are valid UTF-8 in the owner's arena and end in NUL. */
+typedef struct RagifyRun RagifyRun;
+
+#define RAGIFY_QUERY_MAX 32768 /* bytes */
+#define RAGIFY_REQUEST_MAX_DEPTH 64
+#define RAGIFY_REQUEST_MAX_NAMES 1000 /* in sources and exclude_sources */
+#define RAGIFY_REQUEST_MAX_TUNING 64  /* members of search */
+
+/* All texts are valid UTF-8 in the owner's arena, end in NUL and hold no other one. The parser fills what was asked;
+ * `loop`, `began` and `id` are the server's. */
 typedef struct RagifyRequest {
   RagifyOwner owner;
   RagifyLoop *loop; /* home */
@@ -34,6 +42,9 @@ typedef struct RagifyRequest {
   RagifyStrList sources, exclude_sources;
   const RagifyFilter *filter;
   RagifyPairList search;
+
+  RagifyRun *run; /* the pipeline's, from ragify_pipeline_answer on */
+  void (*run_clear) (RagifyRun *run);
 } RagifyRequest;
 
 /* Why a request was refused: an RFC 9457 problem. */
@@ -52,10 +63,12 @@ gboolean ragify_problem_set (RagifyProblem *problem, guint status, const char *t
 char *ragify_problem_encode (const RagifyProblem *problem, const char *request_id, gsize *size);
 
 /* Parses a JSON body of POST /v1/context: strict (RFC 8259), at most 64 levels deep, no unknown members, no duplicates,
- * types and ranges of semantics.md. NULL with a problem. [any] */
+ * each member of its type and in its range. NULL with a problem: 400 for what is not JSON, 422 for JSON that is not a
+ * request. [any] */
 RagifyRequest *ragify_request_parse_json (const char *body, gsize size, RagifyProblem *problem);
 
-/* Parses the decoded query parameters of GET /v1/context: `q`, and the scalar fields by name; `filter` and `search` as
- * JSON text, `sources` and `exclude_sources` separated by commas. NULL with a problem. [any] */
+/* Parses the decoded query parameters of GET /v1/context: `q` (or `query`), and the scalar fields by name, numbers and
+ * truth values as JSON writes them; `filter` and `search` as JSON text, `sources` and `exclude_sources` separated by
+ * commas. NULL with a problem. [any] */
 RagifyRequest *ragify_request_parse_parameters (const char *const *names, const char *const *values, guint count,
                                                 RagifyProblem *problem);
