@@ -35,5 +35,11 @@ double ragify_series_value (RagifySeries *series);                 /* [any] the 
  */
 double ragify_series_quantile (RagifySeries *series, double quantile);
 
+/* Calls `visit` for every series: families by name (a counter's without "_total"), series in the order of their making,
+ * `labels` as name, value, …, NULL. No series may be made inside it. [any] */
+typedef void (*RagifySeriesVisit) (const char *name, RagifySeriesType type, const char *const *labels,
+                                   RagifySeries *series, void *user);
+void ragify_metrics_visit (RagifyMetrics *metrics, RagifySeriesVisit visit, void *user);
+
 /* Appends the exposition: Prometheus text 0.0.4, or OpenMetrics 1.0. [any] */
 void ragify_metrics_write (RagifyMetrics *metrics, GString *out, gboolean openmetrics);
