@@ -32,7 +32,7 @@ RagifyCall *ragify_call_new (RagifyOwner *owner, const RagifyOperation *operatio
  * call is started. Without this function items are collected for ragify_call_items. */
 void ragify_call_set_emitted (RagifyCall *call, void (*emitted) (RagifyCall *call, const void *item, void *user));
 
-/* Asks the plugin to stop; `finished` still runs, soon. [loop] */
+/* Asks the plugin to stop; `finished` still runs, after the grace at the latest. [loop] */
 void ragify_call_cancel (RagifyCall *call);
 
 /* After it finished: RAGIFY_OK or an error code; the result (NULL on errors and for RagifyNothing); the message for a

@@ -22,6 +22,8 @@ struct RagifyOperation {
    * check. */
   const char *(*check) (const void *args, void *result);
   const char *(*check_item) (const void *args, void *item);
+  /* Gives up references in a result that nobody will take. NULL: there are none. */
+  void (*discard) (void *result);
 };
 
 extern const RagifyOperation ragify_operation_start;

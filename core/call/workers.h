@@ -18,9 +18,9 @@ guint ragify_workers_free (RagifyWorkers *workers, guint64 patience);
 /* FALSE when the queue is full. [any] */
 gboolean ragify_workers_submit (RagifyWorkers *workers, RagifyTask *task);
 
-/* Starts one more thread in place of one that is stuck, up to a cap of twice the pool; FALSE when that is reached.
- * [any] */
-gboolean ragify_workers_replace (RagifyWorkers *workers);
+/* The thread that runs `task` is stuck: starts another in its place, up to twice the pool's threads in all; the stuck
+ * one ends when it comes back. FALSE when the task is not running or the cap is reached. [any] */
+gboolean ragify_workers_replace (RagifyWorkers *workers, const RagifyTask *task);
 
 /* Tasks waiting now. [any] */
 guint ragify_workers_queued (RagifyWorkers *workers);

@@ -65,8 +65,9 @@ typedef struct RagifyHost {
   /* [any] A buffer around memory of the caller's; `release (user)` runs with the last unref. */
   RagifyBuffer *(*buffer_wrap) (const uint8_t *data, uint64_t size, void (*release) (void *user), void *user);
 
-  /* [any] `size` zeroed bytes, aligned for any type (64 when size ≥ 64), that live as long as the call's result is
-   * used. One thread at a time per call. NULL when memory is exhausted or the call's memory limit is reached. */
+  /* [any] `size` zeroed bytes, aligned to 16, or to 64 when size ≥ 64. What was allocated since the last call_emit goes
+   * with the next item, or with the result where none follows, and lives as long as that is used: do not touch it
+   * after handing it over. One thread at a time per call. NULL when the call's memory limit is reached. */
   void *(*call_alloc) (RagifyCall *call, uint64_t size);
 
   /* [any] When the answer is no longer of use; monotonic µs, never 0. */

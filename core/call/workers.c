@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/call/workers.h"
+
+#include <pthread.h>
+#include <time.h>
+
+typedef struct Worker {
+  RagifyWorkers *pool;
+  RagifyTask *running; /* only compared: a task is not touched after it was run */
+  gboolean replaced;   /* another thread has taken its place: it ends when it comes back */
+} Worker;
+
+struct RagifyWorkers {
+  pthread_mutex_t lock; /* guards everything below */
+  pthread_cond_t ready; /* a task waits, or `closing` */
+  pthread_cond_t ended; /* a thread has ended */
+  RagifyTask *first, **last;
+  guint queued, queue_limit;
+  GPtrArray *threads; /* Worker, those that run */
+  guint cap;          /* the most that may run, replacements included */
+  guint serial;       /* for names */
+  gboolean closing;
+};
+
+static _Thread_local gboolean on_worker;
+
+static RagifyTask *
+take (RagifyWorkers *workers)
+{
+  RagifyTask *task = workers->first;
+  workers->first = task->next;
+  if (workers->first == NULL)
+    workers->last = &workers->first;
+  workers->queued--;
+  return task;
+}
+
+static void *
+worker_main (void *data)
+{
+  Worker *worker = data;
+  RagifyWorkers *workers = worker->pool;
+  on_worker = TRUE;
+  pthread_mutex_lock (&workers->lock);
+  while (!worker->replaced) {
+    if (workers->first != NULL) {
+      RagifyTask *task = take (workers);
+      worker->running = task;
+      pthread_mutex_unlock (&workers->lock);
+      task->run (task);
+      pthread_mutex_lock (&workers->lock);
+      worker->running = NULL;
+    } else if (workers->closing) {
+      break;
+    } else {
+      pthread_cond_wait (&workers->ready, &workers->lock);
+    }
+  }
+  g_ptr_array_remove_fast (workers->threads, worker);
+  g_free (worker);
+  pthread_cond_signal (&workers->ended);
+  pthread_mutex_unlock (&workers->lock);
+  return NULL;
+}
+
+/* With the lock held. */
+static gboolean
+add_thread (RagifyWorkers *workers)
+{
+  pthread_t thread;
+  Worker *worker = g_new0 (Worker, 1);
+  worker->pool = workers;
+  if (pthread_create (&thread, NULL, worker_main, worker) != 0) {
+    g_free (worker);
+    return FALSE;
+  }
+  g_autofree char *name = g_strdup_printf ("worker-%u", workers->serial++);
+  pthread_setname_np (thread, name);
+  pthread_detach (thread);
+  g_ptr_array_add (workers->threads, worker);
+  return TRUE;
+}
+
+RagifyWorkers *
+ragify_workers_new (guint threads, guint queue)
+{
+  g_assert (threads >= 1);
+  RagifyWorkers *workers = g_new0 (RagifyWorkers, 1);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init (&monotonic);
+  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+  pthread_mutex_init (&workers->lock, NULL);
+  pthread_cond_init (&workers->ready, NULL);
+  pthread_cond_init (&workers->ended, &monotonic);
+  pthread_condattr_destroy (&monotonic);
+  workers->last = &workers->first;
+  workers->queue_limit = queue;
+  workers->threads = g_ptr_array_new ();
+  workers->cap = threads * 2;
+  pthread_mutex_lock (&workers->lock);
+  for (guint i = 0; i < threads; i++)
+    g_assert (add_thread (workers));
+  pthread_mutex_unlock (&workers->lock);
+  return workers;
+}
+
+guint
+ragify_workers_free (RagifyWorkers *workers, guint64 patience)
+{
+  const guint64 until = ragify_now () + patience;
+  const struct timespec deadline = { .tv_sec = (time_t)(until / 1000000), .tv_nsec = (long)(until % 1000000) * 1000 };
+  pthread_mutex_lock (&workers->lock);
+  workers->closing = TRUE;
+  pthread_cond_broadcast (&workers->ready);
+  while (workers->threads->len > 0 && pthread_cond_timedwait (&workers->ended, &workers->lock, &deadline) == 0) {
+  }
+  const guint stuck = workers->threads->len;
+  pthread_mutex_unlock (&workers->lock);
+  if (stuck > 0)
+    return stuck; /* they may still come back and look at the pool: it stays */
+  pthread_cond_destroy (&workers->ready);
+  pthread_cond_destroy (&workers->ended);
+  pthread_mutex_destroy (&workers->lock);
+  g_ptr_array_unref (workers->threads);
+  g_free (workers);
+  return 0;
+}
+
+gboolean
+ragify_workers_submit (RagifyWorkers *workers, RagifyTask *task)
+{
+  pthread_mutex_lock (&workers->lock);
+  const gboolean room = workers->queued < workers->queue_limit && !workers->closing;
+  if (room) {
+    task->next = NULL;
+    *workers->last = task;
+    workers->last = &task->next;
+    workers->queued++;
+    pthread_cond_signal (&workers->ready);
+  }
+  pthread_mutex_unlock (&workers->lock);
+  return room;
+}
+
+gboolean
+ragify_workers_replace (RagifyWorkers *workers, const RagifyTask *task)
+{
+  gboolean added = FALSE;
+  pthread_mutex_lock (&workers->lock);
+  for (guint i = 0; i < workers->threads->len; i++) {
+    Worker *worker = g_ptr_array_index (workers->threads, i);
+    if (worker->running != task || worker->replaced)
+      continue;
+    added = workers->threads->len < workers->cap && !workers->closing && add_thread (workers);
+    worker->replaced = added;
+    break;
+  }
+  pthread_mutex_unlock (&workers->lock);
+  return added;
+}
+
+guint
+ragify_workers_queued (RagifyWorkers *workers)
+{
+  pthread_mutex_lock (&workers->lock);
+  const guint queued = workers->queued;
+  pthread_mutex_unlock (&workers->lock);
+  return queued;
+}
+
+gboolean
+ragify_workers_is_current (void)
+{
+  return on_worker;
+}
