@@ -33,13 +33,15 @@ typedef struct RagifyTierKey {
 
 /* Copies the options; the nodes outlive it. [control] */
 RagifyTier *ragify_tier_new (RagifyRuntime *runtime, const RagifyTierOptions *options);
+/* Nothing may be under way. [control] */
 void ragify_tier_free (RagifyTier *tier);
 
-/* What a get found. */
+/* What a get found. Without an envelope and without the lead the deadline passed before the one who computes it was
+ * done. */
 typedef struct RagifyTierFound {
   RagifyBuffer *envelope; /* a reference that passes to the receiver; NULL: nothing */
   RagifyBytes body;       /* the stored answer inside it */
-  const char *level;      /* which kind of level answered, or "coalesced" for one that another request computed */
+  const char *level;      /* which kind of level answered; NULL: it was just computed, by another request */
   gboolean lead;          /* nothing was found and the receiver must compute it, then call set or abandon */
 } RagifyTierFound;
 
@@ -54,8 +56,23 @@ RagifyTierGet *ragify_tier_get (RagifyTier *tier, RagifyOwner *owner, RagifyLoop
                                 guint64 deadline, RagifyTierGot got, void *user);
 void ragify_tier_cancel (RagifyTierGet *get);
 
-/* Stores an answer in all levels and hands it to everyone who waits. `ids`: its chunks. [loop] */
+/* Stores a copy of an answer in all levels and hands it to everyone who waits. `ids`: its chunks; without any the
+ * answer is a negative one. Whoever refreshes an answer calls it without having the lead. [loop] */
 void
 ragify_tier_set (RagifyTier *tier, RagifyLoop *loop, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids);
 /* The leader has no answer to share (it failed, is degraded, or was cancelled): the next waiter leads. [loop] */
 void ragify_tier_abandon (RagifyTier *tier, const RagifyTierKey *key);
+
+/* Numbers since the start. [any] */
+typedef struct RagifyTierCounts {
+  guint64 hits, misses; /* of the tier as a whole: a get is one of them, a wait for another's answer is a hit */
+  guint64 coalesced;    /* hits that waited for another's computation */
+  guint64 timeouts;     /* waits that ended at their deadline: neither */
+} RagifyTierCounts;
+RagifyTierCounts ragify_tier_counts (const RagifyTier *tier);
+
+/* Of one level: gets that it answered, gets that it did not have, failures. [any] */
+typedef struct RagifyTierLevelCounts {
+  guint64 hits, misses, errors;
+} RagifyTierLevelCounts;
+RagifyTierLevelCounts ragify_tier_level_counts (const RagifyTier *tier, guint level);

@@ -1,0 +1,36 @@
+/* An envelope: how the tier keeps an answer in a level.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * All numbers little-endian:
+ *    0  "RGFA"           4  u16 version, 1     6  u16 0
+ *    8  u64 XXH3-64 of everything from byte 16 on
+ *   16  i64 when it was created, wall clock µs
+ *   24  u64 its own time to live, µs (0: the level's)
+ *   32  u32 chunk ids   36  u32 0              40  u64 bytes of the body
+ *   48  the chunk ids, 16 bytes each; the body
+ */
+#pragma once
+
+#include <glib.h>
+#include <ragify/ragify.h>
+
+#define RAGIFY_ENVELOPE_VERSION 1
+
+typedef struct RagifyEnvelope {
+  RagifyBytes body;
+  const guint8 *ids; /* 16 bytes each */
+  guint n_ids;
+  gint64 created_at; /* wall clock, µs */
+  guint64 ttl_us;
+} RagifyEnvelope;
+
+/* A new envelope with copies of `body` and `ids`. [any] */
+RagifyBuffer *ragify_envelope_new (RagifyBytes body, RagifyUuidList ids, gint64 created_at, guint64 ttl_us);
+
+/* Reads one, into places inside the buffer. FALSE when it is not an envelope of this version, or damaged. The checksum
+ * is skipped for buffers that this process made itself, since they cannot change. [any] */
+gboolean ragify_envelope_read (const RagifyBuffer *buffer, RagifyEnvelope *envelope);
+
+/* A reference to `buffer` where this process made it, otherwise to a copy in its own memory. [any] */
+RagifyBuffer *ragify_envelope_adopt (RagifyBuffer *buffer);
