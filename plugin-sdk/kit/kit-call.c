@@ -130,8 +130,8 @@ kit_calls_free (RagifyKit *kit)
 void
 kit_call_run (RagifyCall *call)
 {
-  void (*function) (void *self, RagifyCall *call, const void *args);
-  *(RagifyKitFunction *)&function = call->function;
+  typedef void (*Operation) (void *self, RagifyCall *call, const void *args);
+  Operation function = (Operation)call->function;
   function (call->instance->context.self, call, call->args);
   pthread_mutex_lock (&call->lock);
   call_end_unlock (call);
