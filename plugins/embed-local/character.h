@@ -1,14 +1,15 @@
 /*
  * Characters as the BERT tokenizer of Hugging Face sorts them. Its tables are of Unicode 8: marks, punctuation and
- * format characters that came later are letters to it, and so they are here, since a model has to see in use what it saw
- * in training. All functions are [any] and take a Unicode scalar value.
+ * format characters that came later are letters to it, and so they are here, since a model has to see in use what it
+ * saw in training. All functions are [any] and take a Unicode scalar value.
  */
 #ifndef RAGIFY_CHARACTER_H
 #define RAGIFY_CHARACTER_H
 
 #include <glib.h>
 
-/* Control, format and private-use characters and U+FFFD: what cleaning removes. Tab and line ends are not among them. */
+/* Control, format and private-use characters and U+FFFD: what cleaning removes. Tab and line ends are not among them.
+ */
 gboolean ragify_character_is_control (gunichar c);
 
 /* What separates words: White_Space of the Unicode character database. */

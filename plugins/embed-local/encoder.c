@@ -79,11 +79,11 @@ make_fingerprint (const RagifyEncoder *self)
   const guint8 *const data = ragify_safetensors_get_data (self->weights->file, &size);
   const XXH128_hash_t hash = XXH3_128bits_withSeed (data, size, tokenizer);
 
-  return g_strdup_printf ("%s-%" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "-%s-%" G_GSIZE_FORMAT "-unit-float-%016" G_GINT64_MODIFIER
-                          "x%016" G_GINT64_MODIFIER "x",
+  return g_strdup_printf ("%s-%" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "-%s-%" G_GSIZE_FORMAT
+                          "-unit-float-%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x",
                           ragify_architecture_name (config->architecture), config->layers, config->hidden_size,
                           config->pooling == RAGIFY_POOLING_MEAN ? "mean" : "cls", config->max_tokens,
-                          (guint64) hash.high64, (guint64) hash.low64);
+                          (guint64)hash.high64, (guint64)hash.low64);
 }
 
 RagifyEncoder *
@@ -161,7 +161,7 @@ ragify_encoder_count_tokens (const RagifyEncoder *self, const char *text, gsize 
 static void *
 element_at (const RagifyWeights *weights, void *elements, gsize index)
 {
-  return (char *) elements + index * weights->kernels->element_size;
+  return (char *)elements + index * weights->kernels->element_size;
 }
 
 /* MPNet counts positions from behind the padding's, and padding tokens in a text stay at that. */
@@ -180,7 +180,8 @@ embed_tokens (const Batch *batch)
 
     for (gsize i = 0; i < workspace->lengths[text]; i++, id++, hidden += weights->hidden_stride) {
       const gboolean padding = skips_padding && *id == config->padding_token;
-      const float *const place = weights->positions + (padding ? config->padding_token : position) * weights->hidden_stride;
+      const float *const place =
+          weights->positions + (padding ? config->padding_token : position) * weights->hidden_stride;
 
       position += !padding;
       memset (hidden + config->hidden_size, 0, (weights->hidden_stride - config->hidden_size) * sizeof *hidden);
@@ -258,10 +259,10 @@ pool (const RagifyWeights *weights, const float *hidden, gsize tokens, float *ve
     for (gsize i = 0; i < size; i++)
       vector[i] += hidden[row * weights->hidden_stride + i];
   for (gsize i = 0; i < size; i++)
-    squares += (double) vector[i] * (double) vector[i];
+    squares += (double)vector[i] * (double)vector[i];
   if (!isfinite (squares) || squares <= 0)
     return FALSE;
-  scale = (float) (1 / sqrt (squares));
+  scale = (float)(1 / sqrt (squares));
   for (gsize i = 0; i < size; i++)
     vector[i] *= scale;
   return TRUE;

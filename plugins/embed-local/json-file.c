@@ -95,8 +95,8 @@ ragify_json_file_get_size (const RagifyJsonFile *self, const char *name, gsize m
   const json_t *const member = json_object_get (self->root, name);
   const json_int_t number = json_integer_value (member);
 
-  if (json_is_integer (member) && number >= (json_int_t) minimum && number <= (json_int_t) maximum) {
-    *value = (gsize) number;
+  if (json_is_integer (member) && number >= (json_int_t)minimum && number <= (json_int_t)maximum) {
+    *value = (gsize)number;
     return TRUE;
   }
 
@@ -104,5 +104,8 @@ ragify_json_file_get_size (const RagifyJsonFile *self, const char *name, gsize m
 
   return ragify_json_file_fail (
       self, error, "'%s': expected a whole number from %" G_GSIZE_FORMAT " to %" G_GSIZE_FORMAT ", found %s", name,
-      minimum, maximum, member == NULL ? "no such member" : found == NULL ? "something else" : found);
+      minimum, maximum,
+      member == NULL  ? "no such member"
+      : found == NULL ? "something else"
+                      : found);
 }

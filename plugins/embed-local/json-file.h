@@ -21,8 +21,8 @@ const json_t *ragify_json_file_get_root (const RagifyJsonFile *self);
 const char *ragify_json_file_get_path (const RagifyJsonFile *self);
 
 /* Sets an ENCODER_ERROR_FORMAT that begins with the file's path, and returns FALSE. */
-gboolean ragify_json_file_fail (const RagifyJsonFile *self, GError **error, const char *format, ...)
-    G_GNUC_PRINTF (3, 4);
+gboolean
+ragify_json_file_fail (const RagifyJsonFile *self, GError **error, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 /* The member `name` of the root, a whole number from `minimum` to `maximum`; FALSE with an error otherwise. */
 gboolean ragify_json_file_get_size (const RagifyJsonFile *self, const char *name, gsize minimum, gsize maximum,

@@ -1,6 +1,7 @@
 /* float products on AVX-512: 32 registers hold 8 x 3 sums. */
 #include "kernels-tables.h"
 
+#include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
 

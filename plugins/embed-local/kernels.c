@@ -14,8 +14,7 @@ static const RagifyKernels *const tables[] = {
 #ifdef RAGIFY_HAVE_AVX2
   &ragify_kernels_avx2,
 #endif
-  &ragify_kernels_portable,
-  NULL,
+  &ragify_kernels_portable,   NULL,
 };
 
 const RagifyKernels *const *

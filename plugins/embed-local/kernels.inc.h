@@ -39,7 +39,7 @@ multiply_tile (const Product *product, const size_t rows, const size_t vectors)
   for (size_t row = 0; row < rows; row++)
 #pragma GCC unroll 3
     for (size_t v = 0; v < vectors; v++)
-      sums[row][v] = (Vector) { 0 };
+      sums[row][v] = (Vector){ 0 };
 
   for (size_t k = 0; k < product->depth; k += DEPTH_STEP) {
     Operand weights[PANEL_VECTORS];
@@ -82,16 +82,32 @@ static void
 multiply (const Product *product, size_t rows, size_t vectors)
 {
   switch (rows) {
-  case 1: multiply_rows (product, 1, vectors); break;
-  case 2: multiply_rows (product, 2, vectors); break;
-  case 3: multiply_rows (product, 3, vectors); break;
+  case 1:
+    multiply_rows (product, 1, vectors);
+    break;
+  case 2:
+    multiply_rows (product, 2, vectors);
+    break;
+  case 3:
+    multiply_rows (product, 3, vectors);
+    break;
 #if TILE_ROWS > 4
-  case 4: multiply_rows (product, 4, vectors); break;
-  case 5: multiply_rows (product, 5, vectors); break;
-  case 6: multiply_rows (product, 6, vectors); break;
-  case 7: multiply_rows (product, 7, vectors); break;
+  case 4:
+    multiply_rows (product, 4, vectors);
+    break;
+  case 5:
+    multiply_rows (product, 5, vectors);
+    break;
+  case 6:
+    multiply_rows (product, 6, vectors);
+    break;
+  case 7:
+    multiply_rows (product, 7, vectors);
+    break;
 #endif
-  default: multiply_rows (product, TILE_ROWS, vectors); break;
+  default:
+    multiply_rows (product, TILE_ROWS, vectors);
+    break;
   }
 }
 
@@ -105,13 +121,13 @@ rows_of_tile (size_t rows, size_t tiles, size_t tile)
 static void
 pack_row (void *packed, size_t depth, size_t row, const float *weights)
 {
-  Element *const panel = (Element *) packed + row / PANEL_COLUMNS * PANEL_COLUMNS * depth;
+  Element *const panel = (Element *)packed + row / PANEL_COLUMNS * PANEL_COLUMNS * depth;
   Element *to = panel + row % PANEL_COLUMNS * DEPTH_STEP;
   Element converted[4 * LANES];
 
   for (size_t k = 0; k < depth; k += LANES) {
     store_elements (converted, load (weights + k));
-    for (size_t i = 0; i < LANES; i += DEPTH_STEP, to += (size_t) PANEL_COLUMNS * DEPTH_STEP)
+    for (size_t i = 0; i < LANES; i += DEPTH_STEP, to += (size_t)PANEL_COLUMNS * DEPTH_STEP)
       memcpy (to, converted + i, DEPTH_STEP * sizeof *to);
   }
 }
@@ -125,11 +141,11 @@ finish_tile (const RagifyOutput kind, const float *sums, size_t rows, const floa
       const size_t at = row * stride + column;
 
       if (kind == RAGIFY_OUTPUT_RESIDUAL)
-        store ((float *) output + at, load ((float *) output + at) + value);
+        store ((float *)output + at, load ((float *)output + at) + value);
       else if (kind == RAGIFY_OUTPUT_GELU)
-        store_elements ((Element *) output + at, gelu (value));
+        store_elements ((Element *)output + at, gelu (value));
       else
-        store_elements ((Element *) output + at, value);
+        store_elements ((Element *)output + at, value);
     }
 }
 
@@ -138,16 +154,16 @@ linear (const RagifyLinear *layer, RagifyOutput kind, size_t rows, const void *i
         size_t output_stride)
 {
   const size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-  _Alignas (VECTOR_BYTES) float sums[TILE_ROWS * PANEL_COLUMNS];
+  _Alignas(VECTOR_BYTES) float sums[TILE_ROWS * PANEL_COLUMNS];
 
   for (size_t column = 0; column < layer->columns; column += PANEL_COLUMNS) {
-    const Element *const panel = (const Element *) layer->weights + column * layer->depth;
+    const Element *const panel = (const Element *)layer->weights + column * layer->depth;
 
     for (size_t tile = 0, row = 0; tile < tiles; tile++) {
       const size_t tile_rows = rows_of_tile (rows, tiles, tile);
       const size_t at = row * output_stride + column;
       const Product product = {
-        .input = (const Element *) input + row * input_stride,
+        .input = (const Element *)input + row * input_stride,
         .input_stride = input_stride,
         .panel = panel,
         .depth = layer->depth,
@@ -157,40 +173,42 @@ linear (const RagifyLinear *layer, RagifyOutput kind, size_t rows, const void *i
 
       multiply (&product, tile_rows, PANEL_VECTORS);
       if (kind == RAGIFY_OUTPUT_RESIDUAL)
-        finish_tile (RAGIFY_OUTPUT_RESIDUAL, sums, tile_rows, layer->bias + column, (float *) output + at, output_stride);
+        finish_tile (RAGIFY_OUTPUT_RESIDUAL, sums, tile_rows, layer->bias + column, (float *)output + at,
+                     output_stride);
       else if (kind == RAGIFY_OUTPUT_GELU)
-        finish_tile (RAGIFY_OUTPUT_GELU, sums, tile_rows, layer->bias + column, (Element *) output + at, output_stride);
+        finish_tile (RAGIFY_OUTPUT_GELU, sums, tile_rows, layer->bias + column, (Element *)output + at, output_stride);
       else
-        finish_tile (RAGIFY_OUTPUT_PLAIN, sums, tile_rows, layer->bias + column, (Element *) output + at, output_stride);
+        finish_tile (RAGIFY_OUTPUT_PLAIN, sums, tile_rows, layer->bias + column, (Element *)output + at, output_stride);
       row += tile_rows;
     }
   }
 }
 
-/* The mean is taken off before squares are summed: a variance as a difference of large numbers would lose its digits. */
+/* The mean is taken off before squares are summed: a variance as a difference of large numbers would lose its digits.
+ */
 static void
 normalise (const RagifyNorm *norm, size_t rows, float *values, void *elements, size_t stride)
 {
   const size_t size = norm->size;
 
   for (size_t row = 0; row < rows; row++, values += stride) {
-    Element *const to = (Element *) elements + row * stride;
+    Element *const to = (Element *)elements + row * stride;
     Vector sum = { 0 };
     Vector squares = { 0 };
 
     for (size_t i = 0; i < size; i += LANES)
       sum += load (values + i);
 
-    const float mean = sum_of_lanes (sum) / (float) size;
+    const float mean = sum_of_lanes (sum) / (float)size;
 
     for (size_t i = 0; i < size; i += LANES) {
-      const Vector centred = choose (lanes_below (i, size), load (values + i) - splat (mean), (Vector) { 0 });
+      const Vector centred = choose (lanes_below (i, size), load (values + i) - splat (mean), (Vector){ 0 });
 
       squares += centred * centred;
       store (values + i, centred);
     }
 
-    const float variance = sum_of_lanes (squares) / (float) size;
+    const float variance = sum_of_lanes (squares) / (float)size;
     const Vector scale = splat (1.0F / __builtin_sqrtf (variance + norm->epsilon));
 
     for (size_t i = 0; i < norm->padded_size; i += LANES) {
@@ -215,7 +233,7 @@ split_columns (size_t columns)
 {
   const size_t vectors = (columns + LANES - 1) / LANES;
 
-  return (Split) { .vectors = vectors, .panels = (vectors + PANEL_VECTORS - 1) / PANEL_VECTORS };
+  return (Split){ .vectors = vectors, .panels = (vectors + PANEL_VECTORS - 1) / PANEL_VECTORS };
 }
 
 typedef struct {
@@ -239,15 +257,15 @@ lay_out_scratch (Scratch *scratch, void *memory, const RagifyAttention *attentio
   char *const start = memory;
 
   if (memory != NULL)
-    *scratch = (Scratch) {
+    *scratch = (Scratch){
       .tokens = tokens,
       .padded_tokens = padded,
       .head_size = attention->head_size,
-      .keys = (Element *) start,
-      .values = (Element *) (start + matrix),
-      .scores = (float *) (start + 2 * matrix),
-      .probabilities = (Element *) (start + 2 * matrix + scores),
-      .context = (float *) (start + 2 * matrix + 2 * scores),
+      .keys = (Element *)start,
+      .values = (Element *)(start + matrix),
+      .scores = (float *)(start + 2 * matrix),
+      .probabilities = (Element *)(start + 2 * matrix + scores),
+      .context = (float *)(start + 2 * matrix + 2 * scores),
     };
   return 2 * matrix + 2 * scores + context;
 }
@@ -288,32 +306,27 @@ pack_keys (const Scratch *scratch, const Element *keys, size_t stride)
 static void
 pack_values (const Scratch *scratch, const Element *values, size_t stride)
 {
+  static const Element zeros[PANEL_COLUMNS] = { 0 };
   const Split split = split_columns (scratch->head_size);
   Element *to = scratch->values;
 
   for (size_t panel = 0, first = 0; panel < split.panels; panel++) {
     const size_t columns = rows_of_tile (split.vectors, split.panels, panel) * LANES;
 
-    for (size_t token = 0; token < scratch->padded_tokens; token++) {
+    for (size_t token = 0; token < scratch->padded_tokens; token += DEPTH_STEP, to += DEPTH_STEP * columns) {
       const Element *const value = values + token * stride + first;
-      Element *const row = to + token / DEPTH_STEP * DEPTH_STEP * columns + token % DEPTH_STEP;
 
-      if (token < scratch->tokens)
-        for (size_t column = 0; column < columns; column++)
-          row[column * DEPTH_STEP] = value[column];
-      else
-        for (size_t column = 0; column < columns; column++)
-          row[column * DEPTH_STEP] = 0;
+      pair_elements (to, token < scratch->tokens ? value : zeros,
+                     token + DEPTH_STEP - 1 < scratch->tokens ? value + stride : zeros, columns);
     }
-    to += columns * scratch->padded_tokens;
     first += columns;
   }
 }
 
 /* Multiplies a few rows by a matrix in panels of `split`. */
 static void
-multiply_split (const Element *input, size_t input_stride, size_t rows, size_t depth, const Element *packed, Split split,
-                float *output, size_t output_stride)
+multiply_split (const Element *input, size_t input_stride, size_t rows, size_t depth, const Element *packed,
+                Split split, float *output, size_t output_stride)
 {
   for (size_t panel = 0; panel < split.panels; panel++) {
     const size_t vectors = rows_of_tile (split.vectors, split.panels, panel);
@@ -336,24 +349,22 @@ multiply_split (const Element *input, size_t input_stride, size_t rows, size_t d
 static float
 exponentiate_row (const Scratch *scratch, float *scores, const float *bias, Element *probabilities)
 {
-  Vector largest = splat (-3.0e38F);
+  const float nothing = -3.0e38F; /* e to the power of it vanishes */
+  Vector largest = splat (nothing);
   Vector sum = { 0 };
 
-  for (size_t i = 0; i < scratch->padded_tokens; i += LANES) {
-    Vector score = load (scores + i);
-
-    if (bias != NULL)
-      score += load (bias + i);
-    score = choose (lanes_below (i, scratch->tokens), score, splat (-3.0e38F));
-    largest = maximum (largest, score);
-    store (scores + i, score);
-  }
+  if (bias != NULL)
+    for (size_t i = 0; i < scratch->padded_tokens; i += LANES)
+      store (scores + i, load (scores + i) + load (bias + i));
+  for (size_t i = scratch->tokens; i < scratch->padded_tokens; i++)
+    scores[i] = nothing;
+  for (size_t i = 0; i < scratch->padded_tokens; i += LANES)
+    largest = maximum (largest, load (scores + i));
 
   const Vector top = splat (maximum_of_lanes (largest));
 
   for (size_t i = 0; i < scratch->padded_tokens; i += LANES) {
-    const Vector numerator =
-        choose (lanes_below (i, scratch->tokens), exponential (load (scores + i) - top), (Vector) { 0 });
+    const Vector numerator = exponential (load (scores + i) - top);
 
     sum += numerator;
     store_elements (probabilities + i, numerator);
@@ -397,8 +408,8 @@ attend (const RagifyAttention *attention, size_t tokens, const void *input, size
 
   lay_out_scratch (&scratch, memory, attention, tokens);
   for (size_t head = 0; head < attention->heads; head++) {
-    const Element *const queries = (const Element *) input + head * attention->head_size;
-    Element *const context = (Element *) output + head * attention->head_size;
+    const Element *const queries = (const Element *)input + head * attention->head_size;
+    Element *const context = (Element *)output + head * attention->head_size;
 
     pack_keys (&scratch, queries + width, input_stride);
     pack_values (&scratch, queries + 2 * width, input_stride);

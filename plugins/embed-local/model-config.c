@@ -18,8 +18,9 @@ enum {
 static gboolean
 refuse (const RagifyJsonFile *file, GError **error, const char *what, const char *found, const char *supported)
 {
-  g_set_error (error, RAGIFY_ENCODER_ERROR, RAGIFY_ENCODER_ERROR_UNSUPPORTED, "%s: %s '%s' is not supported; expected %s",
-               ragify_json_file_get_path (file), what, found == NULL ? "" : found, supported);
+  g_set_error (error, RAGIFY_ENCODER_ERROR, RAGIFY_ENCODER_ERROR_UNSUPPORTED,
+               "%s: %s '%s' is not supported; expected %s", ragify_json_file_get_path (file), what,
+               found == NULL ? "" : found, supported);
   return FALSE;
 }
 
@@ -93,14 +94,14 @@ read_model (const char *folder, RagifyModelConfig *config, GError **error)
       !read_architecture_sizes (file, config, error))
     return FALSE;
   if (config->hidden_size % config->heads != 0)
-    return ragify_json_file_fail (file, error,
-                                  "hidden_size %" G_GSIZE_FORMAT " is no multiple of num_attention_heads %" G_GSIZE_FORMAT,
-                                  config->hidden_size, config->heads);
+    return ragify_json_file_fail (
+        file, error, "hidden_size %" G_GSIZE_FORMAT " is no multiple of num_attention_heads %" G_GSIZE_FORMAT,
+        config->hidden_size, config->heads);
   if (activation != NULL && g_strcmp0 (json_string_value (activation), "gelu") != 0)
     return refuse (file, error, "hidden_act", json_string_value (activation), "gelu");
   if (epsilon != NULL && !(json_number_value (epsilon) > 0 && json_number_value (epsilon) < 1))
     return ragify_json_file_fail (file, error, "'layer_norm_eps': expected a number between 0 and 1");
-  config->norm_epsilon = epsilon == NULL ? 1e-12F : (float) json_number_value (epsilon);
+  config->norm_epsilon = epsilon == NULL ? 1e-12F : (float)json_number_value (epsilon);
   return TRUE;
 }
 
@@ -121,18 +122,18 @@ read_modules (const char *folder, char **pooling_folder, GError **error)
   if (file == NULL)
     return TRUE;
 
-  json_array_foreach (ragify_json_file_get_root (file), i, module) {
+  json_array_foreach (ragify_json_file_get_root (file), i, module)
+  {
     const char *const type = json_string_value (json_object_get (module, "type"));
     const char *const path = json_string_value (json_object_get (module, "path"));
 
     if (type == NULL || path == NULL || strstr (path, "..") != NULL || path[0] == '/')
-      return ragify_json_file_fail (file, error, "module %" G_GSIZE_FORMAT ": expected a type and a path inside the folder",
-                                    i);
+      return ragify_json_file_fail (file, error,
+                                    "module %" G_GSIZE_FORMAT ": expected a type and a path inside the folder", i);
     if (g_str_has_suffix (type, ".Pooling")) {
       g_free (*pooling_folder);
       *pooling_folder = g_build_filename (folder, path, NULL);
-    }
-    else if (!g_str_has_suffix (type, ".Transformer") && !g_str_has_suffix (type, ".Normalize"))
+    } else if (!g_str_has_suffix (type, ".Transformer") && !g_str_has_suffix (type, ".Normalize"))
       return refuse (file, error, "module", type, "Transformer, Pooling and Normalize");
   }
   return TRUE;
@@ -155,7 +156,8 @@ read_pooling (const char *folder, RagifyModelConfig *config, GError **error)
   if (file == NULL)
     return TRUE;
 
-  json_object_foreach ((json_t *) ragify_json_file_get_root (file), name, value) {
+  json_object_foreach ((json_t *)ragify_json_file_get_root (file), name, value)
+  {
     if (!g_str_has_prefix (name, "pooling_mode_") || !json_is_true (value))
       continue;
     if (chosen != NULL)

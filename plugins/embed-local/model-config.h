@@ -24,13 +24,13 @@ typedef struct {
   gsize heads;
   gsize intermediate_size;
   gsize vocabulary_size;
-  gsize positions;             /* rows of the position table */
-  gsize first_position;        /* the row of a text's first token: 0, or padding + 1 for MPNet */
+  gsize positions;      /* rows of the position table */
+  gsize first_position; /* the row of a text's first token: 0, or padding + 1 for MPNet */
   gsize padding_token;
-  gsize token_types;           /* 0 for MPNet */
-  gsize relative_buckets;      /* of MPNet's relative position bias; 0 for BERT */
+  gsize token_types;      /* 0 for MPNet */
+  gsize relative_buckets; /* of MPNet's relative position bias; 0 for BERT */
   float norm_epsilon;
-  gsize max_tokens;            /* of one text, special tokens included; 0: the folder does not say */
+  gsize max_tokens; /* of one text, special tokens included; 0: the folder does not say */
   RagifyPooling pooling;
 } RagifyModelConfig;
 

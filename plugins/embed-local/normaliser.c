@@ -26,7 +26,7 @@ append_cased (State *state, gunichar c)
     count = ragify_character_to_lower (c, lower);
   for (gsize i = 0; i < count; i++)
     if (lower[i] < 0x80)
-      g_string_append_c (state->output, (char) lower[i]);
+      g_string_append_c (state->output, (char)lower[i]);
     else
       g_string_append_unichar (state->output, lower[i]);
 }
@@ -107,11 +107,11 @@ ragify_normaliser_append (const RagifyNormaliser *self, const char *text, gsize 
   const char *const end = text + size;
 
   while (text < end) {
-    const guchar byte = (guchar) *text;
+    const guchar byte = (guchar)*text;
 
     if (byte >= 0x80) {
       gunichar c = g_utf8_get_char_validated (text, end - text);
-      const gboolean valid = c != (gunichar) -1 && c != (gunichar) -2;
+      const gboolean valid = c != (gunichar)-1 && c != (gunichar)-2;
 
       append_character (&state, valid ? c : 0xfffd);
       text += valid ? g_utf8_skip[byte] : 1;
@@ -124,9 +124,9 @@ ragify_normaliser_append (const RagifyNormaliser *self, const char *text, gsize 
     }
     flush_marks (&state);
     if (byte >= 'A' && byte <= 'Z' && self->lower_case)
-      g_string_append_c (output, (char) (byte + ('a' - 'A')));
+      g_string_append_c (output, (char)(byte + ('a' - 'A')));
     else
-      g_string_append_c (output, (char) byte);
+      g_string_append_c (output, (char)byte);
   }
   flush_marks (&state);
 }

@@ -43,9 +43,9 @@ typedef struct {
 } TypeSize;
 
 static const TypeSize type_sizes[] = {
-  { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "F64", 8 }, { "I64", 8 },    { "I32", 4 },    { "I16", 2 },
-  { "I8", 1 },  { "U64", 8 }, { "U32", 4 },  { "U16", 2 }, { "U8", 1 },     { "BOOL", 1 },   { "F8_E4M3", 1 },
-  { "F8_E5M2", 1 },
+  { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "F64", 8 },     { "I64", 8 },
+  { "I32", 4 }, { "I16", 2 }, { "I8", 1 },   { "U64", 8 },     { "U32", 4 },
+  { "U16", 2 }, { "U8", 1 },  { "BOOL", 1 }, { "F8_E4M3", 1 }, { "F8_E5M2", 1 },
 };
 
 static void
@@ -56,8 +56,7 @@ entry_clear (gpointer data)
   g_free (entry->name);
 }
 
-static gboolean
-fail (const RagifySafetensors *self, GError **error, const char *format, ...) G_GNUC_PRINTF (3, 4);
+static gboolean fail (const RagifySafetensors *self, GError **error, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 static gboolean
 fail (const RagifySafetensors *self, GError **error, const char *format, ...)
@@ -88,7 +87,7 @@ map_file (RagifySafetensors *self, GError **error)
     else if (status.st_size == 0)
       saved = ENODATA;
     else {
-      map = mmap (NULL, (gsize) status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+      map = mmap (NULL, (gsize)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
       saved = errno;
     }
     close (fd);
@@ -100,7 +99,7 @@ map_file (RagifySafetensors *self, GError **error)
     return FALSE;
   }
   self->map = map;
-  self->size = (gsize) status.st_size;
+  self->size = (gsize)status.st_size;
   return TRUE;
 }
 
@@ -121,7 +120,7 @@ read_number (const json_t *value, guint64 *number)
 {
   if (!json_is_integer (value) || json_integer_value (value) < 0)
     return FALSE;
-  *number = (guint64) json_integer_value (value);
+  *number = (guint64)json_integer_value (value);
   return TRUE;
 }
 
@@ -139,7 +138,7 @@ read_shape (const RagifySafetensors *self, const json_t *value, Entry *entry, gu
     if (!read_number (json_array_get (value, i), &length) || !g_uint64_checked_mul (bytes, *bytes, length))
       return fail (self, error, "tensor '%s': dimension %" G_GSIZE_FORMAT " of its shape is not a length", entry->name,
                    i);
-    entry->shape[i] = (gsize) length;
+    entry->shape[i] = (gsize)length;
   }
   entry->dimensions = dimensions;
   return TRUE;
@@ -168,7 +167,8 @@ read_entry (const RagifySafetensors *self, const json_t *value, Entry *entry, GE
                  entry->name, entry->begin, entry->end, available);
   if (entry->end - entry->begin != expected)
     return fail (self, error,
-                 "tensor '%s': its shape takes %" G_GUINT64_FORMAT " bytes, its data_offsets give it %" G_GUINT64_FORMAT,
+                 "tensor '%s': its shape takes %" G_GUINT64_FORMAT
+                 " bytes, its data_offsets give it %" G_GUINT64_FORMAT,
                  entry->name, expected, entry->end - entry->begin);
   return TRUE;
 }
@@ -214,7 +214,8 @@ read_entries (RagifySafetensors *self, json_t *header, GError **error)
   const char *name;
   json_t *value;
 
-  json_object_foreach (header, name, value) {
+  json_object_foreach (header, name, value)
+  {
     Entry entry = { .name = NULL };
 
     if (strcmp (name, "__metadata__") == 0)
@@ -252,8 +253,8 @@ read_header (RagifySafetensors *self, GError **error)
                  "the header claims %" G_GUINT64_FORMAT " bytes, the file has %" G_GSIZE_FORMAT
                  " behind the length (is the file truncated?)",
                  length, self->size - LENGTH_BYTES);
-  self->data_start = LENGTH_BYTES + (gsize) length;
-  header = json_loadb ((const char *) self->map + LENGTH_BYTES, (gsize) length, JSON_REJECT_DUPLICATES, &json_error);
+  self->data_start = LENGTH_BYTES + (gsize)length;
+  header = json_loadb ((const char *)self->map + LENGTH_BYTES, (gsize)length, JSON_REJECT_DUPLICATES, &json_error);
   if (header == NULL)
     return fail (self, error, "the header is not JSON: %s (byte %d)", json_error.text, json_error.position);
   sound = json_is_object (header) ? read_entries (self, header, error)
@@ -341,7 +342,7 @@ ragify_safetensors_find (const RagifySafetensors *self, const char *name, gsize 
   }
   if (!find_type (self, entry, &type, error))
     return FALSE;
-  *tensor = (RagifyTensor) {
+  *tensor = (RagifyTensor){
     .data = self->map + self->data_start + entry->begin,
     .type = type,
     .rows = rows == 0 ? 1 : rows,
@@ -367,7 +368,7 @@ ragify_safetensors_forget_pages (RagifySafetensors *self)
 static float
 float_from_half (guint16 half)
 {
-  const guint32 sign = (guint32) (half & 0x8000) << 16;
+  const guint32 sign = (guint32)(half & 0x8000) << 16;
   guint32 exponent = (half >> 10) & 0x1f;
   guint32 mantissa = half & 0x3ff;
   guint32 bits;
@@ -379,7 +380,7 @@ float_from_half (guint16 half)
     bits = sign | 0x7f800000U | mantissa << 13;
   else {
     if (exponent == 0) {
-      const guint32 shift = (guint32) __builtin_clz (mantissa) - 21;
+      const guint32 shift = (guint32)__builtin_clz (mantissa) - 21;
 
       mantissa = (mantissa << shift) & 0x3ff;
       exponent = 1 - shift; /* wraps below zero; the sum below wraps back */
@@ -405,11 +406,10 @@ ragify_tensor_read_row (const RagifyTensor *tensor, gsize row, float *values)
     memcpy (&half, tensor->data + (row * columns + i) * sizeof half, sizeof half);
     half = GUINT16_FROM_LE (half);
     if (tensor->type == RAGIFY_TENSOR_BF16) {
-      const guint32 bits = (guint32) half << 16;
+      const guint32 bits = (guint32)half << 16;
 
       memcpy (values + i, &bits, sizeof bits);
-    }
-    else
+    } else
       values[i] = float_from_half (half);
   }
 }

@@ -23,7 +23,7 @@ added_token_clear (gpointer data)
 static void
 rules_init (RagifyTokenizerRules *rules, gsize expected_size)
 {
-  *rules = (RagifyTokenizerRules) {
+  *rules = (RagifyTokenizerRules){
     .vocabulary = ragify_vocabulary_new (expected_size),
     .normaliser = { .clean_text = TRUE, .split_ideographs = TRUE, .strip_accents = TRUE, .lower_case = TRUE },
     .added_tokens = g_array_new (FALSE, TRUE, sizeof (RagifyAddedToken)),
@@ -67,12 +67,12 @@ read_id (const RagifyJsonFile *file, const char *token, const json_t *value, gsi
 {
   const json_int_t number = json_integer_value (value);
 
-  if (!json_is_integer (value) || number < 0 || number >= (json_int_t) vocabulary_size)
+  if (!json_is_integer (value) || number < 0 || number >= (json_int_t)vocabulary_size)
     return ragify_json_file_fail (file, error,
                                   "token '%s': expected a number below the model's vocab_size %" G_GSIZE_FORMAT
                                   ", found %" JSON_INTEGER_FORMAT,
                                   token, vocabulary_size, number);
-  *id = (guint32) number;
+  *id = (guint32)number;
   return TRUE;
 }
 
@@ -122,9 +122,10 @@ read_model (const RagifyJsonFile *file, gsize vocabulary_size, RagifyTokenizerRu
   if (json_object_size (vocabulary) == 0)
     return ragify_json_file_fail (file, error, "expected a vocabulary in model.vocab, found none");
   if (max_word > 0)
-    rules->max_word = (gsize) max_word;
+    rules->max_word = (gsize)max_word;
 
-  json_object_foreach (vocabulary, piece, value) {
+  json_object_foreach (vocabulary, piece, value)
+  {
     guint32 id = 0;
 
     if (!read_id (file, piece, value, vocabulary_size, &id, error))
@@ -143,7 +144,8 @@ read_added_tokens (const RagifyJsonFile *file, gsize vocabulary_size, RagifyToke
   gsize i;
   json_t *value;
 
-  json_array_foreach (added, i, value) {
+  json_array_foreach (added, i, value)
+  {
     const char *const content = json_string_value (json_object_get (value, "content"));
     RagifyAddedToken token = { 0 };
 
@@ -200,7 +202,7 @@ read_json (const RagifyJsonFile *file, const char *begin, const char *end, gsize
 
   rules_init (rules, vocabulary_size);
   if (max_tokens > 2 && max_tokens <= MAX_TOKENS)
-    rules->max_tokens = (gsize) max_tokens;
+    rules->max_tokens = (gsize)max_tokens;
   return read_normaliser (file, rules, error) && read_model (file, vocabulary_size, rules, error) &&
          read_added_tokens (file, vocabulary_size, rules, error) &&
          find_ends (ragify_json_file_get_path (file), begin, end, rules, error);
@@ -246,9 +248,9 @@ read_lines (const char *path, const char *text, gsize size, gsize vocabulary_siz
   guint32 id = 0;
 
   for (const char *line = text; line < end; id++) {
-    const char *const stop = memchr (line, '\n', (gsize) (end - line));
+    const char *const stop = memchr (line, '\n', (gsize)(end - line));
     const char *const next = stop == NULL ? end : stop;
-    const gsize length = (gsize) (next - line);
+    const gsize length = (gsize)(next - line);
 
     if (id >= vocabulary_size) {
       g_set_error (error, RAGIFY_ENCODER_ERROR, RAGIFY_ENCODER_ERROR_FORMAT,
@@ -305,6 +307,6 @@ ragify_tokenizer_rules_read (const char *folder, const char *begin, const char *
                    : !read_json (file, begin, end, vocabulary_size, &found, error))
     return FALSE;
   *rules = found;
-  found = (RagifyTokenizerRules) { 0 };
+  found = (RagifyTokenizerRules){ 0 };
   return TRUE;
 }

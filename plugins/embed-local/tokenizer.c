@@ -66,7 +66,7 @@ prepare_added_tokens (RagifyTokenizer *self)
     if (token->normalised)
       normalise_token (self, token);
     if (token->size > 0)
-      self->starts[(guint8) token->content[0]] |= token->normalised ? START_NORMALISED : START_RAW;
+      self->starts[(guint8)token->content[0]] |= token->normalised ? START_NORMALISED : START_RAW;
   }
 }
 
@@ -123,7 +123,7 @@ encode_word (Sink *sink, const char *word, gsize size, gsize characters)
 static int
 classify (const RagifyTokenizer *self, const char *text, gsize *length)
 {
-  const guint8 byte = (guint8) *text;
+  const guint8 byte = (guint8)*text;
   gunichar c;
 
   *length = 1;
@@ -167,7 +167,7 @@ is_word_character (const char *text, const char *end)
 {
   const gunichar c = text < end ? g_utf8_get_char_validated (text, end - text) : 0;
 
-  return c != (gunichar) -1 && c != (gunichar) -2 && (c == '_' || g_unichar_isalnum (c));
+  return c != (gunichar)-1 && c != (gunichar)-2 && (c == '_' || g_unichar_isalnum (c));
 }
 
 static gboolean
@@ -210,7 +210,7 @@ encode_around_added_tokens (Sink *sink, const char *text, gsize size, gboolean n
   for (gsize at = 0; at < size; at++) {
     const RagifyAddedToken *token;
 
-    if ((self->starts[(guint8) text[at]] & start) == 0)
+    if ((self->starts[(guint8)text[at]] & start) == 0)
       continue;
     token = find_added_token (self, normalised, text, size, at);
     if (token == NULL)
@@ -275,13 +275,13 @@ ragify_tokenizer_digest (const RagifyTokenizer *self)
   const RagifyNormaliser *const normaliser = &self->rules.normaliser;
   guint64 digest = ragify_vocabulary_digest (self->rules.vocabulary);
 
-  digest = digest * 31 + (guint64) (normaliser->clean_text + 2 * normaliser->split_ideographs +
-                                    4 * normaliser->strip_accents + 8 * normaliser->lower_case);
+  digest = digest * 31 + (guint64)(normaliser->clean_text + 2 * normaliser->split_ideographs +
+                                   4 * normaliser->strip_accents + 8 * normaliser->lower_case);
   for (guint i = 0; i < self->rules.added_tokens->len; i++) {
     const RagifyAddedToken *const token = &g_array_index (self->rules.added_tokens, RagifyAddedToken, i);
 
     digest = digest * 31 + g_str_hash (token->content);
-    digest = digest * 31 + token->id * 4 + (guint64) (token->normalised + 2 * token->single_word);
+    digest = digest * 31 + token->id * 4 + (guint64)(token->normalised + 2 * token->single_word);
   }
   digest = digest * 31 + self->rules.max_word;
   digest = digest * 31 + self->rules.unknown;

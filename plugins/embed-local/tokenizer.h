@@ -20,8 +20,8 @@ typedef struct _RagifyTokenizer RagifyTokenizer;
  * NULL with ENCODER_ERROR_FILE, _FORMAT (also where a token's number is not below `vocabulary_size`) or _UNSUPPORTED
  * (another tokenizer than WordPiece).
  */
-RagifyTokenizer *ragify_tokenizer_new (const char *folder, RagifyArchitecture architecture, gsize vocabulary_size,
-                                       GError **error);
+RagifyTokenizer *
+ragify_tokenizer_new (const char *folder, RagifyArchitecture architecture, gsize vocabulary_size, GError **error);
 
 void ragify_tokenizer_free (RagifyTokenizer *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RagifyTokenizer, ragify_tokenizer_free)

@@ -31,7 +31,7 @@ hash_byte (guint64 hash, guint8 byte)
 static inline guint32
 hash_finish (guint64 hash)
 {
-  const guint32 folded = (guint32) (hash ^ hash >> 32);
+  const guint32 folded = (guint32)(hash ^ hash >> 32);
 
   return folded == 0 ? 1 : folded;
 }
@@ -46,7 +46,7 @@ ragify_vocabulary_new (gsize expected_size)
     slots *= 2;
   self->slots = g_new0 (Slot, slots);
   self->mask = slots - 1;
-  self->text = g_byte_array_sized_new ((guint) MIN (expected_size, 1024 * 1024) * 8);
+  self->text = g_byte_array_sized_new ((guint)MIN (expected_size, 1024 * 1024) * 8);
   return self;
 }
 
@@ -104,16 +104,16 @@ ragify_vocabulary_add (RagifyVocabulary *self, const char *piece, gsize size, gb
   if ((self->used + 1) * 2 > self->mask + 1)
     grow (self);
   for (gsize i = 0; i < size; i++)
-    hash = hash_byte (hash, (guint8) piece[i]);
+    hash = hash_byte (hash, (guint8)piece[i]);
   slot = find_slot (self, hash_finish (hash), piece, size, continues != FALSE);
   if (slot->hash == 0) {
-    *slot = (Slot) {
+    *slot = (Slot){
       .hash = hash_finish (hash),
       .offset = self->text->len,
-      .size = (guint8) size,
+      .size = (guint8)size,
       .continues = continues != FALSE,
     };
-    g_byte_array_append (self->text, (const guint8 *) piece, (guint) size);
+    g_byte_array_append (self->text, (const guint8 *)piece, (guint)size);
     self->used++;
   }
   slot->id = id;
@@ -128,13 +128,13 @@ ragify_vocabulary_match (const RagifyVocabulary *self, const char *text, gsize s
   guint64 hash = hash_start[continues != FALSE];
 
   for (gsize i = 0; i < longest; i++) {
-    hash = hash_byte (hash, (guint8) text[i]);
+    hash = hash_byte (hash, (guint8)text[i]);
     hashes[i + 1] = hash_finish (hash);
   }
   for (gsize length = longest; length > 0; length--) {
     const Slot *slot;
 
-    if (length < size && ((guint8) text[length] & 0xc0) == 0x80)
+    if (length < size && ((guint8)text[length] & 0xc0) == 0x80)
       continue;
     slot = find_slot (self, hashes[length], text, length, continues != FALSE);
     if (slot->hash != 0) {
@@ -159,7 +159,7 @@ ragify_vocabulary_digest (const RagifyVocabulary *self)
     for (gsize k = 0; k < slot->size; k++)
       hash = hash_byte (hash, self->text->data[slot->offset + k]);
     for (guint shift = 0; shift < 32; shift += 8)
-      hash = hash_byte (hash, (guint8) (slot->id >> shift));
+      hash = hash_byte (hash, (guint8)(slot->id >> shift));
     digest += hash ^ hash >> 29; /* a sum does not depend on the order */
   }
   return digest;

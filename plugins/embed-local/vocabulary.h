@@ -19,8 +19,8 @@ void ragify_vocabulary_add (RagifyVocabulary *self, const char *piece, gsize siz
  * The longest piece at the beginning of the `size` bytes of `text` that ends at a character's end: sets `*id` and
  * returns its length in bytes, or returns 0 if there is none. [any] once the last piece was added.
  */
-gsize ragify_vocabulary_match (const RagifyVocabulary *self, const char *text, gsize size, gboolean continues,
-                               guint32 *id);
+gsize
+ragify_vocabulary_match (const RagifyVocabulary *self, const char *text, gsize size, gboolean continues, guint32 *id);
 
 /* A hash of all pieces and numbers, whatever the order in which they were added. */
 guint64 ragify_vocabulary_digest (const RagifyVocabulary *self);

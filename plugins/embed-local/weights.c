@@ -73,7 +73,7 @@ find (const Loader *loader, const char *layer, const char *part, const char *kin
 static void
 place_linear (Loader *loader, RagifyLinear *linear, gsize columns, gsize depth)
 {
-  *linear = (RagifyLinear) {
+  *linear = (RagifyLinear){
     .weights = take (loader, columns * depth * loader->weights->kernels->element_size),
     .bias = take (loader, columns * sizeof (float)),
     .columns = columns,
@@ -86,7 +86,7 @@ place_norm (Loader *loader, RagifyNorm *norm)
 {
   const RagifyWeights *const weights = loader->weights;
 
-  *norm = (RagifyNorm) {
+  *norm = (RagifyNorm){
     .gain = take (loader, weights->hidden_stride * sizeof (float)),
     .bias = take (loader, weights->hidden_stride * sizeof (float)),
     .size = weights->config.hidden_size,
@@ -102,7 +102,7 @@ place_attention (Loader *loader)
   const RagifyModelConfig *const config = &weights->config;
   RagifyAttention *const attention = &weights->attention;
 
-  *attention = (RagifyAttention) {
+  *attention = (RagifyAttention){
     .heads = config->heads,
     .head_size = round_up (config->hidden_size / config->heads, weights->kernels->vector_lanes),
   };
@@ -153,7 +153,7 @@ allocate (Loader *loader)
     return FALSE;
   }
   weights->memory = memory;
-  loader->memory = (char *) round_up ((gsize) memory, huge_page);
+  loader->memory = (char *)round_up ((gsize)memory, huge_page);
   madvise (loader->memory, round_up (loader->used, huge_page), MADV_HUGEPAGE);
   place (loader);
   return TRUE;
@@ -164,7 +164,7 @@ allocate (Loader *loader)
 static void
 read_vector (const RagifyTensor *tensor, const float *to)
 {
-  ragify_tensor_read_row (tensor, 0, (float *) to);
+  ragify_tensor_read_row (tensor, 0, (float *)to);
 }
 
 static gboolean
@@ -183,7 +183,7 @@ load_norm (Loader *loader, const char *layer, const char *part, const RagifyNorm
 
 /* How the rows or columns of a matrix of attention are spread: each head's are padded to whole vectors. */
 typedef struct {
-  gsize size;        /* of a head; or of the whole where there are no heads */
+  gsize size; /* of a head; or of the whole where there are no heads */
   gsize padded_size;
 } Heads;
 
@@ -199,7 +199,7 @@ load_linear (Loader *loader, const char *layer, const char *part, const RagifyLi
              gsize columns, Heads row_heads, Heads column_heads, float scale)
 {
   const RagifyKernels *const kernels = loader->weights->kernels;
-  float *const bias = (float *) linear->bias + first;
+  float *const bias = (float *)linear->bias + first;
   g_autofree float *values = g_new (float, MAX (rows, columns));
   RagifyTensor weight;
   RagifyTensor biases;
@@ -218,7 +218,7 @@ load_linear (Loader *loader, const char *layer, const char *part, const RagifyLi
       for (gsize k = 0; k < count; k++)
         to[k] = values[i + k] * scale;
     }
-    kernels->pack_row ((void *) linear->weights, linear->depth, first + padded_index (row_heads, row), loader->row);
+    kernels->pack_row ((void *)linear->weights, linear->depth, first + padded_index (row_heads, row), loader->row);
   }
   ragify_tensor_read_row (&biases, 0, values);
   for (gsize row = 0; row < rows; row++)
@@ -239,14 +239,14 @@ load_layer (Loader *loader, gsize number)
   const gsize width = weights->context_stride;
   const Heads whole = { .size = G_MAXSIZE, .padded_size = G_MAXSIZE };
   const Heads heads = { .size = hidden / config->heads, .padded_size = weights->attention.head_size };
-  const float scale = 1.0F / sqrtf ((float) heads.size);
+  const float scale = 1.0F / sqrtf ((float)heads.size);
   g_autofree char *prefix = g_strdup_printf ("encoder.layer.%" G_GSIZE_FORMAT ".", number);
 
   return load_linear (loader, prefix, names->query, &layer->qkv, 0, hidden, hidden, heads, whole, scale) &&
          load_linear (loader, prefix, names->key, &layer->qkv, width, hidden, hidden, heads, whole, 1) &&
          load_linear (loader, prefix, names->value, &layer->qkv, 2 * width, hidden, hidden, heads, whole, 1) &&
-         load_linear (loader, prefix, names->attention_output, &layer->attention_output, 0, hidden, hidden, whole, heads,
-                      1) &&
+         load_linear (loader, prefix, names->attention_output, &layer->attention_output, 0, hidden, hidden, whole,
+                      heads, 1) &&
          load_norm (loader, prefix, names->attention_norm, &layer->attention_norm) &&
          load_linear (loader, prefix, "intermediate.dense", &layer->up, 0, inner, hidden, whole, whole, 1) &&
          load_linear (loader, prefix, "output.dense", &layer->down, 0, hidden, inner, whole, whole, 1) &&
@@ -273,7 +273,7 @@ load_embeddings (Loader *loader)
     ragify_tensor_read_row (&types, 0, type);
   }
   for (gsize i = 0; i < config->first_position + config->max_tokens; i++) {
-    float *const row = (float *) weights->positions + i * weights->hidden_stride;
+    float *const row = (float *)weights->positions + i * weights->hidden_stride;
 
     ragify_tensor_read_row (&positions, i, row);
     for (gsize k = 0; k < hidden; k++)
@@ -293,13 +293,13 @@ find_bucket (gssize distance, gsize buckets)
   const gsize half = buckets / 2;
   const gsize exact = half / 2;
   const gsize direction = distance > 0 ? half : 0;
-  const gsize length = (gsize) ABS (distance);
+  const gsize length = (gsize)ABS (distance);
   float large;
 
   if (length < exact)
     return direction + length;
-  large = logf ((float) length / (float) exact) / logf (128.0F / (float) exact) * (float) (half - exact);
-  return direction + MIN (exact + (gsize) large, half - 1);
+  large = logf ((float)length / (float)exact) / logf (128.0F / (float)exact) * (float)(half - exact);
+  return direction + MIN (exact + (gsize)large, half - 1);
 }
 
 static gboolean
@@ -308,8 +308,8 @@ load_position_bias (Loader *loader)
   const RagifyWeights *const weights = loader->weights;
   const RagifyAttention *const attention = &weights->attention;
   const gsize buckets = weights->config.relative_buckets;
-  const gssize reach = (gssize) weights->config.max_tokens - 1;
-  float *const bias = (float *) attention->position_bias;
+  const gssize reach = (gssize)weights->config.max_tokens - 1;
+  float *const bias = (float *)attention->position_bias;
   g_autofree float *row = g_new (float, attention->heads);
   RagifyTensor table;
 
@@ -320,7 +320,7 @@ load_position_bias (Loader *loader)
   for (gssize distance = -reach; distance <= reach; distance++) {
     ragify_tensor_read_row (&table, find_bucket (distance, buckets), row);
     for (gsize head = 0; head < attention->heads; head++)
-      bias[head * attention->position_bias_stride + (gsize) (reach + distance)] = row[head];
+      bias[head * attention->position_bias_stride + (gsize)(reach + distance)] = row[head];
   }
   return TRUE;
 }

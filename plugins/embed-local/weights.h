@@ -47,8 +47,8 @@ typedef struct {
  * Loads `path`, whose tensors must have the shapes that `config` says; config->max_tokens must be set. NULL with
  * ENCODER_ERROR_FILE, _FORMAT, _UNSUPPORTED or _MEMORY.
  */
-RagifyWeights *ragify_weights_load (const char *path, const RagifyModelConfig *config, const RagifyKernels *kernels,
-                                    GError **error);
+RagifyWeights *
+ragify_weights_load (const char *path, const RagifyModelConfig *config, const RagifyKernels *kernels, GError **error);
 
 void ragify_weights_free (RagifyWeights *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RagifyWeights, ragify_weights_free)

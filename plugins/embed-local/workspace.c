@@ -57,8 +57,8 @@ workspace_new (const RagifyWeights *weights)
   if (memory == NULL)
     return NULL;
   place (weights, &plan, memory + head);
-  *(RagifyWorkspace *) memory = plan;
-  return (RagifyWorkspace *) memory;
+  *(RagifyWorkspace *)memory = plan;
+  return (RagifyWorkspace *)memory;
 }
 
 RagifyWorkspacePool *

@@ -35,7 +35,7 @@ clock_us (clockid_t clock)
   struct timespec time;
 
   clock_gettime (clock, &time);
-  return (double) time.tv_sec * 1e6 + (double) time.tv_nsec / 1e3;
+  return (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3;
 }
 
 static gboolean
@@ -52,9 +52,9 @@ load_texts (Probe *probe, const char *path)
   probe->strings = strings;
   probe->count = json_array_size (strings);
   probe->texts = g_renew (RagifyText, probe->texts, probe->count);
-  probe->vectors = g_renew (float, probe->vectors, probe->count * ragify_encoder_get_dimension (probe->encoder));
-  json_array_foreach (strings, i, string)
-    probe->texts[i] = (RagifyText) { .data = json_string_value (string), .size = json_string_length (string) };
+  probe->vectors = g_renew (float, probe->vectors, probe->count *ragify_encoder_get_dimension (probe->encoder));
+  json_array_foreach (strings, i, string) probe->texts[i] =
+      (RagifyText){ .data = json_string_value (string), .size = json_string_length (string) };
   printf ("%" G_GSIZE_FORMAT "\n", probe->count);
   return TRUE;
 }
@@ -80,8 +80,7 @@ write_tokens (const Probe *probe, const char *path)
     fputc (']', file);
   }
   fputs ("]\n", file);
-  puts ("ok");
-  return fclose (file) == 0;
+  return fclose (file) == 0 && puts ("ok") >= 0;
 }
 
 static gboolean
@@ -106,8 +105,7 @@ write_vectors (const Probe *probe, const char *path)
   if (file == NULL)
     return FALSE;
   written = embed (probe, 0, probe->count) && fwrite (probe->vectors, sizeof (float), floats, file) == floats;
-  puts ("ok");
-  return fclose (file) == 0 && written;
+  return fclose (file) == 0 && written && puts ("ok") >= 0;
 }
 
 static gboolean
@@ -122,7 +120,7 @@ measure (const Probe *probe, const char *what)
       ragify_encoder_count_tokens (probe->encoder, probe->texts[i].data, probe->texts[i].size);
     else if (!embed (probe, i, 1))
       return FALSE;
-  printf ("%.3f\n", (clock_us (CLOCK_THREAD_CPUTIME_ID) - start) / (double) probe->count);
+  printf ("%.3f\n", (clock_us (CLOCK_THREAD_CPUTIME_ID) - start) / (double)probe->count);
   return TRUE;
 }
 
