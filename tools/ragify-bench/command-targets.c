@@ -1,0 +1,373 @@
+#include "bench-options.h"
+#include "exposition.h"
+#include "request-set.h"
+
+#include "tools/common/corpus-ingest.h"
+#include "tools/common/host-process.h"
+#include "tools/common/text-table.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char summary[] =
+    "Measures the project's targets on a running host, or on one that it starts, and prints the table as Markdown.";
+
+static const char description[] =
+    "Query response time, context retrieval and vector search are 95th percentiles, of hybrid (vector search: dense) "
+    "queries that go past the\n"
+    "cache, with four clients. The hit rate is of Zipf-distributed queries (exponent 1) after the cache was filled by "
+    "nothing but them. For the concurrent queries, more\n"
+    "and more clients ask at once until one of them gets no answer. Memory is the host's PSS after all that.\n"
+    "\n" RAGIFY_TOOL_EXIT_HELP "\n"
+    "\n"
+    "Example:\n"
+    "  ragify-bench targets --corpus scifact --host-binary build/core/ragify-host --config bench.conf\n";
+
+enum {
+  CLIENTS = 4,
+};
+
+typedef struct {
+  char *url;
+  char *binary;
+  char **configs;
+  char *corpus;
+  char *queries;
+  int pid;
+  double duration;
+  int cpu;
+  int host_cpu;
+  gboolean no_ingest;
+} TargetOptions;
+
+/* One row of the table. */
+typedef struct {
+  const char *name;
+  const char *unit;
+  double good; /* the target's bound */
+  double fair; /* the bound of what is acceptable */
+  gboolean more_is_better;
+  const char *target;
+  const char *acceptable;
+  double value; /* NaN: not measured */
+  char *how;
+} Target;
+
+typedef enum {
+  TARGET_RESPONSE,
+  TARGET_RETRIEVAL,
+  TARGET_SEARCH,
+  TARGET_HIT_RATE,
+  TARGET_MEMORY,
+  TARGET_CONCURRENT,
+  TARGETS,
+} TargetIndex;
+
+static void
+init_targets (Target *targets)
+{
+  targets[TARGET_RESPONSE] =
+      (Target){ "query response time", "ms", 100, 500, FALSE, "< 100 ms", "100–500 ms", NAN, NULL };
+  targets[TARGET_RETRIEVAL] = (Target){ "context retrieval", "ms", 50, 200, FALSE, "< 50 ms", "50–200 ms", NAN, NULL };
+  targets[TARGET_SEARCH] = (Target){ "vector search", "ms", 20, 100, FALSE, "< 20 ms", "20–100 ms", NAN, NULL };
+  targets[TARGET_HIT_RATE] = (Target){ "cache hit rate", "%", 90, 70, TRUE, "> 90 %", "70–90 %", NAN, NULL };
+  targets[TARGET_MEMORY] = (Target){ "memory", "MB", 1000, 4000, FALSE, "< 1 GB", "1–4 GB", NAN, NULL };
+  targets[TARGET_CONCURRENT] = (Target){ "concurrent queries", "", 1000, 100, TRUE, "> 1000", "100–1000", NAN, NULL };
+}
+
+static const char *
+band_of (const Target *target)
+{
+  if (isnan (target->value))
+    return "not measured";
+  if (target->more_is_better ? target->value > target->good : target->value < target->good)
+    return "target";
+  return (target->more_is_better ? target->value >= target->fair : target->value <= target->fair) ? "acceptable"
+                                                                                                  : "poor";
+}
+
+/* What the measuring needs. */
+typedef struct {
+  const TargetOptions *options;
+  RagifyEndpoint *endpoint;
+  GPtrArray *queries;
+  pid_t pid;
+  Target *targets;
+} Measuring;
+
+static void
+set (Measuring *measuring, TargetIndex index, double value, char *how)
+{
+  measuring->targets[index].value = value;
+  g_free (measuring->targets[index].how);
+  measuring->targets[index].how = how;
+}
+
+static char *
+scrape (const Measuring *measuring)
+{
+  guint status = 0;
+  g_autoptr (GBytes) request = ragify_endpoint_make_request (measuring->endpoint, "GET", "/metrics", NULL, NULL, 0);
+  g_autoptr (GBytes) body = ragify_endpoint_exchange (measuring->endpoint, -1, request, 10, &status, NULL);
+  if (body == NULL || status != 200)
+    return g_strdup ("");
+  gsize length = 0;
+  const char *text = g_bytes_get_data (body, &length);
+  return g_strndup (text, length);
+}
+
+static RagifyLoadResult *
+load (const Measuring *measuring, const char *mode, const char *cache, guint clients, double duration,
+      const char *distribution, GError **error)
+{
+  const RagifyQueryShape shape = { .mode = mode, .cache = cache, .max_chunks = 10 };
+  RagifyDistribution kind = RAGIFY_DISTRIBUTION_UNIFORM;
+  double exponent = 1;
+  ragify_query_sampler_parse (distribution, &kind, &exponent);
+  g_autoptr (GPtrArray) requests = ragify_request_set_make (measuring->endpoint, measuring->queries, &shape);
+  g_autoptr (RagifyQuerySampler) sampler = ragify_query_sampler_new (kind, exponent, requests->len, 1);
+  const RagifyLoadPlan plan = {
+    .endpoint = measuring->endpoint,
+    .requests = requests,
+    .sampler = sampler,
+    .connections = clients,
+    .duration = duration,
+    .timeout = 30,
+    .seed = 1,
+    .probe = TRUE,
+  };
+  return ragify_load_run (&plan, error);
+}
+
+/* The 95th percentile of a histogram of the host's between two scrapes, in ms; NaN when the host has no such histogram.
+ */
+static double
+percentile_between (const char *before, const char *after, const char *name, const char *label, const char *value)
+{
+  g_autoptr (RagifyExpositionHistogram) first = ragify_exposition_find_histogram (before, name, label, value);
+  g_autoptr (RagifyExpositionHistogram) last = ragify_exposition_find_histogram (after, name, label, value);
+  g_autoptr (RagifyExpositionHistogram) between =
+      last != NULL ? ragify_exposition_histogram_subtract (last, first) : NULL;
+  return between != NULL ? ragify_exposition_histogram_get_quantile (between, 0.95) * 1e3 : NAN;
+}
+
+static gboolean
+measure_uncached (Measuring *measuring, GError **error)
+{
+  double duration = measuring->options->duration;
+  g_autoptr (RagifyLoadResult) warm =
+      load (measuring, "hybrid", "bypass", CLIENTS, MIN (1, duration), "uniform", error);
+  if (warm == NULL)
+    return FALSE;
+
+  g_autofree char *before = scrape (measuring);
+  g_autoptr (RagifyLoadResult) hybrid = load (measuring, "hybrid", "bypass", CLIENTS, duration, "uniform", error);
+  if (hybrid == NULL)
+    return FALSE;
+  g_autofree char *between = scrape (measuring);
+  g_autoptr (RagifyLoadResult) dense = load (measuring, "dense", "bypass", CLIENTS, duration, "uniform", error);
+  if (dense == NULL)
+    return FALSE;
+  g_autofree char *after = scrape (measuring);
+
+  guint64 answers = ragify_load_result_count_succeeded (hybrid);
+  guint64 failed = ragify_load_result_count_failed (hybrid);
+  double response = answers > 0 ? (double)ragify_latency_histogram_get_percentile (hybrid->latency, 95) * 1e-6 : NAN;
+  set (measuring, TARGET_RESPONSE, response,
+       g_strdup_printf ("p95 at the client, uncached hybrid, %d clients, %.0f/s, %" G_GUINT64_FORMAT " failed", CLIENTS,
+                        hybrid->elapsed > 0 ? (double)answers / hybrid->elapsed : 0, failed));
+  set (measuring, TARGET_RETRIEVAL, percentile_between (before, between, "ragify_request_duration_seconds", NULL, NULL),
+       g_strdup ("p95 in the host, the same queries (ragify_request_duration_seconds)"));
+  set (measuring, TARGET_SEARCH,
+       percentile_between (between, after, "ragify_stage_duration_seconds", "stage", "search"),
+       g_strdup ("p95 of the search stage, uncached dense (ragify_stage_duration_seconds)"));
+  return TRUE;
+}
+
+static gboolean
+measure_hit_rate (Measuring *measuring, GError **error)
+{
+  g_autoptr (RagifyLoadResult) result =
+      load (measuring, "hybrid", "use", CLIENTS, measuring->options->duration, "zipf:1", error);
+  if (result == NULL)
+    return FALSE;
+  const guint64 *misses = g_hash_table_lookup (result->levels, "miss");
+  double answers = (double)ragify_load_result_count_succeeded (result);
+  double hits = answers - (misses != NULL ? (double)*misses : 0);
+  set (measuring, TARGET_HIT_RATE, answers > 0 ? 100 * hits / answers : NAN,
+       g_strdup_printf ("%.0f queries, Zipf 1 over %u, from an empty cache", answers, measuring->queries->len));
+  return TRUE;
+}
+
+static gboolean
+measure_concurrent (Measuring *measuring, GError **error)
+{
+  static const guint steps[] = { 100, 500, 1000, 2000, 4000 };
+  double most = 0;
+  g_autofree char *how = g_strdup ("not even 100 clients at once were all answered");
+  for (gsize i = 0; i < G_N_ELEMENTS (steps); i++) {
+    g_autoptr (RagifyLoadResult) result =
+        load (measuring, "hybrid", "use", steps[i], measuring->options->duration, "zipf:1", error);
+    if (result == NULL)
+      return FALSE;
+    if (ragify_load_result_count_failed (result) > 0 ||
+        ragify_latency_histogram_get_percentile (result->latency, 95) > 500 * 1000000ull)
+      break;
+    most = steps[i];
+    g_free (how);
+    how = g_strdup_printf ("clients at once, all answered, p95 %.1f ms, cached, Zipf 1 (steps up to %u)",
+                           (double)ragify_latency_histogram_get_percentile (result->latency, 95) * 1e-6,
+                           steps[G_N_ELEMENTS (steps) - 1]);
+  }
+  set (measuring, TARGET_CONCURRENT, most, g_steal_pointer (&how));
+  return TRUE;
+}
+
+static void
+measure_memory (Measuring *measuring)
+{
+  RagifyProcessUsage usage = { 0 };
+  g_autoptr (GError) error = NULL;
+  if (measuring->pid <= 0)
+    set (measuring, TARGET_MEMORY, NAN, g_strdup ("--pid was not given"));
+  else if (!ragify_process_usage_read (&measuring->pid, 1, TRUE, &usage, &error))
+    set (measuring, TARGET_MEMORY, NAN, g_strdup (error->message));
+  else
+    set (measuring, TARGET_MEMORY, (double)usage.pss * 1e-6,
+         g_strdup_printf ("PSS after all of this; peak RSS %.0f MB", (double)usage.peak * 1e-6));
+}
+
+static void
+print_table (const Target *targets)
+{
+  g_autoptr (RagifyTextTable) table = ragify_text_table_new ("lrlrrl");
+  ragify_text_table_add (table, (const char *const[]){ "metric", "measured", "band", "target", "acceptable", "how" });
+  for (guint i = 0; i < TARGETS; i++) {
+    const Target *target = &targets[i];
+    int digits = target->value < 100 && *target->unit != '\0' ? 1 : 0;
+    g_autofree char *value =
+        isnan (target->value) ? g_strdup ("–") : g_strdup_printf ("%.*f %s", digits, target->value, target->unit);
+    g_strchomp (value);
+    const char *how = target->how != NULL ? target->how : "";
+    ragify_text_table_add (
+        table, (const char *const[]){ target->name, value, band_of (target), target->target, target->acceptable, how });
+  }
+  g_autofree char *text = ragify_text_table_format (table, TRUE);
+  fputs (text, stdout);
+}
+
+static gboolean
+ingest_corpus (const TargetOptions *options, GError **error)
+{
+  if (options->corpus == NULL || options->no_ingest)
+    return TRUE;
+  RagifyDocumentSenderOptions sending = RAGIFY_DOCUMENT_SENDER_DEFAULTS;
+  g_autofree char *path = g_build_filename (options->corpus, "corpus.jsonl", NULL);
+  g_autoptr (RagifyHttpClient) client = ragify_http_client_new (options->url, 300, sending.parallel, error);
+  if (client == NULL)
+    return FALSE;
+  g_autoptr (RagifyDocumentSender) sender = ragify_document_sender_new (client, &sending);
+  return ragify_corpus_ingest (sender, path, FALSE, NULL, error);
+}
+
+static int
+measure_all (Measuring *measuring)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean fine = ingest_corpus (measuring->options, &error) && measure_uncached (measuring, &error) &&
+                  measure_hit_rate (measuring, &error) && measure_concurrent (measuring, &error);
+  if (!fine) {
+    ragify_tool_complain ("%s", error->message);
+    return error->domain == RAGIFY_ENDPOINT_ERROR ? ragify_bench_exit_code (error) : RAGIFY_TOOL_EXIT_FAILED;
+  }
+  measure_memory (measuring);
+  print_table (measuring->targets);
+  for (guint i = 0; i < TARGETS; i++)
+    if (isnan (measuring->targets[i].value))
+      return RAGIFY_TOOL_EXIT_FAILED;
+  return RAGIFY_TOOL_EXIT_OK;
+}
+
+static int
+run (const TargetOptions *options)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *beside = options->corpus != NULL ? g_build_filename (options->corpus, "queries.jsonl", NULL) : NULL;
+  g_autoptr (GPtrArray) queries =
+      ragify_request_set_read_queries (options->queries != NULL ? options->queries : beside, 0, &error);
+  g_autoptr (RagifyEndpoint) endpoint = queries != NULL ? ragify_endpoint_new (options->url, &error) : NULL;
+  if (endpoint == NULL) {
+    ragify_tool_complain ("%s", error->message);
+    return ragify_bench_exit_code (error);
+  }
+  if (!ragify_bench_prepare_process (-1))
+    return RAGIFY_TOOL_EXIT_USAGE;
+
+  g_autoptr (RagifyHostProcess) host = NULL;
+  if (options->binary != NULL) {
+    host = ragify_host_process_start (options->binary, (const char *const *)options->configs, options->url, 60,
+                                      options->host_cpu, &error);
+    if (host == NULL) {
+      ragify_tool_complain ("%s", error->message);
+      return RAGIFY_TOOL_EXIT_FAILED;
+    }
+  }
+  if (!ragify_bench_prepare_process (options->cpu))
+    return RAGIFY_TOOL_EXIT_USAGE;
+
+  Target targets[TARGETS];
+  init_targets (targets);
+  Measuring measuring = { .options = options, .endpoint = endpoint, .queries = queries, .targets = targets };
+  measuring.pid = host != NULL ? ragify_host_process_get_pid (host) : (pid_t)options->pid;
+  int exit_code = measure_all (&measuring);
+  for (guint i = 0; i < TARGETS; i++)
+    g_free (targets[i].how);
+  return exit_code;
+}
+
+int
+ragify_bench_targets (int argc, char **argv)
+{
+  TargetOptions options = { .duration = 5, .cpu = -1, .host_cpu = -1 };
+  const GOptionEntry entries[] = {
+    { "url", 'u', 0, G_OPTION_ARG_STRING, &options.url, "The host (default: http://127.0.0.1:8080)", "URL" },
+    { "host-binary", 0, 0, G_OPTION_ARG_FILENAME, &options.binary,
+      "Start this ragify-host for it; it must listen at --url", "PATH" },
+    { "config", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.configs, "Its configuration (may be repeated)", "PATH" },
+    { "corpus", 0, 0, G_OPTION_ARG_FILENAME, &options.corpus,
+      "BEIR folder: its corpus.jsonl is ingested, its queries.jsonl asked", "FOLDER" },
+    { "no-ingest", 0, 0, G_OPTION_ARG_NONE, &options.no_ingest, "The corpus is in the store already", NULL },
+    { "queries", 'q', 0, G_OPTION_ARG_FILENAME, &options.queries, "Ask these instead", "FILE" },
+    { "pid", 'p', 0, G_OPTION_ARG_INT, &options.pid, "The running host's process, for its memory", "PID" },
+    { "duration", 'd', 0, G_OPTION_ARG_DOUBLE, &options.duration, "Of each measurement (default: 5)", "SECONDS" },
+    { "cpu", 0, 0, G_OPTION_ARG_INT, &options.cpu, "Bind this client to a core", "CORE" },
+    { "host-cpu", 0, 0, G_OPTION_ARG_INT, &options.host_cpu, "Bind the host that is started to a core", "CORE" },
+    { NULL },
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new ("targets");
+  g_autoptr (GError) error = NULL;
+  int exit_code = RAGIFY_TOOL_EXIT_USAGE;
+  g_option_context_add_main_entries (context, entries, NULL);
+  g_option_context_set_summary (context, summary);
+  g_option_context_set_description (context, description);
+  if (!g_option_context_parse (context, &argc, &argv, &error))
+    ragify_tool_complain ("%s (see 'ragify-bench targets --help')", error->message);
+  else if (argc > 1)
+    ragify_tool_complain ("targets: '%s' is too much; it takes options only", argv[1]);
+  else if (options.corpus == NULL && options.queries == NULL)
+    ragify_tool_complain ("targets: expected --corpus FOLDER or --queries FILE");
+  else if (options.duration <= 0)
+    ragify_tool_complain ("--duration %g: expected more than 0 seconds", options.duration);
+  else {
+    if (options.url == NULL)
+      options.url = g_strdup ("http://127.0.0.1:8080");
+    exit_code = run (&options);
+  }
+  g_free (options.url);
+  g_free (options.binary);
+  g_strfreev (options.configs);
+  g_free (options.corpus);
+  g_free (options.queries);
+  return exit_code;
+}
