@@ -67,7 +67,7 @@ struct RagifyCall {
   void *resume_user;
   const void **collected;
 
-  pthread_cond_t *waiter; /* ragify_call_wait; with emit_lock */
+  pthread_cond_t waiter; /* of a thread that waits; with emit_lock */
   gboolean waited;
 };
 

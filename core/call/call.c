@@ -185,6 +185,8 @@ release (RagifyCall *call, RagifyHandleState state)
     ragify_cancel_unref (cancel);
   RagifyCall *handle = call->handle;
   ragify_node_released (call->node, call, state);
+  if (call->home == NULL)
+    pthread_cond_destroy (&call->waiter);
   pthread_mutex_destroy (&call->emit_lock);
   ragify_handle_free (handle);
   ragify_owner_unref (owner);
@@ -225,10 +227,10 @@ ragify_call_deliver (RagifyCall *call, RagifyHandleState state)
     release (call, state);
     return;
   }
-  if (call->waiter != NULL) {
+  if (call->home == NULL) {
     pthread_mutex_lock (&call->emit_lock);
     call->waited = TRUE;
-    pthread_cond_signal (call->waiter);
+    pthread_cond_signal (&call->waiter);
     pthread_mutex_unlock (&call->emit_lock);
     return;
   }
@@ -351,53 +353,71 @@ ragify_call_invoke (RagifyCall *call, const RagifyComponent *component)
     deliver_at_home (call);
 }
 
-gint32
-ragify_call_wait (RagifyNode *node, RagifyCall *call)
+static void
+init_waiter (pthread_cond_t *waiter)
 {
-  g_assert (call->home == NULL && !ragify_workers_is_current ());
-  RagifyOwner *owner = ragify_owner_ref (call->owner);
   pthread_condattr_t monotonic;
   pthread_condattr_init (&monotonic);
   pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_t waiter;
-  pthread_cond_init (&waiter, &monotonic);
+  pthread_cond_init (waiter, &monotonic);
   pthread_condattr_destroy (&monotonic);
-  call->waiter = &waiter;
+}
 
+void
+ragify_call_begin (RagifyNode *node, RagifyCall *call)
+{
+  g_assert (call->home == NULL && !ragify_workers_is_current ());
+  init_waiter (&call->waiter);
+  ragify_owner_ref (call->owner); /* until ragify_call_end has read what came */
   ragify_node_call (node, call);
-  const guint64 until = call->deadline + RAGIFY_CALL_GRACE_US;
-  const struct timespec limit = { .tv_sec = (time_t)(until / 1000000), .tv_nsec = (long)(until % 1000000) * 1000 };
-  pthread_mutex_lock (&call->emit_lock);
-  gboolean late = FALSE;
+}
+
+/* TRUE once the plugin has completed; FALSE at the deadline plus the grace. With emit_lock held. */
+static gboolean
+wait_for_completion (RagifyCall *call, const struct timespec *limit)
+{
   while (!call->waited) {
     if (call->emitted != NULL && call->items != NULL) {
       pthread_mutex_unlock (&call->emit_lock);
       consume_items (call);
       pthread_mutex_lock (&call->emit_lock);
-    } else if (late) {
-      pthread_mutex_unlock (&call->emit_lock);
-      const gboolean abandoned = abandon (call);
-      if (abandoned) {
-        pthread_mutex_lock (&call->emit_lock);
-        call->waiter = NULL;
-        pthread_mutex_unlock (&call->emit_lock);
-        pthread_cond_destroy (&waiter);
-        const gint32 code = call->code;
-        ragify_owner_unref (owner);
-        return code;
-      }
-      late = FALSE; /* it has completed after all: wait for the word */
-      pthread_mutex_lock (&call->emit_lock);
-      while (!call->waited)
-        pthread_cond_wait (&waiter, &call->emit_lock);
-    } else {
-      late = pthread_cond_timedwait (&waiter, &call->emit_lock, &limit) != 0;
+    } else if (pthread_cond_timedwait (&call->waiter, &call->emit_lock, limit) != 0) {
+      return call->waited;
     }
   }
+  return TRUE;
+}
+
+gint32
+ragify_call_end (RagifyCall *call)
+{
+  RagifyOwner *owner = call->owner;
+  const guint64 until = call->deadline + RAGIFY_CALL_GRACE_US;
+  const struct timespec limit = { .tv_sec = (time_t) (until / 1000000), .tv_nsec = (long) (until % 1000000) * 1000 };
+  pthread_mutex_lock (&call->emit_lock);
+  gboolean complete = wait_for_completion (call, &limit);
   pthread_mutex_unlock (&call->emit_lock);
-  pthread_cond_destroy (&waiter);
-  deliver_at_home (call);
+  if (!complete && !abandon (call)) { /* it has completed after all: the word is on its way */
+    pthread_mutex_lock (&call->emit_lock);
+    while (!call->waited)
+      pthread_cond_wait (&call->waiter, &call->emit_lock);
+    pthread_mutex_unlock (&call->emit_lock);
+    complete = TRUE;
+  }
+  if (complete)
+    deliver_at_home (call);
   const gint32 code = call->code;
+  ragify_owner_unref (owner);
+  return code;
+}
+
+gint32
+ragify_call_wait (RagifyNode *node, RagifyCall *call)
+{
+  ragify_owner_ref (call->owner);
+  RagifyOwner *owner = call->owner;
+  ragify_call_begin (node, call);
+  const gint32 code = ragify_call_end (call);
   ragify_owner_unref (owner);
   return code;
 }
@@ -495,8 +515,8 @@ host_call_emit (RagifyCall *handle, const void *item)
   call->starved = full;
   const gboolean post = call->emitted != NULL && call->home != NULL && !call->emit_posted;
   call->emit_posted |= post;
-  if (call->waiter != NULL)
-    pthread_cond_signal (call->waiter);
+  if (call->home == NULL)
+    pthread_cond_signal (&call->waiter);
   pthread_mutex_unlock (&call->emit_lock);
   if (post) {
     ragify_owner_ref (call->owner);

@@ -50,8 +50,11 @@ guint64 ragify_call_duration (const RagifyCall *call);
 /* The node that it went to; NULL before it was started. */
 RagifyNode *ragify_call_node (const RagifyCall *call);
 
-/* Starts a call and waits for it on a thread that has no loop; returns its code. Not on a worker: it could wait for
- * itself. [control] and threads of the host's own */
+/* For threads that have no loop ([control] and the host's own; not workers, which could wait for themselves):
+ * begin starts the call, end waits for it and returns its code. Every begin has its end. */
+void ragify_call_begin (RagifyNode *node, RagifyCall *call);
+gint32 ragify_call_end (RagifyCall *call);
+/* Both in one. */
 gint32 ragify_call_wait (RagifyNode *node, RagifyCall *call);
 
 /* The functions of RagifyHost that concern calls and buffers, for the host's vtable. */

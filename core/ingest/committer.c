@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/ingest/committer.h"
+
+#include <string.h>
+
+#include "core/call/operations.h"
+#include "core/ingest/chunker.h"
+
+#define WRITE_TIMEOUT_US (120 * G_USEC_PER_SEC)
+#define EMBED_TIMEOUT_US (120 * G_USEC_PER_SEC)
+#define EMBED_TEXTS 8u      /* in one call: small, so that a query does not wait long behind it */
+#define EMBED_CALLS 8u      /* at once, at most */
+#define COMMIT_CHUNKS 1000u /* in one batch of the store */
+#define FAILURES_IN_WORDS 1000u
+
+struct RagifyCommitter {
+  RagifyRuntime *runtime;
+  RagifyLibraryOptions options;
+  RagifyNode **text_indexes;
+  gboolean *lagging; /* one for each text index */
+  RagifyChunker *chunker;
+  char *salt[2]; /* by RagifyChunking: what decides about chunks and vectors besides the document */
+  guint dimension;
+};
+
+/* What one put gathers before it goes to the store. Everything is in the owner's arena. */
+typedef struct Batch {
+  RagifyOwner *owner;
+  GArray *documents; /* RagifyDocument */
+  GArray *chunks;    /* RagifyChunk */
+  GPtrArray *texts;  /* what is embedded for each chunk; owned */
+} Batch;
+
+static RagifyStr
+copy_str (Batch *batch, const char *text, gsize size)
+{
+  return ragify_str (ragify_arena_copy (batch->owner->arena, text, size), size);
+}
+
+static void
+batch_init (Batch *batch)
+{
+  batch->owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
+  batch->documents = g_array_new (FALSE, TRUE, sizeof (RagifyDocument));
+  batch->chunks = g_array_new (FALSE, TRUE, sizeof (RagifyChunk));
+  batch->texts = g_ptr_array_new_with_free_func (g_free);
+}
+
+static void
+batch_clear (Batch *batch)
+{
+  g_array_unref (batch->documents);
+  g_array_unref (batch->chunks);
+  g_ptr_array_unref (batch->texts);
+  ragify_owner_unref (batch->owner);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Batch, batch_clear)
+
+/* ---- reports and problems ---- */
+
+void
+ragify_ingest_report_init (RagifyIngestReport *report)
+{
+  *report = (RagifyIngestReport){ .failed = g_string_new (NULL), .warnings = g_ptr_array_new_with_free_func (g_free) };
+}
+
+void
+ragify_ingest_report_clear (RagifyIngestReport *report)
+{
+  g_string_free (report->failed, TRUE);
+  g_ptr_array_unref (report->warnings);
+  g_clear_pointer (&report->first_reason, g_free);
+}
+
+void
+ragify_ingest_report_fail (RagifyIngestReport *report, const char *id, const char *field, const char *reason)
+{
+  if (report->first_reason == NULL)
+    report->first_reason = g_strdup_printf ("%s%s%s", field != NULL ? field : "", field != NULL ? " " : "", reason);
+  if (report->n_failed++ >= FAILURES_IN_WORDS)
+    return;
+  json_t *object = json_pack ("{s:s*, s:s*, s:s}", "id", id, "field", field, "reason", reason);
+  char *text = json_dumps (object, JSON_COMPACT);
+  json_decref (object);
+  if (report->failed->len > 0)
+    g_string_append_c (report->failed, ',');
+  g_string_append (report->failed, text != NULL ? text : "{}");
+  free (text);
+}
+
+static void
+warn_once (RagifyIngestReport *report, const char *text)
+{
+  if (!g_ptr_array_find_with_equal_func (report->warnings, text, g_str_equal, NULL))
+    g_ptr_array_add (report->warnings, g_strdup (text));
+}
+
+gboolean
+ragify_ingest_problem (RagifyProblem *problem, gint32 code, const char *message, guint64 retry_after_us)
+{
+  static const struct {
+    gint32 code;
+    guint status;
+    const char *title;
+  } table[] = {
+    { RAGIFY_E_INVALID, 422, "Refused by the store" },  { RAGIFY_E_NOT_FOUND, 404, "Not found" },
+    { RAGIFY_E_UNAVAILABLE, 503, "Store unavailable" }, { RAGIFY_E_TIMEOUT, 503, "Store too slow" },
+    { RAGIFY_E_EXHAUSTED, 507, "No room to store" },    { RAGIFY_E_UNAUTHORIZED, 502, "Store refused access" },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (table); i++) {
+    if (table[i].code != code)
+      continue;
+    ragify_problem_set (problem, table[i].status, table[i].title, NULL, "%s", message);
+    problem->retry_after = table[i].status == 503 ? (guint)MAX (1, retry_after_us / G_USEC_PER_SEC) : 0;
+    return FALSE;
+  }
+  return ragify_problem_set (problem, 500, "Store failed", NULL, "%s", message);
+}
+
+/* ---- making ---- */
+
+static gboolean
+describe_embedder (RagifyCommitter *committer, char **fingerprint, GError **error)
+{
+  static const RagifyNothing nothing = { .struct_size = sizeof nothing };
+  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
+  RagifyCall *call = ragify_call_new (owner, &ragify_operation_embedder_describe, &nothing,
+                                      ragify_now () + EMBED_TIMEOUT_US, NULL, NULL);
+  if (ragify_call_wait (committer->options.embedder, call) != RAGIFY_OK) {
+    g_set_error_literal (error, RAGIFY_NODE_ERROR, ragify_call_code (call), ragify_call_message (call));
+    return FALSE;
+  }
+  const RagifyEmbedderInfo *info = ragify_call_result (call);
+  committer->dimension = info->dimension;
+  *fingerprint = g_strndup (info->fingerprint.data, info->fingerprint.size);
+  return TRUE;
+}
+
+RagifyCommitter *
+ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options, GError **error)
+{
+  RagifyCommitter *committer = g_new0 (RagifyCommitter, 1);
+  committer->runtime = runtime;
+  committer->options = *options;
+  committer->text_indexes = g_memdup2 (options->text_indexes, options->n_text_indexes * sizeof *options->text_indexes);
+  committer->lagging = g_new0 (gboolean, MAX (options->n_text_indexes, 1));
+  for (guint i = 0; i < options->n_text_indexes; i++)
+    committer->lagging[i] = TRUE; /* until it was looked at */
+  committer->chunker = ragify_chunker_new (options->chunk_size, options->chunk_overlap);
+  g_autofree char *fingerprint = NULL;
+  if (committer->chunker == NULL) {
+    g_set_error_literal (error, RAGIFY_NODE_ERROR, RAGIFY_E_INTERNAL, "ICU has no data for sentence boundaries");
+  } else if (options->embedder == NULL || describe_embedder (committer, &fingerprint, error)) {
+    const char *embedder = fingerprint != NULL ? fingerprint : "";
+    committer->salt[RAGIFY_CHUNKING_DEFAULT] =
+        g_strdup_printf ("1 %u %u %s", options->chunk_size, options->chunk_overlap, embedder);
+    committer->salt[RAGIFY_CHUNKING_NONE] = g_strdup_printf ("1 whole %s", embedder);
+    return committer;
+  }
+  ragify_committer_free (committer);
+  return NULL;
+}
+
+void
+ragify_committer_free (RagifyCommitter *committer)
+{
+  g_clear_pointer (&committer->chunker, ragify_chunker_free);
+  g_free (committer->salt[0]);
+  g_free (committer->salt[1]);
+  g_free (committer->text_indexes);
+  g_free (committer->lagging);
+  g_free (committer);
+}
+
+/* ---- embedding ---- */
+
+typedef struct Embedding {
+  RagifyEmbedderEmbed args;
+  RagifyCall *call;
+  guint first;
+} Embedding;
+
+static Embedding
+begin_embedding (RagifyCommitter *committer, Batch *batch, RagifyOwner *owner, guint first)
+{
+  const guint count = MIN (EMBED_TEXTS, batch->texts->len - first);
+  RagifyStr *texts = ragify_arena_alloc (owner->arena, count * sizeof *texts);
+  for (guint i = 0; i < count; i++)
+    texts[i] = ragify_str_from (g_ptr_array_index (batch->texts, first + i));
+  RagifyEmbedderEmbed *args = ragify_arena_alloc (owner->arena, sizeof *args);
+  *args = (RagifyEmbedderEmbed){ .struct_size = sizeof *args,
+                                 .purpose = RAGIFY_PURPOSE_DOCUMENT,
+                                 .texts = { texts, count } };
+  Embedding embedding = { .first = first };
+  embedding.call =
+      ragify_call_new (owner, &ragify_operation_embedder_embed, args, ragify_now () + EMBED_TIMEOUT_US, NULL, NULL);
+  ragify_call_begin (committer->options.embedder, embedding.call);
+  return embedding;
+}
+
+/* Waits for one embedding and copies its vectors to their place. */
+static gboolean
+end_embedding (RagifyCommitter *committer, const Embedding *embedding, float *vectors, RagifyProblem *problem,
+               gboolean quiet)
+{
+  const gint32 code = ragify_call_end (embedding->call);
+  if (code != RAGIFY_OK)
+    return quiet ? FALSE
+                 : ragify_ingest_problem (problem, code, ragify_call_message (embedding->call),
+                                          ragify_call_retry_after (embedding->call));
+  const RagifyEmbedderEmbedResult *result = ragify_call_result (embedding->call);
+  if (result->vectors.dimension != committer->dimension)
+    return quiet ? FALSE
+                 : ragify_problem_set (problem, 500, "Embedder failed", NULL, "%s returned %u dimensions instead of %u",
+                                       ragify_node_name (committer->options.embedder), result->vectors.dimension,
+                                       committer->dimension);
+  memcpy (vectors + (gsize)embedding->first * committer->dimension, result->vectors.items,
+          (gsize)result->vectors.count * committer->dimension * sizeof (float));
+  return TRUE;
+}
+
+/* All texts of the batch, several calls at once. */
+static gboolean
+embed (RagifyCommitter *committer, Batch *batch, float *vectors, RagifyProblem *problem)
+{
+  const guint at_once = CLAMP (ragify_node_component (committer->options.embedder)->max_parallel, 1, EMBED_CALLS);
+  const guint width = MIN (at_once, MAX (committer->runtime->n_loops, 1));
+  Embedding under_way[EMBED_CALLS];
+  RagifyOwner *owners[EMBED_CALLS];
+  guint begun = 0, ended = 0, next = 0;
+  gboolean well = TRUE;
+  while (ended < begun || (well && next < batch->texts->len)) {
+    while (well && next < batch->texts->len && begun - ended < width) {
+      owners[begun % EMBED_CALLS] = ragify_owner_new (sizeof (RagifyOwner), NULL);
+      under_way[begun % EMBED_CALLS] = begin_embedding (committer, batch, owners[begun % EMBED_CALLS], next);
+      next += EMBED_TEXTS;
+      begun++;
+    }
+    well = end_embedding (committer, &under_way[ended % EMBED_CALLS], vectors, problem, !well) && well;
+    ragify_owner_unref (owners[ended % EMBED_CALLS]);
+    ended++;
+  }
+  return well;
+}
+
+/* ---- text indexes ---- */
+
+static gboolean
+text_upsert (RagifyNode *index, RagifyOwner *owner, const RagifyChunk *chunks, guint64 count,
+             const RagifyUuidList *removed, const RagifyGeneration *generation, char **reason)
+{
+  RagifyTextUpsert *args = ragify_arena_alloc (owner->arena, sizeof *args);
+  *args = (RagifyTextUpsert){ .struct_size = sizeof *args,
+                              .chunks = { .items = chunks, .count = count, .stride = sizeof *chunks },
+                              .removed = removed != NULL ? *removed : (RagifyUuidList){ NULL, 0 },
+                              .generation = *generation };
+  RagifyCall *call =
+      ragify_call_new (owner, &ragify_operation_text_upsert, args, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
+  if (ragify_call_wait (index, call) == RAGIFY_OK)
+    return TRUE;
+  g_free (*reason);
+  *reason = g_strdup (ragify_call_message (call));
+  return FALSE;
+}
+
+static gboolean
+text_clear (RagifyNode *index, char **reason)
+{
+  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
+  static const RagifyTextRemove everything = { .struct_size = sizeof everything, .flags = RAGIFY_TEXT_REMOVE_ALL };
+  RagifyCall *call =
+      ragify_call_new (owner, &ragify_operation_text_remove, &everything, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
+  if (ragify_call_wait (index, call) == RAGIFY_OK)
+    return TRUE;
+  g_free (*reason);
+  *reason = g_strdup (ragify_call_message (call));
+  return FALSE;
+}
+
+/* One page of what changed since `since`, given to the index. Until the last page the index keeps `before` as its
+ * generation: cut off in the middle, it begins again, and what it has seen it sees once more. */
+static gboolean
+follow_page (RagifyCommitter *committer, RagifyNode *index, guint64 since, const RagifyGeneration *before,
+             char **cursor, gboolean *too_old, char **reason)
+{
+  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
+  RagifyStoreList *args = ragify_arena_alloc (owner->arena, sizeof *args);
+  *args = (RagifyStoreList){ .struct_size = sizeof *args,
+                             .what = RAGIFY_LIST_CHUNKS,
+                             .limit = COMMIT_CHUNKS,
+                             .cursor = ragify_str_from (*cursor),
+                             .since = since };
+  RagifyCall *call =
+      ragify_call_new (owner, &ragify_operation_store_list, args, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
+  if (ragify_call_wait (committer->options.store, call) != RAGIFY_OK) {
+    g_free (*reason);
+    *reason = g_strdup (ragify_call_message (call));
+    return FALSE;
+  }
+  const RagifyStoreListResult *page = ragify_call_result (call);
+  *too_old = page->since_too_old != 0;
+  if (*too_old)
+    return TRUE;
+
+  RagifyChunk *present = ragify_arena_alloc (owner->arena, MAX (page->chunks.count, 1) * sizeof *present);
+  RagifyUuid *gone = ragify_arena_alloc (owner->arena, MAX (page->chunks.count, 1) * sizeof *gone);
+  guint64 n_present = 0, n_gone = 0;
+  for (guint64 i = 0; i < page->chunks.count; i++) {
+    const RagifyChunk *chunk =
+        (const RagifyChunk *)(const void *)((const char *)page->chunks.items + i * page->chunks.stride);
+    if (chunk->flags & RAGIFY_CHUNK_DELETED)
+      gone[n_gone++] = chunk->id;
+    else
+      present[n_present++] = *chunk;
+  }
+  const RagifyUuidList removed = { gone, n_gone };
+  const gboolean last = page->cursor.size == 0;
+  if (!text_upsert (index, owner, present, n_present, &removed, last ? &page->generation : before, reason))
+    return FALSE;
+  g_free (*cursor);
+  *cursor = g_strndup (page->cursor.data, page->cursor.size);
+  return TRUE;
+}
+
+static gboolean
+text_generation (RagifyNode *index, RagifyTextGeneration *generation, char **reason)
+{
+  static const RagifyNothing nothing = { .struct_size = sizeof nothing };
+  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
+  RagifyCall *call = ragify_call_new (owner, &ragify_operation_text_generation, &nothing,
+                                      ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
+  if (ragify_call_wait (index, call) != RAGIFY_OK) {
+    g_free (*reason);
+    *reason = g_strdup (ragify_call_message (call));
+    return FALSE;
+  }
+  *generation = *(const RagifyTextGeneration *)ragify_call_result (call);
+  return TRUE;
+}
+
+static gboolean
+store_generation (RagifyNode *store, RagifyStoreGeneration *generation, char **reason)
+{
+  static const RagifyNothing nothing = { .struct_size = sizeof nothing };
+  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
+  RagifyCall *call = ragify_call_new (owner, &ragify_operation_store_generation, &nothing,
+                                      ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
+  if (ragify_call_wait (store, call) != RAGIFY_OK) {
+    g_free (*reason);
+    *reason = g_strdup (ragify_call_message (call));
+    return FALSE;
+  }
+  *generation = *(const RagifyStoreGeneration *)ragify_call_result (call);
+  return TRUE;
+}
+
+static gboolean
+rebuild (RagifyCommitter *committer, RagifyNode *index, char **reason)
+{
+  static const RagifyGeneration none = { 0 };
+  if (!text_clear (index, reason))
+    return FALSE;
+  g_autofree char *cursor = g_strdup ("");
+  do {
+    gboolean too_old = FALSE;
+    if (!follow_page (committer, index, 0, &none, &cursor, &too_old, reason))
+      return FALSE;
+  } while (*cursor != '\0');
+  return TRUE;
+}
+
+static gboolean
+follow (RagifyCommitter *committer, RagifyNode *index, char **reason)
+{
+  RagifyTextGeneration text;
+  RagifyStoreGeneration store;
+  if (!text_generation (index, &text, reason) || !store_generation (committer->options.store, &store, reason))
+    return FALSE;
+  const gboolean same_store = memcmp (&text.generation.store, &store.generation.store, sizeof (RagifyUuid)) == 0;
+  if (same_store && text.generation.counter == store.generation.counter)
+    return TRUE;
+  if (!same_store || text.generation.counter > store.generation.counter || text.generation.counter == 0)
+    return rebuild (committer, index, reason);
+
+  g_message ("%s: catching up with %s from generation %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
+             ragify_node_name (index), ragify_node_name (committer->options.store), text.generation.counter,
+             store.generation.counter);
+  g_autofree char *cursor = g_strdup ("");
+  do {
+    gboolean too_old = FALSE;
+    if (!follow_page (committer, index, text.generation.counter, &text.generation, &cursor, &too_old, reason))
+      return FALSE;
+    if (too_old)
+      return rebuild (committer, index, reason);
+  } while (*cursor != '\0');
+  return TRUE;
+}
+
+guint
+ragify_committer_follow (RagifyCommitter *committer, char **reason)
+{
+  guint behind = 0;
+  for (guint i = 0; i < committer->options.n_text_indexes; i++) {
+    if (committer->lagging[i])
+      committer->lagging[i] = !follow (committer, committer->text_indexes[i], reason);
+    behind += committer->lagging[i] ? 1 : 0;
+  }
+  return behind;
+}
+
+/* After a commit: the indexes get what it changed. One that fails lags, and catches up before the next write. */
+static void
+update_text_indexes (RagifyCommitter *committer, RagifyOwner *owner, const RagifyChunk *chunks, guint64 count,
+                     const RagifyUuidList *removed, const RagifyGeneration *generation, RagifyIngestReport *report)
+{
+  for (guint i = 0; i < committer->options.n_text_indexes; i++) {
+    g_autofree char *reason = NULL;
+    if (committer->lagging[i]) /* only as a whole: what it lacks is older than this batch */
+      committer->lagging[i] = !follow (committer, committer->text_indexes[i], &reason);
+    else
+      committer->lagging[i] =
+          !text_upsert (committer->text_indexes[i], owner, chunks, count, removed, generation, &reason);
+    if (!committer->lagging[i])
+      continue;
+    g_warning ("%s lags behind %s: %s", ragify_node_name (committer->text_indexes[i]),
+               ragify_node_name (committer->options.store), reason);
+    if (report != NULL)
+      warn_once (report, reason);
+  }
+}
+
+/* ---- putting ---- */
+
+/* The content hashes of those documents that are there. */
+static gboolean
+find_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count, GHashTable *known,
+            RagifyProblem *problem)
+{
+  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
+  RagifyStr *ids = ragify_arena_alloc (owner->arena, count * sizeof *ids);
+  for (gsize i = 0; i < count; i++)
+    ids[i] = ragify_str_from (documents[i]->id);
+  RagifyStoreList *args = ragify_arena_alloc (owner->arena, sizeof *args);
+  *args = (RagifyStoreList){
+    .struct_size = sizeof *args, .what = RAGIFY_LIST_DOCUMENTS, .limit = (guint32)count, .documents = { ids, count }
+  };
+  RagifyCall *call =
+      ragify_call_new (owner, &ragify_operation_store_list, args, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
+  const gint32 code = ragify_call_wait (committer->options.store, call);
+  if (code != RAGIFY_OK)
+    return ragify_ingest_problem (problem, code, ragify_call_message (call), ragify_call_retry_after (call));
+  const RagifyStoreListResult *page = ragify_call_result (call);
+  for (guint64 i = 0; i < page->documents.count; i++) {
+    const RagifyDocument *document =
+        (const RagifyDocument *)(const void *)((const char *)page->documents.items + i * page->documents.stride);
+    if (document->chunks > 0)
+      g_hash_table_insert (known, g_strndup (document->id.data, document->id.size),
+                           g_memdup2 (&document->content_hash, sizeof (RagifyUuid)));
+  }
+  return TRUE;
+}
+
+static void
+add_chunk (RagifyCommitter *committer, Batch *batch, const RagifyIncoming *incoming, const RagifyDocument *document,
+           const RagifyCut *cut, guint64 ordinal)
+{
+  const char *text = incoming->content + cut->begin;
+  const gsize size = cut->end - cut->begin;
+  const RagifyChunk chunk = {
+    .struct_size = sizeof chunk,
+    .id = ragify_chunk_uuid (incoming->id, ordinal),
+    .document_id = document->id,
+    .content = copy_str (batch, text, size),
+    .title = document->title,
+    .uri = document->uri,
+    .metadata = document->metadata,
+    .ordinal = ordinal,
+    .begin = cut->begin,
+    .end = cut->end,
+    .created_at = document->created_at,
+    .updated_at = document->updated_at,
+  };
+  g_array_append_val (batch->chunks, chunk);
+  if (committer->options.embedder != NULL)
+    g_ptr_array_add (batch->texts, ragify_embedded_text (incoming->title, text, size));
+}
+
+static RagifyDocument
+describe_document (Batch *batch, const RagifyIncoming *incoming, const RagifyUuid *hash)
+{
+  const gint64 now = g_get_real_time ();
+  return (RagifyDocument){
+    .struct_size = sizeof (RagifyDocument),
+    .mode = RAGIFY_DOCUMENT_REPLACE,
+    .id = copy_str (batch, incoming->id, strlen (incoming->id)),
+    .uri = copy_str (batch, incoming->uri, strlen (incoming->uri)),
+    .title = copy_str (batch, incoming->title, strlen (incoming->title)),
+    .metadata = copy_str (batch, incoming->metadata, strlen (incoming->metadata)),
+    .content_hash = *hash,
+    .created_at = incoming->created_at,
+    .updated_at = incoming->updated_at != 0 ? incoming->updated_at : now,
+  };
+}
+
+/* A copy that lives as long as the owner: a store that is too slow may still read it when the batch is over. */
+static const void *
+lasting (Batch *batch, const void *data, gsize size)
+{
+  return ragify_arena_copy (batch->owner->arena, data, size);
+}
+
+/* Embeds and commits `count` chunks from `first` on with the batch's documents. */
+static gboolean
+commit (RagifyCommitter *committer, Batch *batch, guint first, guint count, RagifyStoreUpsertResult *result,
+        RagifyProblem *problem)
+{
+  RagifyStoreUpsert *args = ragify_arena_alloc (batch->owner->arena, sizeof *args);
+  *args = (RagifyStoreUpsert){
+    .struct_size = sizeof *args,
+    .documents = { .items = lasting (batch, batch->documents->data, batch->documents->len * sizeof (RagifyDocument)),
+                   .count = batch->documents->len,
+                   .stride = sizeof (RagifyDocument) },
+    .chunks = { .items =
+                    lasting (batch, &g_array_index (batch->chunks, RagifyChunk, first), count * sizeof (RagifyChunk)),
+                .count = count,
+                .stride = sizeof (RagifyChunk) },
+  };
+  if (committer->options.embedder != NULL) {
+    float *vectors =
+        ragify_arena_alloc (batch->owner->arena, MAX ((gsize)count * committer->dimension, 1) * sizeof *vectors);
+    Batch part = *batch;
+    g_autoptr (GPtrArray) texts = g_ptr_array_new ();
+    for (guint i = 0; i < count; i++)
+      g_ptr_array_add (texts, g_ptr_array_index (batch->texts, first + i));
+    part.texts = texts;
+    if (!embed (committer, &part, vectors, problem))
+      return FALSE;
+    args->vectors = (RagifyVectors){ vectors, count, committer->dimension };
+  }
+  RagifyCall *call = ragify_call_new (batch->owner, &ragify_operation_store_upsert, args,
+                                      ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
+  const gint32 code = ragify_call_wait (committer->options.store, call);
+  if (code != RAGIFY_OK)
+    return ragify_ingest_problem (problem, code, ragify_call_message (call), ragify_call_retry_after (call));
+  *result = *(const RagifyStoreUpsertResult *)ragify_call_result (call);
+  return TRUE;
+}
+
+static void
+acknowledge (RagifyCommitter *committer, Batch *batch, const RagifyStoreUpsertResult *result,
+             RagifyIngestReport *report)
+{
+  update_text_indexes (committer, batch->owner, (const RagifyChunk *)(const void *)batch->chunks->data,
+                       batch->chunks->len, &result->removed, &result->generation, report);
+  if (committer->options.changed != NULL)
+    committer->options.changed (committer->options.user, committer->options.store, &result->generation,
+                                &result->removed);
+  report->documents += batch->documents->len;
+  report->chunks += batch->chunks->len;
+  report->generation = result->generation;
+}
+
+/* A document with more chunks than one batch takes: staged in pieces, found once the last one is committed. */
+static gboolean
+write_in_pieces (RagifyCommitter *committer, Batch *batch, RagifyIngestReport *report, RagifyProblem *problem)
+{
+  RagifyDocument *document = &g_array_index (batch->documents, RagifyDocument, 0);
+  RagifyStoreUpsertResult result = { 0 };
+  for (guint first = 0; first < batch->chunks->len; first += COMMIT_CHUNKS) {
+    const guint count = MIN (COMMIT_CHUNKS, batch->chunks->len - first);
+    document->mode = first + count == batch->chunks->len ? RAGIFY_DOCUMENT_COMMIT : RAGIFY_DOCUMENT_STAGE;
+    if (!commit (committer, batch, first, count, &result, problem))
+      return FALSE;
+  }
+  acknowledge (committer, batch, &result, report);
+  return TRUE;
+}
+
+static gboolean
+write_batch (RagifyCommitter *committer, Batch *batch, RagifyIngestReport *report, RagifyProblem *problem)
+{
+  if (batch->documents->len == 0)
+    return TRUE;
+  if (batch->chunks->len > COMMIT_CHUNKS && batch->documents->len == 1)
+    return write_in_pieces (committer, batch, report, problem);
+  RagifyStoreUpsertResult result;
+  if (!commit (committer, batch, 0, batch->chunks->len, &result, problem))
+    return FALSE;
+  acknowledge (committer, batch, &result, report);
+  return TRUE;
+}
+
+static GArray *
+cut_document (RagifyCommitter *committer, const RagifyIncoming *incoming, RagifyChunking chunking)
+{
+  if (chunking == RAGIFY_CHUNKING_DEFAULT)
+    return ragify_chunker_cut (committer->chunker, incoming->content, incoming->content_size);
+  GArray *cuts = g_array_new (FALSE, FALSE, sizeof (RagifyCut));
+  const RagifyCut whole = { 0, incoming->content_size };
+  for (const char *p = incoming->content; *p != '\0' && cuts->len == 0; p = g_utf8_next_char (p))
+    if (!g_unichar_isspace (g_utf8_get_char (p)))
+      g_array_append_val (cuts, whole);
+  return cuts;
+}
+
+/* Adds one document to the batch, unless it is unchanged or holds nothing. */
+static void
+add_document (RagifyCommitter *committer, Batch *batch, const RagifyIncoming *incoming, const GArray *cuts,
+              const RagifyUuid *hash)
+{
+  const RagifyDocument document = describe_document (batch, incoming, hash);
+  g_array_append_val (batch->documents, document);
+  for (guint i = 0; i < cuts->len; i++)
+    add_chunk (committer, batch, incoming, &document, &g_array_index (cuts, RagifyCut, i), i);
+}
+
+gboolean
+ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count,
+                      RagifyChunking chunking, RagifyIngestReport *report, RagifyProblem *problem)
+{
+  g_autoptr (GHashTable) known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_autoptr (GHashTable) last = g_hash_table_new (g_str_hash, g_str_equal);
+  if (count == 0)
+    return TRUE;
+  if (!find_known (committer, documents, count, known, problem))
+    return FALSE;
+  for (gsize i = 0; i < count; i++)
+    g_hash_table_insert (last, documents[i]->id, documents[i]);
+
+  g_auto (Batch) batch;
+  batch_init (&batch);
+  for (gsize i = 0; i < count; i++) {
+    const RagifyIncoming *incoming = documents[i];
+    if (g_hash_table_lookup (last, incoming->id) != incoming)
+      continue; /* a later one of the same id wins */
+    const RagifyUuid hash = ragify_incoming_hash (incoming, committer->salt[chunking]);
+    const RagifyUuid *before = g_hash_table_lookup (known, incoming->id);
+    if (before != NULL && memcmp (before, &hash, sizeof hash) == 0) {
+      report->unchanged++;
+      continue;
+    }
+    g_autoptr (GArray) cuts = cut_document (committer, incoming, chunking);
+    if (cuts->len == 0) {
+      ragify_ingest_report_fail (report, incoming->id, "content", "holds no text but white space");
+      continue;
+    }
+    if (batch.chunks->len > 0 && batch.chunks->len + cuts->len > COMMIT_CHUNKS) {
+      if (!write_batch (committer, &batch, report, problem))
+        return FALSE;
+      batch_clear (&batch);
+      batch_init (&batch);
+    }
+    report->replaced += before != NULL ? 1 : 0;
+    add_document (committer, &batch, incoming, cuts, &hash);
+  }
+  return write_batch (committer, &batch, report, problem);
+}
+
+gboolean
+ragify_committer_delete (RagifyCommitter *committer, const char *document, guint64 *chunks,
+                         RagifyGeneration *generation, RagifyProblem *problem)
+{
+  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
+  RagifyStr *id = ragify_arena_alloc (owner->arena, sizeof *id);
+  *id = ragify_str (ragify_arena_copy (owner->arena, document, strlen (document)), strlen (document));
+  RagifyStoreRemove *args = ragify_arena_alloc (owner->arena, sizeof *args);
+  *args = (RagifyStoreRemove){ .struct_size = sizeof *args, .documents = { id, 1 } };
+  RagifyCall *call =
+      ragify_call_new (owner, &ragify_operation_store_remove, args, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
+  const gint32 code = ragify_call_wait (committer->options.store, call);
+  if (code != RAGIFY_OK)
+    return ragify_ingest_problem (problem, code, ragify_call_message (call), ragify_call_retry_after (call));
+  const RagifyStoreRemoveResult *result = ragify_call_result (call);
+  *chunks = result->removed.count;
+  *generation = result->generation;
+  if (result->removed.count == 0)
+    return TRUE;
+  update_text_indexes (committer, owner, NULL, 0, &result->removed, &result->generation, NULL);
+  if (committer->options.changed != NULL)
+    committer->options.changed (committer->options.user, committer->options.store, &result->generation,
+                                &result->removed);
+  return TRUE;
+}

@@ -1,0 +1,40 @@
+/* One document as an application sends it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#pragma once
+
+#include <glib.h>
+#include <jansson.h>
+#include <ragify/ragify.h>
+
+typedef struct RagifyIncoming {
+  char *id;
+  char *content;
+  gsize content_size;
+  char *title, *uri;             /* "" for none */
+  char *metadata;                /* a JSON object as text, or "" */
+  gint64 created_at, updated_at; /* wall clock, µs; 0: not given */
+} RagifyIncoming;
+
+void ragify_incoming_free (RagifyIncoming *incoming);
+
+/* Takes a document out of a JSON object: `content` (or `text`) is required; `id` (or `_id`), `title`, `uri`,
+ * `metadata`, `created_at`, `updated_at` (RFC 3339) are not; anything else is refused. NULL with the member at fault
+ * and a sentence; free `*reason`. */
+RagifyIncoming *ragify_incoming_parse (const json_t *object, const char **field, char **reason);
+
+/* A hash of everything that decides about its chunks and vectors. `salt`: how it is cut and embedded. */
+RagifyUuid ragify_incoming_hash (const RagifyIncoming *incoming, const char *salt);
+
+/* The id of chunk number `ordinal` of a document: a name-based UUID (RFC 9562 version 8, over XXH3-128). */
+RagifyUuid ragify_chunk_uuid (const char *document, guint64 ordinal);
+
+/* The text form of an id, 36 characters and a NUL. */
+void ragify_uuid_write (const RagifyUuid *uuid, char text[37]);
+
+/* What is embedded for a chunk: its text, with the document's title in front where the chunk does not begin with it.
+ * Free with g_free. */
+char *ragify_embedded_text (const char *title, const char *content, gsize size);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RagifyIncoming, ragify_incoming_free)

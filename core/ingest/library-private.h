@@ -1,0 +1,41 @@
+/* What the library's thread and its uploads share.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "core/ingest/committer.h"
+
+/* Something to write, a step at a time, so that none keeps the others waiting for long. */
+typedef struct RagifyLibraryJob RagifyLibraryJob;
+struct RagifyLibraryJob {
+  /* One step on the library's thread. TRUE: there is more to do at once; FALSE: done, or nothing to do until it is
+   * scheduled again. */
+  gboolean (*step) (RagifyLibraryJob *job, RagifyCommitter *committer);
+  /* Instead of further steps, when the library closes. */
+  void (*refuse) (RagifyLibraryJob *job);
+  gboolean scheduled; /* in the queue, or in a step that is to be repeated; under the library's lock */
+  gboolean running;
+};
+
+struct RagifyLibrary {
+  RagifyRuntime *runtime;
+  char *name;
+  RagifyNode *store;
+  RagifyCommitter *committer; /* the thread's */
+  pthread_t thread;
+  pthread_mutex_t lock; /* guards what follows, and the uploads' shared members */
+  pthread_cond_t work;
+  GQueue jobs; /* RagifyLibraryJob */
+  gboolean closing;
+};
+
+/* Puts the job into the queue, at its head where it is `urgent`; no effect where it already is there. FALSE when the
+ * library is closing. With the lock held. */
+gboolean ragify_library_schedule (RagifyLibrary *library, RagifyLibraryJob *job, gboolean urgent);
+
+/* A reply on its way to a loop. Takes `body` (or NULL) and the problem's texts. [any] */
+void ragify_library_reply (RagifyLoop *loop, char *body, const RagifyProblem *problem, RagifyLibraryReplied replied,
+                           void *user);

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "core/ingest/library-private.h"
+
+/* ---- replies ---- */
+
+typedef struct Reply {
+  RagifyTask task;
+  char *body;
+  RagifyProblem problem;
+  RagifyLibraryReplied replied;
+  void *user;
+} Reply;
+
+static void
+run_reply (RagifyTask *task)
+{
+  Reply *reply = (Reply *)task;
+  reply->replied (reply->body, reply->body != NULL ? strlen (reply->body) : 0,
+                  reply->body == NULL ? &reply->problem : NULL, reply->user);
+  g_free (reply->body);
+  ragify_problem_clear (&reply->problem);
+  g_free (reply);
+}
+
+void
+ragify_library_reply (RagifyLoop *loop, char *body, const RagifyProblem *problem, RagifyLibraryReplied replied,
+                      void *user)
+{
+  Reply *reply = g_new0 (Reply, 1);
+  reply->task.run = run_reply;
+  reply->body = body;
+  if (body == NULL)
+    reply->problem = *problem;
+  reply->replied = replied;
+  reply->user = user;
+  ragify_loop_post (loop, &reply->task);
+}
+
+/* ---- the thread ---- */
+
+gboolean
+ragify_library_schedule (RagifyLibrary *library, RagifyLibraryJob *job, gboolean urgent)
+{
+  if (library->closing)
+    return FALSE;
+  if (job->scheduled)
+    return TRUE;
+  job->scheduled = TRUE;
+  if (job->running) /* put back when the step is over */
+    return TRUE;
+  if (urgent)
+    g_queue_push_head (&library->jobs, job);
+  else
+    g_queue_push_tail (&library->jobs, job);
+  pthread_cond_signal (&library->work);
+  return TRUE;
+}
+
+static void
+run_step (RagifyLibrary *library, RagifyLibraryJob *job)
+{
+  job->scheduled = FALSE;
+  job->running = TRUE;
+  pthread_mutex_unlock (&library->lock);
+  const gboolean more = job->step (job, library->committer); /* FALSE: the job may be gone */
+  pthread_mutex_lock (&library->lock);
+  if (!more)
+    return;
+  job->running = FALSE;
+  job->scheduled = TRUE;
+  g_queue_push_tail (&library->jobs, job);
+}
+
+static void *
+library_main (void *data)
+{
+  RagifyLibrary *library = data;
+  pthread_mutex_lock (&library->lock);
+  while (!library->closing) {
+    RagifyLibraryJob *job = g_queue_pop_head (&library->jobs);
+    if (job != NULL)
+      run_step (library, job);
+    else
+      pthread_cond_wait (&library->work, &library->lock);
+  }
+  GQueue left = library->jobs;
+  g_queue_init (&library->jobs);
+  pthread_mutex_unlock (&library->lock);
+  for (RagifyLibraryJob *job = g_queue_pop_head (&left); job != NULL; job = g_queue_pop_head (&left))
+    job->refuse (job);
+  return NULL;
+}
+
+RagifyLibrary *
+ragify_library_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options, GError **error)
+{
+  RagifyCommitter *committer = ragify_committer_new (runtime, options, error);
+  if (committer == NULL)
+    return NULL;
+  g_autofree char *reason = NULL;
+  if (ragify_committer_follow (committer, &reason) > 0)
+    g_warning ("%s: a text index lags behind: %s", options->name, reason);
+
+  RagifyLibrary *library = g_new0 (RagifyLibrary, 1);
+  library->runtime = runtime;
+  library->name = g_strdup (options->name);
+  library->store = options->store;
+  library->committer = committer;
+  pthread_mutex_init (&library->lock, NULL);
+  pthread_cond_init (&library->work, NULL);
+  g_queue_init (&library->jobs);
+  g_assert (pthread_create (&library->thread, NULL, library_main, library) == 0);
+  g_autofree char *name = g_strdup_printf ("ingest-%.8s", options->name);
+  pthread_setname_np (library->thread, name);
+  return library;
+}
+
+void
+ragify_library_free (RagifyLibrary *library)
+{
+  pthread_mutex_lock (&library->lock);
+  library->closing = TRUE;
+  pthread_cond_signal (&library->work);
+  pthread_mutex_unlock (&library->lock);
+  pthread_join (library->thread, NULL);
+  ragify_committer_free (library->committer);
+  pthread_cond_destroy (&library->work);
+  pthread_mutex_destroy (&library->lock);
+  g_free (library->name);
+  g_free (library);
+}
+
+const char *
+ragify_library_name (const RagifyLibrary *library)
+{
+  return library->name;
+}
+
+/* ---- deleting ---- */
+
+typedef struct Deletion {
+  RagifyLibraryJob job;
+  RagifyLibrary *library;
+  RagifyLoop *loop;
+  char *document;
+  RagifyLibraryReplied replied;
+  void *user;
+} Deletion;
+
+static void
+deletion_free (Deletion *deletion)
+{
+  g_free (deletion->document);
+  g_free (deletion);
+}
+
+static gboolean
+deletion_step (RagifyLibraryJob *job, RagifyCommitter *committer)
+{
+  Deletion *deletion = (Deletion *)job;
+  RagifyProblem problem = { 0 };
+  guint64 chunks = 0;
+  RagifyGeneration generation;
+  gboolean well = ragify_committer_delete (committer, deletion->document, &chunks, &generation, &problem);
+  if (well && chunks == 0)
+    well = ragify_problem_set (&problem, 404, "Not found", "id", "the store '%s' has no document '%s'",
+                               deletion->library->name, deletion->document);
+  char *body = well ? g_strdup_printf ("{\"deleted\":%" G_GUINT64_FORMAT "}", chunks) : NULL;
+  ragify_library_reply (deletion->loop, body, &problem, deletion->replied, deletion->user);
+  deletion_free (deletion);
+  return FALSE;
+}
+
+static void
+deletion_refuse (RagifyLibraryJob *job)
+{
+  Deletion *deletion = (Deletion *)job;
+  RagifyProblem problem = { 0 };
+  ragify_problem_set (&problem, 503, "Shutting down", NULL, "the host is shutting down; nothing was deleted");
+  ragify_library_reply (deletion->loop, NULL, &problem, deletion->replied, deletion->user);
+  deletion_free (deletion);
+}
+
+void
+ragify_library_delete (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyLibraryReplied replied,
+                       void *user)
+{
+  Deletion *deletion = g_new0 (Deletion, 1);
+  deletion->job.step = deletion_step;
+  deletion->job.refuse = deletion_refuse;
+  deletion->library = library;
+  deletion->loop = loop;
+  deletion->document = g_strdup (document);
+  deletion->replied = replied;
+  deletion->user = user;
+  pthread_mutex_lock (&library->lock);
+  const gboolean taken = ragify_library_schedule (library, &deletion->job, TRUE);
+  pthread_mutex_unlock (&library->lock);
+  if (!taken)
+    deletion_refuse (&deletion->job);
+}

@@ -1,0 +1,193 @@
+/* Reading documents: calls on the request's loop, beside whatever is being written.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "core/call/operations.h"
+#include "core/ingest/library-private.h"
+
+#define READ_TIMEOUT_US (10 * G_USEC_PER_SEC)
+#define CHUNKS_OF_A_DOCUMENT 10000u
+
+typedef struct Read {
+  RagifyOwner owner;
+  RagifyLibrary *library;
+  RagifyLoop *loop;
+  RagifyStr document;
+  const RagifyStoreListResult *found; /* the document itself, once it was found */
+  RagifyLibraryReplied replied;
+  void *user;
+} Read;
+
+static json_t *
+text_of (RagifyStr text)
+{
+  return json_stringn (text.data != NULL ? text.data : "", text.size);
+}
+
+static json_t *
+metadata_of (RagifyStr text)
+{
+  json_t *object = text.size > 0 ? json_loadb (text.data, text.size, 0, NULL) : NULL;
+  return object != NULL ? object : json_object ();
+}
+
+static json_t *
+time_of (gint64 wall_us)
+{
+  if (wall_us <= 0)
+    return json_null ();
+  g_autoptr (GDateTime) time = g_date_time_new_from_unix_utc (wall_us / G_USEC_PER_SEC);
+  g_autofree char *text = time != NULL ? g_date_time_format (time, "%Y-%m-%dT%H:%M:%SZ") : NULL;
+  return text != NULL ? json_string (text) : json_null ();
+}
+
+static const RagifyDocument *
+document_at (const RagifyStoreListResult *page, guint64 index)
+{
+  return (const RagifyDocument *)(const void *)((const char *)page->documents.items + index * page->documents.stride);
+}
+
+static json_t *
+describe_document (const RagifyDocument *document)
+{
+  return json_pack ("{s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "id", text_of (document->id), "uri", text_of (document->uri),
+                    "title", text_of (document->title), "metadata", metadata_of (document->metadata), "chunks",
+                    (json_int_t)document->chunks, "created_at", time_of (document->created_at), "updated_at",
+                    time_of (document->updated_at));
+}
+
+/* Answers and ends the read. Takes `root`. */
+static void
+answer (Read *read, json_t *root)
+{
+  char *text = json_dumps (root, JSON_COMPACT);
+  json_decref (root);
+  ragify_library_reply (read->loop, g_strdup (text), NULL, read->replied, read->user);
+  free (text);
+  ragify_owner_unref (&read->owner);
+}
+
+static void
+answer_failure (Read *read, const RagifyCall *call)
+{
+  RagifyProblem problem = { 0 };
+  ragify_ingest_problem (&problem, ragify_call_code (call), ragify_call_message (call), ragify_call_retry_after (call));
+  ragify_library_reply (read->loop, NULL, &problem, read->replied, read->user);
+  ragify_owner_unref (&read->owner);
+}
+
+static Read *
+read_new (RagifyLibrary *library, RagifyLoop *loop, RagifyLibraryReplied replied, void *user)
+{
+  Read *read = (Read *)ragify_owner_new (sizeof (Read), NULL);
+  read->library = library;
+  read->loop = loop;
+  read->replied = replied;
+  read->user = user;
+  return read;
+}
+
+static void
+ask (Read *read, const RagifyStoreList *what, RagifyCallFinished finished)
+{
+  RagifyStoreList *args = ragify_arena_alloc (read->owner.arena, sizeof *args);
+  *args = *what;
+  args->struct_size = sizeof *args;
+  ragify_node_call (read->library->store, ragify_call_new (&read->owner, &ragify_operation_store_list, args,
+                                                           ragify_now () + READ_TIMEOUT_US, finished, read));
+}
+
+/* ---- one document ---- */
+
+static void
+got_chunks (RagifyCall *call, void *user)
+{
+  Read *read = user;
+  if (ragify_call_code (call) != RAGIFY_OK) {
+    answer_failure (read, call);
+    return;
+  }
+  const RagifyStoreListResult *page = ragify_call_result (call);
+  json_t *chunks = json_array ();
+  for (guint64 i = 0; i < page->chunks.count; i++) {
+    const RagifyChunk *chunk =
+        (const RagifyChunk *)(const void *)((const char *)page->chunks.items + i * page->chunks.stride);
+    char id[37];
+    ragify_uuid_write (&chunk->id, id);
+    json_array_append_new (chunks, json_pack ("{s:s, s:I, s:I, s:I, s:o}", "id", id, "ordinal",
+                                              (json_int_t)chunk->ordinal, "begin", (json_int_t)chunk->begin, "end",
+                                              (json_int_t)chunk->end, "content", text_of (chunk->content)));
+  }
+  json_t *root = describe_document (document_at (read->found, 0));
+  json_object_set_new (root, "chunks", chunks);
+  answer (read, root);
+}
+
+static void
+got_document (RagifyCall *call, void *user)
+{
+  Read *read = user;
+  if (ragify_call_code (call) != RAGIFY_OK) {
+    answer_failure (read, call);
+    return;
+  }
+  read->found = ragify_call_result (call);
+  if (read->found->documents.count == 0 || document_at (read->found, 0)->chunks == 0) {
+    RagifyProblem problem = { 0 };
+    ragify_problem_set (&problem, 404, "Not found", "id", "the store '%s' has no document '%.*s'", read->library->name,
+                        (int)MIN (read->document.size, 1024), read->document.data);
+    ragify_library_reply (read->loop, NULL, &problem, read->replied, read->user);
+    ragify_owner_unref (&read->owner);
+    return;
+  }
+  const RagifyStoreList what = { .what = RAGIFY_LIST_CHUNKS,
+                                 .limit = CHUNKS_OF_A_DOCUMENT,
+                                 .documents = { &read->document, 1 } };
+  ask (read, &what, got_chunks);
+}
+
+void
+ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyLibraryReplied replied,
+                    void *user)
+{
+  Read *read = read_new (library, loop, replied, user);
+  const gsize size = strlen (document);
+  read->document = ragify_str (ragify_arena_copy (read->owner.arena, document, size), size);
+  const RagifyStoreList what = { .what = RAGIFY_LIST_DOCUMENTS, .limit = 1, .documents = { &read->document, 1 } };
+  ask (read, &what, got_document);
+}
+
+/* ---- a page of documents ---- */
+
+static void
+got_page (RagifyCall *call, void *user)
+{
+  Read *read = user;
+  if (ragify_call_code (call) != RAGIFY_OK) {
+    answer_failure (read, call);
+    return;
+  }
+  const RagifyStoreListResult *page = ragify_call_result (call);
+  json_t *documents = json_array ();
+  for (guint64 i = 0; i < page->documents.count; i++)
+    json_array_append_new (documents, describe_document (document_at (page, i)));
+  json_t *root = json_pack ("{s:o}", "documents", documents);
+  if (page->cursor.size > 0)
+    json_object_set_new (root, "next_cursor", text_of (page->cursor));
+  answer (read, root);
+}
+
+void
+ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *cursor, guint limit,
+                     RagifyLibraryReplied replied, void *user)
+{
+  Read *read = read_new (library, loop, replied, user);
+  const gsize size = cursor != NULL ? strlen (cursor) : 0;
+  const RagifyStoreList what = { .what = RAGIFY_LIST_DOCUMENTS,
+                                 .limit = CLAMP (limit, 1, 1000),
+                                 .cursor = ragify_str (
+                                     ragify_arena_copy (read->owner.arena, cursor != NULL ? cursor : "", size), size) };
+  ask (read, &what, got_page);
+}
