@@ -1,0 +1,492 @@
+#include "database.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOCK_POLL_US 20000
+
+struct RagifyDatabase {
+  char *folder;
+  char *file;
+  char *read_only; /* why it cannot be written; NULL: it can */
+  int lock;
+  uint64_t cache_bytes;
+  uint32_t reader_limit;
+  RagifyConnection *writer;
+
+  pthread_mutex_t mutex; /* guards what follows */
+  pthread_cond_t changed;
+  bool writing;
+  uint32_t readers;
+  uint32_t idle_count;
+  RagifyConnection **idle;
+};
+
+/* A chunk's number is never used twice, so it also says which version of the chunk a vector belongs to. Its index by
+ * uuid carries what a start must read, so that starting reads no content. */
+static const char schema[]
+    = "CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+      "CREATE TABLE metadata (number INTEGER PRIMARY KEY AUTOINCREMENT, hash INTEGER NOT NULL, json TEXT NOT NULL);"
+      "CREATE INDEX metadata_hash ON metadata (hash);"
+      "CREATE TABLE documents (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+      "  generation INTEGER NOT NULL, live INTEGER NOT NULL, content_hash BLOB NOT NULL, chunks INTEGER NOT NULL,"
+      "  staged INTEGER NOT NULL, staged_hash BLOB NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,"
+      "  metadata INTEGER NOT NULL, uri TEXT NOT NULL, title TEXT NOT NULL);"
+      "CREATE INDEX documents_generation ON documents (generation);"
+      "CREATE TABLE chunks (number INTEGER PRIMARY KEY AUTOINCREMENT, uuid BLOB NOT NULL, staged INTEGER NOT NULL,"
+      "  document INTEGER NOT NULL, ordinal INTEGER NOT NULL, generation INTEGER NOT NULL, metadata INTEGER NOT NULL,"
+      "  first INTEGER NOT NULL, past INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,"
+      "  title TEXT, uri TEXT, content TEXT NOT NULL);"
+      "CREATE INDEX chunks_uuid ON chunks (uuid, staged, metadata);"
+      "CREATE INDEX chunks_document ON chunks (document, staged, ordinal);"
+      "CREATE INDEX chunks_generation ON chunks (generation) WHERE staged = 0;"
+      "CREATE INDEX chunks_metadata ON chunks (metadata) WHERE staged = 0;"
+      "CREATE TABLE vectors (chunk INTEGER PRIMARY KEY, vector BLOB NOT NULL);"
+      "CREATE TABLE removals (number INTEGER PRIMARY KEY AUTOINCREMENT, generation INTEGER NOT NULL, chunk BLOB,"
+      "  document TEXT NOT NULL);"
+      "CREATE INDEX removals_generation ON removals (generation);"
+      "CREATE UNIQUE INDEX removals_chunk ON removals (chunk) WHERE chunk IS NOT NULL;"
+      "CREATE UNIQUE INDEX removals_document ON removals (document) WHERE chunk IS NULL;";
+
+static uint64_t
+now_us (void)
+{
+  struct timespec time;
+  (void)clock_gettime (CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+}
+
+static char *
+join (const char *folder, const char *name)
+{
+  char *path = malloc (strlen (folder) + strlen (name) + 2);
+  if (path != NULL)
+    (void)sprintf (path, "%s/%s", folder, name);
+  return path;
+}
+
+/* Makes the folder and those above it. */
+static bool
+make_folder (const char *folder, RagifyFault *fault)
+{
+  char *path = strdup (folder);
+  if (path == NULL)
+    return ragify_fault_memory (fault);
+  for (char *slash = strchr (path + 1, '/'); slash != NULL; slash = strchr (slash + 1, '/')) {
+    *slash = '\0';
+    (void)mkdir (path, 0750);
+    *slash = '/';
+  }
+  free (path);
+  struct stat status;
+  if (mkdir (folder, 0750) != 0 && errno != EEXIST)
+    return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "%s: cannot make the folder: %s", folder, strerror (errno));
+  if (stat (folder, &status) != 0 || !S_ISDIR (status.st_mode))
+    return ragify_fault_set (fault, RAGIFY_E_INVALID, "%s: expected a folder, found something else", folder);
+  return true;
+}
+
+static void
+read_owner (int lock, char *owner, size_t size)
+{
+  ssize_t count = pread (lock, owner, size - 1, 0);
+  owner[count > 0 ? count : 0] = '\0';
+  owner[strcspn (owner, "\n")] = '\0';
+}
+
+static bool
+wait_for_lock (RagifyDatabase *database, uint64_t wait_us, RagifyFault *fault)
+{
+  uint64_t until = now_us () + wait_us;
+  while (flock (database->lock, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR)
+      return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "%s: cannot be locked: %s", database->folder,
+                               strerror (errno));
+    if (now_us () >= until) {
+      char owner[32];
+      read_owner (database->lock, owner, sizeof owner);
+      return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE,
+                               "%s: another store has this folder open (process %s); stop it, or give this one a path "
+                               "of its own",
+                               database->folder, owner[0] != '\0' ? owner : "not known");
+    }
+    (void)usleep (LOCK_POLL_US);
+  }
+  char owner[32];
+  int length = snprintf (owner, sizeof owner, "%ld\n", (long)getpid ());
+  /* Only for the message above: a full disk must not keep the store closed. */
+  if (ftruncate (database->lock, 0) == 0)
+    (void)!pwrite (database->lock, owner, (size_t)length, 0);
+  return true;
+}
+
+/* Takes the folder's lock, or finds that it cannot be written. */
+static bool
+take_lock (RagifyDatabase *database, uint64_t wait_us, RagifyFault *fault)
+{
+  char *path = join (database->folder, "lock");
+  if (path == NULL)
+    return ragify_fault_memory (fault);
+  database->lock = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+  int cause = errno;
+  free (path);
+  if (database->lock >= 0)
+    return wait_for_lock (database, wait_us, fault);
+  if (cause != EROFS && cause != EACCES && cause != EPERM)
+    return ragify_fault_set (fault, cause == ENOSPC ? RAGIFY_E_EXHAUSTED : RAGIFY_E_UNAVAILABLE,
+                             "%s: cannot be opened: %s", database->folder, strerror (cause));
+  database->read_only = strdup (strerror (cause));
+  return database->read_only != NULL || ragify_fault_memory (fault);
+}
+
+static bool
+random_uuid (RagifyUuid *uuid, RagifyFault *fault)
+{
+  if (getrandom (uuid->bytes, sizeof uuid->bytes, 0) != (ssize_t)sizeof uuid->bytes)
+    return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "no random numbers: %s", strerror (errno));
+  uuid->bytes[6] = (uint8_t)((uuid->bytes[6] & 0x0f) | 0x40);
+  uuid->bytes[8] = (uint8_t)((uuid->bytes[8] & 0x3f) | 0x80);
+  return true;
+}
+
+static const char write_fact[] = "INSERT OR REPLACE INTO facts (name, value) VALUES (?1, ?2)";
+static const char read_fact[] = "SELECT value FROM facts WHERE name = ?1";
+
+bool
+ragify_database_write_fact (RagifyConnection *connection, const char *name, int64_t value, RagifyFault *fault)
+{
+  sqlite3_stmt *statement = ragify_connection_prepare (connection, write_fact, fault);
+  if (statement == NULL)
+    return false;
+  (void)sqlite3_bind_text (statement, 1, name, -1, SQLITE_STATIC);
+  (void)sqlite3_bind_int64 (statement, 2, value);
+  return ragify_connection_run (connection, statement, fault);
+}
+
+bool
+ragify_database_write_fact_text (RagifyConnection *connection, const char *name, RagifyStr value, RagifyFault *fault)
+{
+  sqlite3_stmt *statement = ragify_connection_prepare (connection, write_fact, fault);
+  if (statement == NULL)
+    return false;
+  (void)sqlite3_bind_text (statement, 1, name, -1, SQLITE_STATIC);
+  ragify_bind_str (statement, 2, value);
+  return ragify_connection_run (connection, statement, fault);
+}
+
+static bool
+write_store_id (RagifyConnection *connection, RagifyFault *fault)
+{
+  RagifyUuid store;
+  sqlite3_stmt *statement = ragify_connection_prepare (connection, write_fact, fault);
+  if (statement == NULL || !random_uuid (&store, fault))
+    return false;
+  (void)sqlite3_bind_text (statement, 1, "store", -1, SQLITE_STATIC);
+  ragify_bind_uuid (statement, 2, &store);
+  return ragify_connection_run (connection, statement, fault);
+}
+
+static bool
+make_schema (RagifyConnection *connection, RagifyFault *fault)
+{
+  if (!ragify_connection_execute (connection, "BEGIN IMMEDIATE", fault))
+    return false;
+  if (ragify_connection_execute (connection, schema, fault) && write_store_id (connection, fault) &&
+      ragify_database_write_fact (connection, "format", RAGIFY_STORE_FORMAT, fault) &&
+      ragify_database_write_fact (connection, "generation", 0, fault) &&
+      ragify_database_write_fact (connection, "horizon", 0, fault) &&
+      ragify_connection_execute (connection, "COMMIT", fault))
+    return true;
+  RagifyFault ignored;
+  (void)ragify_connection_execute (connection, "ROLLBACK", &ignored);
+  return false;
+}
+
+/* Reads one fact as a number; `missing` where it is not there. */
+static bool
+read_number (RagifyConnection *connection, const char *name, int64_t missing, int64_t *value, RagifyFault *fault)
+{
+  sqlite3_stmt *statement = ragify_connection_prepare (connection, read_fact, fault);
+  if (statement == NULL)
+    return false;
+  (void)sqlite3_bind_text (statement, 1, name, -1, SQLITE_STATIC);
+  int answer = ragify_connection_step (connection, statement, fault);
+  if (answer < 0)
+    return false;
+  *value = answer == 0 ? missing : sqlite3_column_int64 (statement, 0);
+  (void)sqlite3_reset (statement);
+  return true;
+}
+
+/* 1 when the file has tables, 0 when it is new, -1 on failure. */
+static int
+has_schema (RagifyConnection *connection, RagifyFault *fault)
+{
+  static const char sql[] = "SELECT count(*) FROM sqlite_master";
+  sqlite3_stmt *statement = ragify_connection_prepare (connection, sql, fault);
+  if (statement == NULL || ragify_connection_step (connection, statement, fault) < 0)
+    return -1;
+  int found = sqlite3_column_int (statement, 0) > 0;
+  (void)sqlite3_reset (statement);
+  return found;
+}
+
+static bool
+check_schema (RagifyDatabase *database, RagifyConnection *connection, RagifyFault *fault)
+{
+  int found = has_schema (connection, fault);
+  if (found < 0)
+    return false;
+  if (found == 0 && database->read_only != NULL)
+    return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "%s: there is no store yet, and the folder is read-only (%s)",
+                             database->folder, database->read_only);
+  if (found == 0)
+    return make_schema (connection, fault);
+  int64_t format;
+  if (!read_number (connection, "format", 0, &format, fault))
+    return false;
+  if (format == RAGIFY_STORE_FORMAT)
+    return true;
+  return ragify_fault_set (fault, RAGIFY_E_INVALID, "%s: expected format %d, found %lld; %s", database->file,
+                           RAGIFY_STORE_FORMAT, (long long)format,
+                           format > RAGIFY_STORE_FORMAT ? "a newer Ragify wrote it: use that version"
+                                                        : "it is not a store of Ragify");
+}
+
+static bool
+open_files (RagifyDatabase *database, RagifyFault *fault)
+{
+  RagifyConnectionMode mode = database->read_only != NULL ? RAGIFY_CONNECTION_READ_ONLY : RAGIFY_CONNECTION_WRITE;
+  RagifyConnection *connection = ragify_connection_open (database->file, mode, database->cache_bytes, fault);
+  if (connection == NULL)
+    return false;
+  if (!check_schema (database, connection, fault)) {
+    ragify_connection_close (connection);
+    return false;
+  }
+  if (database->read_only == NULL) {
+    database->writer = connection;
+  } else {
+    database->idle[database->idle_count++] = connection;
+    database->readers = 1;
+  }
+  return true;
+}
+
+static RagifyDatabase *
+make (const RagifyDatabaseOptions *options)
+{
+  RagifyDatabase *database = calloc (1, sizeof *database);
+  if (database == NULL)
+    return NULL;
+  pthread_condattr_t attributes;
+  (void)pthread_condattr_init (&attributes);
+  (void)pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+  (void)pthread_cond_init (&database->changed, &attributes);
+  (void)pthread_condattr_destroy (&attributes);
+  (void)pthread_mutex_init (&database->mutex, NULL);
+  database->lock = -1;
+  database->cache_bytes = options->cache_bytes;
+  database->reader_limit = options->readers > 0 ? options->readers : 1;
+  database->folder = strdup (options->folder);
+  database->file = join (options->folder, "store.db");
+  database->idle = calloc (database->reader_limit, sizeof (RagifyConnection *));
+  if (database->folder != NULL && database->file != NULL && database->idle != NULL)
+    return database;
+  ragify_database_close (database);
+  return NULL;
+}
+
+RagifyDatabase *
+ragify_database_open (const RagifyDatabaseOptions *options, RagifyFault *fault)
+{
+  RagifyDatabase *database = make (options);
+  if (database == NULL) {
+    ragify_fault_memory (fault);
+    return NULL;
+  }
+  if (make_folder (options->folder, fault) && take_lock (database, options->lock_wait_us, fault) &&
+      open_files (database, fault))
+    return database;
+  ragify_database_close (database);
+  return NULL;
+}
+
+void
+ragify_database_close (RagifyDatabase *database)
+{
+  if (database == NULL)
+    return;
+  for (uint32_t i = 0; i < database->idle_count; i++)
+    ragify_connection_close (database->idle[i]);
+  /* The writer last: the last one out empties the write-ahead log into the file. */
+  ragify_connection_close (database->writer);
+  if (database->lock >= 0)
+    (void)close (database->lock);
+  (void)pthread_cond_destroy (&database->changed);
+  (void)pthread_mutex_destroy (&database->mutex);
+  free (database->idle);
+  free (database->read_only);
+  free (database->file);
+  free (database->folder);
+  free (database);
+}
+
+const char *
+ragify_database_folder (const RagifyDatabase *database)
+{
+  return database->folder;
+}
+
+const char *
+ragify_database_read_only (const RagifyDatabase *database)
+{
+  return database->read_only;
+}
+
+RagifyConnection *
+ragify_database_borrow (RagifyDatabase *database, RagifyFault *fault)
+{
+  RagifyConnection *connection = NULL;
+  (void)pthread_mutex_lock (&database->mutex);
+  while (database->idle_count == 0 && database->readers == database->reader_limit)
+    (void)pthread_cond_wait (&database->changed, &database->mutex);
+  if (database->idle_count > 0)
+    connection = database->idle[--database->idle_count];
+  else
+    database->readers++;
+  (void)pthread_mutex_unlock (&database->mutex);
+  if (connection != NULL)
+    return connection;
+  connection = ragify_connection_open (
+      database->file, database->read_only != NULL ? RAGIFY_CONNECTION_READ_ONLY : RAGIFY_CONNECTION_READ,
+      database->cache_bytes, fault);
+  if (connection == NULL) {
+    (void)pthread_mutex_lock (&database->mutex);
+    database->readers--;
+    (void)pthread_cond_broadcast (&database->changed);
+    (void)pthread_mutex_unlock (&database->mutex);
+  }
+  return connection;
+}
+
+void
+ragify_database_give_back (RagifyDatabase *database, RagifyConnection *connection)
+{
+  if (connection == NULL)
+    return;
+  if (ragify_connection_busy (connection)) {
+    RagifyFault ignored;
+    (void)ragify_connection_execute (connection, "ROLLBACK", &ignored);
+  }
+  (void)pthread_mutex_lock (&database->mutex);
+  database->idle[database->idle_count++] = connection;
+  (void)pthread_cond_broadcast (&database->changed);
+  (void)pthread_mutex_unlock (&database->mutex);
+}
+
+RagifyConnection *
+ragify_database_begin_write (RagifyDatabase *database, uint64_t deadline_us, RagifyFault *fault)
+{
+  if (database->read_only != NULL) {
+    ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "%s: nothing can be written, the folder is read-only (%s)",
+                      database->folder, database->read_only);
+    return NULL;
+  }
+  struct timespec until = { .tv_sec = (time_t)(deadline_us / 1000000), .tv_nsec = (long)(deadline_us % 1000000) * 1000 };
+  int late = 0;
+  (void)pthread_mutex_lock (&database->mutex);
+  while (database->writing && late == 0)
+    late = pthread_cond_timedwait (&database->changed, &database->mutex, &until);
+  bool mine = !database->writing;
+  database->writing = true;
+  (void)pthread_mutex_unlock (&database->mutex);
+  if (mine)
+    return database->writer;
+  ragify_fault_set (fault, RAGIFY_E_TIMEOUT, "the writer before did not finish in time");
+  return NULL;
+}
+
+void
+ragify_database_end_write (RagifyDatabase *database)
+{
+  if (ragify_connection_busy (database->writer)) {
+    RagifyFault ignored;
+    (void)ragify_connection_execute (database->writer, "ROLLBACK", &ignored);
+  }
+  (void)pthread_mutex_lock (&database->mutex);
+  database->writing = false;
+  (void)pthread_cond_broadcast (&database->changed);
+  (void)pthread_mutex_unlock (&database->mutex);
+}
+
+bool
+ragify_database_read_generation (RagifyConnection *connection, uint64_t *generation, RagifyFault *fault)
+{
+  int64_t value;
+  if (!read_number (connection, "generation", 0, &value, fault))
+    return false;
+  *generation = (uint64_t)value;
+  return true;
+}
+
+static bool
+read_text (RagifyConnection *connection, const char *name, char **text, RagifyFault *fault)
+{
+  sqlite3_stmt *statement = ragify_connection_prepare (connection, read_fact, fault);
+  if (statement == NULL)
+    return false;
+  (void)sqlite3_bind_text (statement, 1, name, -1, SQLITE_STATIC);
+  int answer = ragify_connection_step (connection, statement, fault);
+  if (answer < 0)
+    return false;
+  RagifyStr value = answer == 0 ? ragify_str (NULL, 0) : ragify_column_str (statement, 0);
+  char *copy = strndup (value.size > 0 ? value.data : "", value.size);
+  (void)sqlite3_reset (statement);
+  if (copy == NULL)
+    return ragify_fault_memory (fault);
+  *text = copy;
+  return true;
+}
+
+static bool
+read_store_id (RagifyConnection *connection, RagifyUuid *store, RagifyFault *fault)
+{
+  sqlite3_stmt *statement = ragify_connection_prepare (connection, read_fact, fault);
+  if (statement == NULL)
+    return false;
+  (void)sqlite3_bind_text (statement, 1, "store", -1, SQLITE_STATIC);
+  int answer = ragify_connection_step (connection, statement, fault);
+  if (answer < 0)
+    return false;
+  if (answer > 0)
+    *store = ragify_column_uuid (statement, 0);
+  (void)sqlite3_reset (statement);
+  return true;
+}
+
+bool
+ragify_database_read_head (RagifyConnection *connection, RagifyDatabaseHead *head, RagifyFault *fault)
+{
+  RagifyDatabaseHead found = { 0 };
+  int64_t horizon, dimension;
+  if (!read_store_id (connection, &found.generation.store, fault) ||
+      !ragify_database_read_generation (connection, &found.generation.counter, fault) ||
+      !read_number (connection, "horizon", 0, &horizon, fault) ||
+      !read_number (connection, "dimension", 0, &dimension, fault) ||
+      !read_text (connection, "fingerprint", &found.fingerprint, fault))
+    return false;
+  found.horizon = (uint64_t)horizon;
+  found.dimension = (uint32_t)dimension;
+  *head = found;
+  return true;
+}
