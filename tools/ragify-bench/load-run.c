@@ -203,11 +203,13 @@ static gboolean
 may_send (Run *run, guint64 time)
 {
   const RagifyLoadPlan *plan = run->plan;
+  if (!run->started)
+    return FALSE;
   if (plan->duration > 0 && (double)(time - run->start) >= plan->duration * 1e9)
     run->ended = TRUE;
   if (plan->request_limit > 0 && run->result->sent >= plan->request_limit)
     run->ended = TRUE;
-  return run->started && !run->ended;
+  return !run->ended;
 }
 
 /* Sends a request on a connection that has nothing to do; due: the time its latency counts from. */
