@@ -21,15 +21,24 @@ typedef enum {
 
 typedef enum { RAGIFY_FUSE_CONVEX, RAGIFY_FUSE_RRF, RAGIFY_FUSE_MAX, RAGIFY_FUSE_DBSF } RagifyFuse;
 
+/* What the relevance of a source's chunk is. */
+typedef enum {
+  RAGIFY_SCORE_RANK,   /* 5 ÷ (4 + rank) */
+  RAGIFY_SCORE_SOURCE, /* what the source declares itself, where it does; otherwise the rank */
+  RAGIFY_SCORE_EMBED,  /* the cosine of its embedding, computed for the best of them; needs `embedder` */
+} RagifyScore;
+
 /* One place that is asked. */
 typedef struct RagifyRetriever {
   RagifyRetrieverType type;
   RagifyNode *node;
   RagifyNode *store;       /* text indexes: the vector store that holds the chunks; vector stores: themselves */
-  RagifyNode *embedder;    /* vector stores: whose vectors it holds; NULL: words only */
+  RagifyNode *embedder;    /* vector stores: whose vectors it holds, NULL: words only; text indexes: the same, or NULL
+                              where the store is asked as well; sources: whose embedding they want or are scored by */
   const char *source_type; /* "vector", "document", "database", "api", "realtime": what the answer's source.type says */
   double weight;           /* in fusion; 1 */
   guint64 deadline_us;     /* of its own; 0: the pipeline's */
+  RagifyScore score;       /* sources */
 } RagifyRetriever;
 
 typedef struct RagifyPipelineOptions {
@@ -46,10 +55,11 @@ typedef struct RagifyPipelineOptions {
   guint64 deadline_us;
   guint source_batch; /* asked at once, 10 */
   gboolean fail_on_partial;
-  guint64 fingerprint; /* of the configuration of all that it uses: part of cache keys */
-} RagifyPipelineOptions;
+  guint64 fingerprint;   /* of the configuration of all that it uses: part of cache keys */
+} RagifyPipelineOptions; /* numbers that are 0 have the default; weights and min_relevance are as given */
 
-/* Copies the options; the nodes and the tier outlive it. [control] */
+/* Copies the options; the nodes, which are started, and the tier outlive it. Asks the stores for their generations: a
+ * store that does not tell keeps answers out of the cache until ragify_pipeline_store_changed. [control] */
 RagifyPipeline *ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *options);
 void ragify_pipeline_free (RagifyPipeline *pipeline);
 const char *ragify_pipeline_name (const RagifyPipeline *pipeline);
@@ -70,11 +80,12 @@ struct RagifyAnswer {
 /* Runs once on the request's loop. `answer` lives as long as the request. */
 typedef void (*RagifyAnswered) (RagifyRequest *request, const RagifyAnswer *answer, void *user);
 
-/* Answers `request`; `answered` may run before this returns (a cache hit). The caller keeps its reference to the
- * request until then. [loop] */
+/* Answers `request`, whose `loop`, `began` and `id` are set; `answered` may run before this returns (a cache hit). The
+ * caller keeps its reference to the request until then. Once for each request. [loop] */
 void ragify_pipeline_answer (RagifyPipeline *pipeline, RagifyRequest *request, RagifyAnswered answered, void *user);
 
-/* Nobody waits any more: cancels what is under way for it. `answered` still runs, soon. [loop] */
+/* Nobody waits any more: cancels what is under way for it. `answered` still runs, soon, with status 499; no effect once
+ * it has run. [loop] */
 void ragify_pipeline_cancel (RagifyRequest *request);
 
 /* Tells the pipeline the store's new state after a committed write, and which chunks are gone; it takes effect before

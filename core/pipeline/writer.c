@@ -11,6 +11,7 @@ reserve (RagifyWriter *writer, gsize more)
 {
   if (G_LIKELY (more <= writer->capacity - writer->size))
     return;
+  g_assert (!writer->fixed);
   writer->capacity = MAX (writer->capacity * 2, writer->size + more);
   writer->data = g_realloc (writer->data, writer->capacity);
 }
@@ -95,6 +96,12 @@ void
 ragify_writer_init (RagifyWriter *writer, gsize capacity)
 {
   *writer = (RagifyWriter){ .data = g_malloc (MAX (capacity, 64)), .capacity = MAX (capacity, 64) };
+}
+
+void
+ragify_writer_init_fixed (RagifyWriter *writer, char *memory, gsize capacity)
+{
+  *writer = (RagifyWriter){ .data = memory, .capacity = capacity, .fixed = TRUE };
 }
 
 void

@@ -15,9 +15,12 @@ typedef struct RagifyWriter {
   char *data; /* g_malloc */
   gsize size;
   gsize capacity;
+  gboolean fixed;
 } RagifyWriter;
 
 void ragify_writer_init (RagifyWriter *writer, gsize capacity);
+/* Writes into memory of the caller's, which must be enough. */
+void ragify_writer_init_fixed (RagifyWriter *writer, char *memory, gsize capacity);
 void ragify_writer_clear (RagifyWriter *writer);
 /* The memory passes to the caller, who frees it with g_free. */
 char *ragify_writer_steal (RagifyWriter *writer, gsize *size);

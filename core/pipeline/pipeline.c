@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/pipeline/pipeline.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+#include "core/cache/key.h"
+#include "core/pipeline/run.h"
+
+#define DEFAULT_DEADLINE_US (30 * (guint64)G_USEC_PER_SEC)
+#define DEFAULT_CANDIDATES 200
+#define DEFAULT_RRF_K 60
+#define DEFAULT_WAVE 10
+#define GENERATION_DEADLINE_US (10 * (guint64)G_USEC_PER_SEC)
+/* Of the whole deadline, what retrieving leaves for what follows: a tenth, inside these bounds. */
+#define RESERVE_MIN_US 1000
+#define RESERVE_MAX_US 50000
+
+/* ---- load ---- */
+
+static guint16
+place_of_embedder (RagifyPipeline *pipeline, RagifyNode *node)
+{
+  if (node == NULL)
+    return RAGIFY_NO_EMBEDDER;
+  for (guint16 i = 0; i < pipeline->n_embedders; i++)
+    if (pipeline->embedders[i] == node)
+      return i;
+  pipeline->embedders[pipeline->n_embedders] = node;
+  return (guint16)pipeline->n_embedders++;
+}
+
+static guint16
+place_of_holder (RagifyPipeline *pipeline, RagifyNode *node)
+{
+  for (guint16 i = 0; i < pipeline->n_holders; i++)
+    if (pipeline->holders[i].node == node)
+      return i;
+  pipeline->holders[pipeline->n_holders] =
+      (RagifyHolder){ .node = node, .name = ragify_node_name (node), .embedder = RAGIFY_NO_EMBEDDER, .weight = 1 };
+  return (guint16)pipeline->n_holders++;
+}
+
+static void
+add_retriever (RagifyPipeline *pipeline, const RagifyRetriever *from)
+{
+  RagifyRetrieverPlace *place = &pipeline->retrievers[pipeline->n_retrievers++];
+  const gboolean source = from->type == RAGIFY_RETRIEVER_SOURCE;
+  const RagifyComponent *component = ragify_node_component (from->node);
+  const gboolean wants = source && (component->flags & RAGIFY_COMPONENT_WANTS_EMBEDDING) != 0;
+  RagifyNode *embedder = source && !wants && from->score != RAGIFY_SCORE_EMBED ? NULL : from->embedder;
+  *place = (RagifyRetrieverPlace){
+    .as = *from,
+    .name = ragify_node_name (from->node),
+    .holder = place_of_holder (pipeline, source || from->store == NULL ? from->node : from->store),
+    .embedder = place_of_embedder (pipeline, embedder),
+    .waits = embedder != NULL && (wants || from->type == RAGIFY_RETRIEVER_VECTOR_STORE),
+    .filters = (component->flags & RAGIFY_COMPONENT_FILTERS) != 0,
+  };
+  RagifyHolder *holder = &pipeline->holders[place->holder];
+  holder->is_store = !source;
+  if (place->embedder != RAGIFY_NO_EMBEDDER && (!source || from->score == RAGIFY_SCORE_EMBED))
+    holder->embedder = place->embedder;
+  if (from->type != RAGIFY_RETRIEVER_TEXT_INDEX)
+    holder->weight = (float)from->weight;
+  if (holder->source_type == NULL && (from->type != RAGIFY_RETRIEVER_TEXT_INDEX || from->source_type != NULL))
+    holder->source_type = g_strdup (from->source_type);
+}
+
+/* What an index finds is scored by the vectors of its store, also where only the store's own entry names the embedder.
+ */
+static void
+settle_retrievers (RagifyPipeline *pipeline)
+{
+  for (guint i = 0; i < pipeline->n_retrievers; i++) {
+    RagifyRetrieverPlace *place = &pipeline->retrievers[i];
+    RagifyHolder *holder = &pipeline->holders[place->holder];
+    if (place->as.type == RAGIFY_RETRIEVER_TEXT_INDEX)
+      place->embedder = holder->embedder;
+    if (holder->source_type == NULL)
+      holder->source_type = g_strdup (holder->is_store ? "vector" : "document");
+  }
+  for (guint i = 0; i < pipeline->n_embedders && pipeline->tokenizer == NULL; i++) {
+    const RagifyEmbedderOperations *operations = ragify_node_component (pipeline->embedders[i])->operations;
+    if (operations->tokenize != NULL)
+      pipeline->tokenizer = pipeline->embedders[i];
+  }
+}
+
+static void
+add_metrics (RagifyPipeline *pipeline)
+{
+  RagifyMetrics *metrics = pipeline->runtime->metrics;
+  const char *name = pipeline->name;
+  for (guint i = 0; i < RAGIFY_N_STAGES; i++)
+    pipeline->stages[i] =
+        ragify_metrics_series (metrics, RAGIFY_SERIES_HISTOGRAM, "ragify_stage_duration_seconds",
+                               "Time in a stage of a pipeline", "pipeline", name, "stage", ragify_stage_names[i], NULL);
+  const char *help = "Time from a request's arrival to its answer";
+  pipeline->hit_duration = ragify_metrics_series (metrics, RAGIFY_SERIES_HISTOGRAM, "ragify_request_duration_seconds",
+                                                  help, "pipeline", name, "cache", "hit", NULL);
+  pipeline->miss_duration = ragify_metrics_series (metrics, RAGIFY_SERIES_HISTOGRAM, "ragify_request_duration_seconds",
+                                                   help, "pipeline", name, "cache", "miss", NULL);
+  pipeline->degraded = ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_degraded_answers_total",
+                                              "Answers that lack something that was asked", "pipeline", name, NULL);
+  pipeline->failed = ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_failed_requests_total",
+                                            "Requests that nothing could answer", "pipeline", name, NULL);
+  for (guint i = 0; i < pipeline->n_retrievers; i++) {
+    RagifyRetrieverPlace *place = &pipeline->retrievers[i];
+    place->duration =
+        ragify_metrics_series (metrics, RAGIFY_SERIES_HISTOGRAM, "ragify_source_duration_seconds",
+                               "Time that a source took to answer", "pipeline", name, "source", place->name, NULL);
+    place->chunks =
+        ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_source_chunks_total",
+                               "Passages that a source came with", "pipeline", name, "source", place->name, NULL);
+    for (guint state = 0; state < RAGIFY_N_ASK_STATES; state++)
+      place->states[state] = ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_source_requests_total",
+                                                    "How a source answered", "pipeline", name, "source", place->name,
+                                                    "status", ragify_ask_state_names[state], NULL);
+  }
+}
+
+static guint64
+hash_generation (const RagifyGeneration *generation)
+{
+  const guint64 counter = GUINT64_TO_LE (generation->counter);
+  const guint64 hash =
+      XXH3_64bits_withSeed (generation->store.bytes, sizeof generation->store.bytes, XXH3_64bits (&counter, 8));
+  return hash != 0 ? hash : 1;
+}
+
+static void
+ask_generation (RagifyHolder *holder)
+{
+  static const RagifyNothing nothing = { .struct_size = sizeof nothing };
+  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof *owner, NULL);
+  RagifyCall *call = ragify_call_new (owner, &ragify_operation_store_generation, &nothing,
+                                      ragify_now () + GENERATION_DEADLINE_US, NULL, NULL);
+  if (ragify_call_wait (holder->node, call) != RAGIFY_OK) {
+    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "RAGIFY_NODE", holder->name, "MESSAGE",
+                      "answers from %s are not cached: %s", holder->name, ragify_call_message (call));
+    return;
+  }
+  const RagifyStoreGeneration *result = ragify_call_result (call);
+  atomic_store (&holder->generation, hash_generation (&result->generation));
+}
+
+RagifyPipeline *
+ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *options)
+{
+  RagifyPipeline *pipeline = g_new0 (RagifyPipeline, 1);
+  pipeline->runtime = runtime;
+  pipeline->name = g_strdup (options->name);
+  pipeline->options = *options;
+  pipeline->options.name = pipeline->name;
+  pipeline->options.retrievers = NULL;
+  if (options->deadline_us == 0)
+    pipeline->options.deadline_us = DEFAULT_DEADLINE_US;
+  if (options->fuse_candidates == 0)
+    pipeline->options.fuse_candidates = DEFAULT_CANDIDATES;
+  if (options->rrf_k == 0)
+    pipeline->options.rrf_k = DEFAULT_RRF_K;
+  if (options->source_batch == 0)
+    pipeline->options.source_batch = DEFAULT_WAVE;
+  pipeline->retrievers = g_new0 (RagifyRetrieverPlace, options->n_retrievers);
+  pipeline->holders = g_new0 (RagifyHolder, options->n_retrievers);
+  pipeline->embedders = g_new0 (RagifyNode *, options->n_retrievers);
+  for (guint i = 0; i < options->n_retrievers; i++)
+    add_retriever (pipeline, &options->retrievers[i]);
+  settle_retrievers (pipeline);
+  add_metrics (pipeline);
+  pipeline->token_counts = ragify_token_counts_new ();
+  for (guint i = 0; i < pipeline->n_holders; i++)
+    if (pipeline->holders[i].is_store)
+      ask_generation (&pipeline->holders[i]);
+  return pipeline;
+}
+
+void
+ragify_pipeline_free (RagifyPipeline *pipeline)
+{
+  for (guint i = 0; i < pipeline->n_holders; i++)
+    g_free (pipeline->holders[i].source_type);
+  ragify_token_counts_free (pipeline->token_counts);
+  g_free (pipeline->retrievers);
+  g_free (pipeline->holders);
+  g_free (pipeline->embedders);
+  g_free (pipeline->name);
+  g_free (pipeline);
+}
+
+const char *
+ragify_pipeline_name (const RagifyPipeline *pipeline)
+{
+  return pipeline->name;
+}
+
+void
+ragify_pipeline_store_changed (RagifyPipeline *pipeline, RagifyNode *store, const RagifyGeneration *generation,
+                               const RagifyUuidList *removed)
+{
+  /* Keys hold the generation, so whatever was cached before, with a removed chunk or without, is found no more. */
+  for (guint i = 0; i < pipeline->n_holders; i++)
+    if (pipeline->holders[i].node == store)
+      atomic_store (&pipeline->holders[i].generation, hash_generation (generation));
+}
+
+/* ---- the end of a run ---- */
+
+static RagifyRun *
+run_of_body (RagifyBuffer *body)
+{
+  return (RagifyRun *)(void *)((char *)body - G_STRUCT_OFFSET (RagifyRun, body));
+}
+
+/* The body lives as long as the request does. */
+static void
+body_ref (RagifyBuffer *body)
+{
+  ragify_owner_ref (&run_of_body (body)->request->owner);
+}
+
+static void
+body_unref (RagifyBuffer *body)
+{
+  ragify_owner_unref (&run_of_body (body)->request->owner);
+}
+
+static void
+clear_run (RagifyRun *run)
+{
+  g_free (run->body_memory);
+  if (run->envelope != NULL)
+    run->envelope->unref (run->envelope);
+}
+
+static void
+set_body (RagifyRun *run, const void *data, gsize size)
+{
+  run->body = (RagifyBuffer){
+    .struct_size = sizeof run->body, .data = data, .size = size, .ref = body_ref, .unref = body_unref
+  };
+  run->answer.body = &run->body;
+}
+
+static void
+observe (RagifyRun *run, gboolean hit)
+{
+  const RagifyPipeline *pipeline = run->pipeline;
+  const double duration = (double)(ragify_now () - run->request->began) / G_USEC_PER_SEC;
+  ragify_series_observe (hit ? pipeline->hit_duration : pipeline->miss_duration, duration);
+  for (guint i = 0; i < RAGIFY_N_STAGES; i++)
+    if (run->stages & (1u << i))
+      ragify_series_observe (pipeline->stages[i], (double)run->stage_us[i] / G_USEC_PER_SEC);
+  if (run->degraded)
+    ragify_series_add (pipeline->degraded, 1);
+  if (run->answer.status == 503)
+    ragify_series_add (pipeline->failed, 1);
+}
+
+/* The request may be gone when this returns. */
+static void
+finish (RagifyRun *run)
+{
+  run->done = TRUE;
+  run->answer.degraded = run->degraded;
+  run->answered (run->request, &run->answer, run->user);
+}
+
+static void
+finish_problem (RagifyRun *run, RagifyProblem *problem)
+{
+  run->answer.status = problem->status;
+  run->answer.content_type = "application/problem+json";
+  run->answer.cache = "miss";
+  run->answer.retry_after = problem->retry_after;
+  ragify_encode_problem (run, problem, &run->answer.head, &run->answer.head_size);
+  ragify_problem_clear (problem);
+  if (run->leads)
+    ragify_tier_abandon (run->pipeline->options.tier, &run->key);
+  observe (run, FALSE);
+  finish (run);
+}
+
+static guint
+retry_after (const RagifyRun *run)
+{
+  guint64 longest = 0;
+  for (guint i = 0; i < run->n_asks; i++)
+    longest = MAX (longest, run->asks[i].retry_after);
+  return (guint)MAX ((longest + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC, 1);
+}
+
+static void
+finish_unanswered (RagifyRun *run, const char *title, const char *what)
+{
+  GString *reasons = g_string_new (what);
+  for (guint i = 0; i < run->n_warnings; i++)
+    g_string_append_printf (reasons, "%s%s", i == 0 ? ": " : "; ", run->warnings[i]);
+  RagifyProblem problem = { 0 };
+  ragify_problem_set (&problem, 503, title, NULL, "%s", reasons->str);
+  problem.retry_after = retry_after (run);
+  g_string_free (reasons, TRUE);
+  finish_problem (run, &problem);
+}
+
+static void
+finish_cancelled (RagifyRun *run)
+{
+  RagifyProblem problem = { 0 };
+  ragify_problem_set (&problem, 499, "Cancelled", NULL, "nobody waits for the answer any more");
+  finish_problem (run, &problem);
+}
+
+static gboolean
+something_answered (const RagifyRun *run)
+{
+  if (run->lost && run->n_chosen == 0)
+    return FALSE;
+  for (guint i = 0; i < run->n_asks; i++)
+    if (run->asks[i].state == RAGIFY_ASK_OK)
+      return TRUE;
+  return FALSE;
+}
+
+static void
+store_answer (RagifyRun *run, gsize size)
+{
+  RagifyTier *tier = run->pipeline->options.tier;
+  if (run->degraded) {
+    if (run->leads)
+      ragify_tier_abandon (tier, &run->key);
+    return;
+  }
+  RagifyUuid *ids = ragify_arena_alloc (run->arena, MAX (run->n_chosen, 1) * sizeof *ids);
+  for (guint i = 0; i < run->n_chosen; i++)
+    ids[i] = run->candidates.ids[run->chosen[i].candidate];
+  ragify_tier_set (tier, run->request->loop, &run->key,
+                   (RagifyBytes){ .data = (const uint8_t *)run->body_memory, .size = size },
+                   (RagifyUuidList){ .items = ids, .count = run->n_chosen });
+}
+
+void
+ragify_run_complete (RagifyRun *run)
+{
+  if (run->cancelled) {
+    finish_cancelled (run);
+    return;
+  }
+  if (!something_answered (run)) {
+    finish_unanswered (run, "No source answered", "nothing could answer");
+    return;
+  }
+  if (run->degraded && run->pipeline->options.fail_on_partial) {
+    finish_unanswered (run, "Partial answer",
+                       "not everything answered, and this pipeline answers in full or not at all");
+    return;
+  }
+  const guint64 began = ragify_now ();
+  gsize size;
+  run->body_memory = ragify_encode_body (run, &size);
+  ragify_run_stage (run, RAGIFY_STAGE_ENCODE, ragify_now () - began);
+  set_body (run, run->body_memory, size);
+  if (run->caches)
+    store_answer (run, size);
+  run->answer.status = 200;
+  run->answer.content_type = ragify_encode_content_type (run->request);
+  run->answer.cache = "miss";
+  observe (run, FALSE);
+  ragify_encode_head (run, run->answer.cache, &run->answer.head, &run->answer.head_size);
+  finish (run);
+}
+
+/* ---- the cache ---- */
+
+static gboolean
+add_generations (const RagifyRun *run, RagifyKeyBuilder *builder)
+{
+  for (guint i = 0; i < run->n_asks; i++) {
+    RagifyHolder *holder = &run->pipeline->holders[run->asks[i].place->holder];
+    if (!holder->is_store)
+      continue;
+    const guint64 generation = atomic_load_explicit (&holder->generation, memory_order_acquire);
+    if (generation == 0)
+      return FALSE;
+    ragify_key_add_integer (builder, generation);
+  }
+  return TRUE;
+}
+
+/* Everything that changes the answer; FALSE where that is not known. */
+static gboolean
+make_key (RagifyRun *run)
+{
+  const RagifyRequest *request = run->request;
+  RagifyKeyBuilder builder;
+  ragify_key_begin (&builder);
+  ragify_key_add_words (&builder, request->query);
+  ragify_key_add_text (&builder, ragify_str_from (run->pipeline->name));
+  ragify_key_add_integer (&builder, run->pipeline->options.fingerprint);
+  if (!add_generations (run, &builder))
+    return FALSE;
+  ragify_key_add_integer (&builder, request->max_chunks | (guint64)request->mode << 32 |
+                                        (guint64)request->format << 40 | (guint64)request->explain << 48);
+  ragify_key_add_number (&builder, request->min_relevance);
+  ragify_key_add_integer (&builder, request->max_tokens);
+  if (request->sources.count > 0 || request->exclude_sources.count > 0) {
+    ragify_key_add_texts (&builder, request->sources);
+    ragify_key_add_texts (&builder, request->exclude_sources);
+  }
+  if (request->filter != NULL || request->search.count > 0) {
+    ragify_key_add_filter (&builder, request->filter);
+    ragify_key_add_pairs (&builder, request->search);
+  }
+  run->key = ragify_key_finish (&builder);
+  return TRUE;
+}
+
+static void
+answer_from_cache (RagifyRun *run, const RagifyTierFound *found)
+{
+  run->envelope = found->envelope;
+  set_body (run, found->body.data, found->body.size);
+  run->answer.status = 200;
+  run->answer.content_type = ragify_encode_content_type (run->request);
+  run->answer.cache = found->level != NULL ? found->level : "miss";
+  ragify_encode_head (run, run->answer.cache, &run->answer.head, &run->answer.head_size);
+  observe (run, TRUE);
+  finish (run);
+}
+
+static void
+got (const RagifyTierFound *found, void *user)
+{
+  RagifyRun *run = user;
+  run->get = NULL;
+  run->got = TRUE;
+  if (found->envelope != NULL) {
+    answer_from_cache (run, found);
+    return;
+  }
+  run->leads = found->lead;
+  if (found->lead) {
+    ragify_run_retrieve (run);
+    return;
+  }
+  ragify_run_warn (run, "another request computes the same answer and was not done in time");
+  finish_unanswered (run, "Timeout", "no answer within the deadline");
+}
+
+static void
+cancelled_at_home (RagifyTask *task)
+{
+  RagifyRun *run = (RagifyRun *)(void *)((char *)task - G_STRUCT_OFFSET (RagifyRun, task));
+  RagifyOwner *owner = &run->request->owner;
+  finish_cancelled (run);
+  ragify_owner_unref (owner);
+}
+
+static void
+begin (RagifyRun *run)
+{
+  const RagifyRequest *request = run->request;
+  run->caches = run->pipeline->options.tier != NULL && request->cache != RAGIFY_CACHE_BYPASS && make_key (run);
+  if (!run->caches || request->cache == RAGIFY_CACHE_REFRESH) {
+    ragify_run_retrieve (run);
+    return;
+  }
+  /* On a hit all is over when this returns, and the caller may have let go of the request. */
+  RagifyOwner *owner = ragify_owner_ref (&run->request->owner);
+  RagifyTierGet *get =
+      ragify_tier_get (run->pipeline->options.tier, owner, request->loop, &run->key, run->deadline, got, run);
+  if (!run->got)
+    run->get = get;
+  ragify_owner_unref (owner);
+}
+
+void
+ragify_pipeline_answer (RagifyPipeline *pipeline, RagifyRequest *request, RagifyAnswered answered, void *user)
+{
+  RagifyRun *run = ragify_arena_alloc (request->owner.arena, sizeof *run);
+  run->pipeline = pipeline;
+  run->request = request;
+  run->answered = answered;
+  run->user = user;
+  run->arena = request->owner.arena;
+  request->run = run;
+  request->run_clear = clear_run;
+  const guint64 total = request->timeout_us != 0 ? request->timeout_us : pipeline->options.deadline_us;
+  const guint64 reserve = MIN (CLAMP (total / 10, RESERVE_MIN_US, RESERVE_MAX_US), total / 2);
+  run->deadline = request->began + total;
+  run->retrieve_deadline = run->deadline - reserve;
+  RagifyProblem problem = { 0 };
+  if (!ragify_run_choose (run, &problem))
+    finish_problem (run, &problem);
+  else
+    begin (run);
+}
+
+void
+ragify_pipeline_cancel (RagifyRequest *request)
+{
+  RagifyRun *run = request->run;
+  if (run == NULL || run->done || run->cancelled)
+    return;
+  run->cancelled = TRUE;
+  if (run->get == NULL) {
+    for (RagifyStep *step = run->steps; step != NULL; step = step->next)
+      ragify_call_cancel (step->call);
+    return;
+  }
+  ragify_tier_cancel (g_steal_pointer (&run->get));
+  ragify_owner_ref (&request->owner);
+  run->task.run = cancelled_at_home;
+  ragify_loop_post (request->loop, &run->task);
+}

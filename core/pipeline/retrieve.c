@@ -1,0 +1,320 @@
+/* Retrieving: the query embedded once for each embedder, the retrievers asked in waves. What needs no embedding starts
+ * at once; the rest of a wave follows when the embedding is there.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "core/pipeline/run.h"
+
+/* How many more are asked for where the host filters what comes. */
+#define FILTER_SURPLUS 5
+#define MAX_CANDIDATES 10000
+
+static void next_wave (RagifyRun *run);
+
+/* ---- which ones ---- */
+
+static gboolean
+is_named (const RagifyStrList *names, const char *name)
+{
+  const gsize size = strlen (name);
+  for (guint64 i = 0; i < names->count; i++)
+    if (names->items[i].size == size && memcmp (names->items[i].data, name, size) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* A text index is also meant by the name of its store. */
+static gboolean
+is_meant (const RagifyPipeline *pipeline, const RagifyRetrieverPlace *place, const RagifyStrList *names)
+{
+  return is_named (names, place->name) || is_named (names, pipeline->holders[place->holder].name);
+}
+
+static gboolean
+check_names (const RagifyPipeline *pipeline, const RagifyStrList *names, const char *field, RagifyProblem *problem)
+{
+  for (guint64 i = 0; i < names->count; i++) {
+    const RagifyStrList one = { .items = &names->items[i], .count = 1 };
+    guint r = 0;
+    while (r < pipeline->n_retrievers && !is_meant (pipeline, &pipeline->retrievers[r], &one))
+      r++;
+    if (r < pipeline->n_retrievers)
+      continue;
+    GString *known = g_string_new (NULL);
+    for (r = 0; r < pipeline->n_retrievers; r++)
+      g_string_append_printf (known, "%s'%s'", r == 0 ? "" : ", ", pipeline->retrievers[r].name);
+    ragify_problem_set (problem, 422, "Invalid value", field, "%s: expected names among %s, found '%s'", field,
+                        known->str, names->items[i].data);
+    g_string_free (known, TRUE);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+fits_mode (const RagifyRetrieverPlace *place, RagifyMode mode)
+{
+  switch (place->as.type) {
+  case RAGIFY_RETRIEVER_VECTOR_STORE:
+    return mode != RAGIFY_MODE_LEXICAL && place->embedder != RAGIFY_NO_EMBEDDER;
+  case RAGIFY_RETRIEVER_TEXT_INDEX:
+    return mode != RAGIFY_MODE_DENSE;
+  case RAGIFY_RETRIEVER_SOURCE:
+    return mode != RAGIFY_MODE_DENSE || place->waits;
+  }
+  return FALSE;
+}
+
+gboolean
+ragify_run_choose (RagifyRun *run, RagifyProblem *problem)
+{
+  const RagifyPipeline *pipeline = run->pipeline;
+  const RagifyRequest *request = run->request;
+  if (!check_names (pipeline, &request->sources, "sources", problem) ||
+      !check_names (pipeline, &request->exclude_sources, "exclude_sources", problem))
+    return FALSE;
+  run->asks = ragify_arena_alloc (run->arena, MAX (pipeline->n_retrievers, 1) * sizeof *run->asks);
+  for (guint i = 0; i < pipeline->n_retrievers; i++) {
+    const RagifyRetrieverPlace *place = &pipeline->retrievers[i];
+    if (!fits_mode (place, request->mode) ||
+        (request->sources.count > 0 && !is_meant (pipeline, place, &request->sources)) ||
+        is_meant (pipeline, place, &request->exclude_sources))
+      continue;
+    run->asks[run->n_asks++] = (RagifyAsk){ .place = place, .error = "" };
+  }
+  if (run->n_asks > 0)
+    return TRUE;
+  const gboolean by_name = request->sources.count > 0 || request->exclude_sources.count > 0;
+  return ragify_problem_set (problem, 422, "Invalid value", by_name ? "sources" : "mode",
+                             "%s: nothing is left to be asked: pipeline '%s' has no such source for this mode",
+                             by_name ? "sources" : "mode", pipeline->name);
+}
+
+/* ---- asking ---- */
+
+static void
+ask_failed (RagifyAsk *ask, RagifyAskState state, const char *error)
+{
+  ask->state = state;
+  ask->error = error;
+}
+
+static guint
+wanted_from (const RagifyRun *run, const RagifyAsk *ask)
+{
+  const guint candidates = MAX (run->pipeline->options.fuse_candidates, run->request->max_chunks);
+  const guint source = MIN (2 * run->request->max_chunks, candidates);
+  const guint wanted = ask->place->as.type == RAGIFY_RETRIEVER_SOURCE ? source : candidates;
+  const gboolean surplus = run->request->filter != NULL && !ask->place->filters;
+  return MIN (surplus ? wanted * FILTER_SURPLUS : wanted, MAX_CANDIDATES);
+}
+
+/* Emitted passages come before those of the result. */
+static void
+take_source (RagifyAsk *ask)
+{
+  const RagifySourceResult *result = ragify_call_result (ask->step.call);
+  gsize n_items;
+  const void *const *items = ragify_call_items (ask->step.call, &n_items);
+  const guint limit = ask->arguments.source.top_k;
+  const guint64 count = MIN (n_items + result->chunks.count, limit);
+  ask->chunks = ragify_arena_alloc (ask->step.run->arena, MAX (count, 1) * sizeof *ask->chunks);
+  for (guint64 i = 0; i < count; i++)
+    ask->chunks[i] = i < n_items ? items[i]
+                                 : (const RagifyChunk *)(const void *)((const char *)result->chunks.items +
+                                                                       (i - n_items) * result->chunks.stride);
+  ask->found = (guint)count;
+}
+
+static void
+take_hits (RagifyAsk *ask, const RagifyHitList *hits, guint limit)
+{
+  ask->hits = hits->items;
+  ask->found = (guint)MIN (hits->count, limit);
+}
+
+static void
+ask_finished (RagifyStep *step)
+{
+  RagifyAsk *ask = (RagifyAsk *)step;
+  RagifyRun *run = step->run;
+  const void *result = ragify_call_result (step->call);
+  ask->duration = ragify_call_duration (step->call);
+  ask->state = ragify_ask_state_of (ragify_call_code (step->call));
+  ask->error = ragify_call_message (step->call);
+  ask->retry_after = ragify_call_retry_after (step->call);
+  const gboolean ok = ask->state == RAGIFY_ASK_OK;
+  switch (ask->place->as.type) {
+  case RAGIFY_RETRIEVER_SOURCE:
+    ragify_run_stage (run, RAGIFY_STAGE_SOURCES, ask->duration);
+    if (ok)
+      take_source (ask);
+    break;
+  case RAGIFY_RETRIEVER_VECTOR_STORE:
+    ragify_run_stage (run, RAGIFY_STAGE_SEARCH, ask->duration);
+    if (ok)
+      take_hits (ask, &((const RagifyStoreSearchResult *)result)->hits, ask->arguments.store.top_k);
+    break;
+  case RAGIFY_RETRIEVER_TEXT_INDEX:
+    ragify_run_stage (run, RAGIFY_STAGE_WORDS, ask->duration);
+    if (ok)
+      take_hits (ask, &((const RagifyTextSearchResult *)result)->hits, ask->arguments.text.top_k);
+    break;
+  }
+}
+
+/* All that it needs is there. */
+static void
+send_ask (RagifyRun *run, RagifyAsk *ask)
+{
+  const RagifyRequest *request = run->request;
+  const RagifyRetrieverPlace *place = ask->place;
+  const guint64 now = ragify_now ();
+  const guint64 own = place->as.deadline_us != 0 ? now + place->as.deadline_us : G_MAXUINT64;
+  const guint64 deadline = MIN (own, run->retrieve_deadline);
+  const RagifyVectors vector = place->waits ? run->embeddings[place->embedder].vector : (RagifyVectors){ 0 };
+  const RagifyOperation *operation = NULL;
+  if (now >= run->retrieve_deadline) {
+    ask_failed (ask, RAGIFY_ASK_SKIPPED, "no time was left to ask it");
+    return;
+  }
+  switch (place->as.type) {
+  case RAGIFY_RETRIEVER_SOURCE:
+    operation = &ragify_operation_source_query;
+    ask->arguments.source = (RagifySourceQuery){ .struct_size = sizeof (RagifySourceQuery),
+                                                 .top_k = wanted_from (run, ask),
+                                                 .text = request->query,
+                                                 .embedding = vector,
+                                                 .filter = request->filter,
+                                                 .tuning = request->search };
+    break;
+  case RAGIFY_RETRIEVER_VECTOR_STORE:
+    operation = &ragify_operation_store_search;
+    ask->arguments.store = (RagifyStoreSearch){ .struct_size = sizeof (RagifyStoreSearch),
+                                                .top_k = wanted_from (run, ask),
+                                                .vectors = vector,
+                                                .filter = request->filter,
+                                                .tuning = request->search };
+    break;
+  case RAGIFY_RETRIEVER_TEXT_INDEX:
+    operation = &ragify_operation_text_search;
+    ask->arguments.text = (RagifyTextSearch){ .struct_size = sizeof (RagifyTextSearch),
+                                              .top_k = wanted_from (run, ask),
+                                              .text = request->query,
+                                              .filter = request->filter,
+                                              .tuning = request->search };
+    break;
+  }
+  ragify_run_call (run, &ask->step, place->as.node, operation, &ask->arguments, deadline, ask_finished);
+}
+
+/* The embedding that it waited for is there, or is not to be had. */
+static void
+resume_ask (RagifyRun *run, RagifyAsk *ask)
+{
+  const RagifyEmbedding *embedding = &run->embeddings[ask->place->embedder];
+  ask->state = RAGIFY_ASK_NOT_YET;
+  if (embedding->vector.count == 0 && ask->place->as.type == RAGIFY_RETRIEVER_VECTOR_STORE)
+    ask_failed (ask, embedding->state,
+                ragify_run_text (run, "%s: the query could not be embedded: %s", ask->place->name, embedding->error));
+  else
+    send_ask (run, ask);
+}
+
+static void
+begin_ask (RagifyRun *run, RagifyAsk *ask)
+{
+  if (!ask->place->waits)
+    send_ask (run, ask);
+  else if (run->embeddings[ask->place->embedder].done)
+    resume_ask (run, ask);
+  else
+    ask->state = RAGIFY_ASK_WAITS; /* the embedding holds the run */
+}
+
+/* ---- embedding ---- */
+
+static void
+embedded (RagifyStep *step)
+{
+  RagifyEmbedding *embedding = (RagifyEmbedding *)step;
+  RagifyRun *run = step->run;
+  const guint16 index = (guint16)(embedding - run->embeddings);
+  const RagifyEmbedderEmbedResult *result = ragify_call_result (step->call);
+  embedding->done = TRUE;
+  embedding->state = ragify_ask_state_of (ragify_call_code (step->call));
+  embedding->error = ragify_call_message (step->call);
+  if (result != NULL && result->vectors.count == 1)
+    embedding->vector = result->vectors;
+  else if (result != NULL) {
+    embedding->state = RAGIFY_ASK_ERROR;
+    embedding->error = "the embedder returned no vector";
+  }
+  ragify_run_stage (run, RAGIFY_STAGE_EMBED, ragify_call_duration (step->call));
+  if (embedding->vector.count == 0 && !run->cancelled)
+    ragify_run_warn (run, embedding->error);
+  for (guint i = 0; i < run->asked; i++)
+    if (run->asks[i].state == RAGIFY_ASK_WAITS && run->asks[i].place->embedder == index)
+      resume_ask (run, &run->asks[i]);
+}
+
+static void
+begin_embedding (RagifyRun *run, guint index)
+{
+  RagifyEmbedding *embedding = &run->embeddings[index];
+  embedding->arguments = (RagifyEmbedderEmbed){ .struct_size = sizeof embedding->arguments,
+                                                .purpose = RAGIFY_PURPOSE_QUERY,
+                                                .texts = { .items = &run->request->query, .count = 1 } };
+  ragify_run_call (run, &embedding->step, run->pipeline->embedders[index], &ragify_operation_embedder_embed,
+                   &embedding->arguments, run->retrieve_deadline, embedded);
+}
+
+/* ---- waves ---- */
+
+static void
+finish_retrieving (RagifyRun *run)
+{
+  for (guint i = 0; i < run->n_asks; i++) {
+    const RagifyAsk *ask = &run->asks[i];
+    if (ask->state != RAGIFY_ASK_OK && !run->cancelled)
+      ragify_run_warn (run, ragify_run_text (run, "%s did not answer: %s", ask->place->name, ask->error));
+    if (ask->place->duration == NULL)
+      continue;
+    ragify_series_observe (ask->place->duration, (double)ask->duration / G_USEC_PER_SEC);
+    ragify_series_add (ask->place->states[ask->state], 1);
+    ragify_series_add (ask->place->chunks, ask->found);
+  }
+  ragify_run_gather (run);
+}
+
+static void
+next_wave (RagifyRun *run)
+{
+  if (run->asked == run->n_asks || run->cancelled) {
+    finish_retrieving (run);
+    return;
+  }
+  const guint first = run->asked;
+  run->asked = MIN (run->n_asks, first + run->pipeline->options.source_batch);
+  ragify_run_begin (run, next_wave);
+  ragify_run_hold (run);
+  for (guint i = first; i < run->asked; i++)
+    begin_ask (run, &run->asks[i]);
+  /* Embedding comes after what needs none was sent, since it may be computed on this very thread. */
+  for (guint i = 0; first == 0 && i < run->pipeline->n_embedders; i++)
+    if (run->embeddings[i].wanted)
+      begin_embedding (run, i);
+  ragify_run_release (run);
+}
+
+void
+ragify_run_retrieve (RagifyRun *run)
+{
+  run->embeddings = ragify_arena_alloc (run->arena, MAX (run->pipeline->n_embedders, 1) * sizeof *run->embeddings);
+  for (guint i = 0; i < run->n_asks; i++)
+    if (run->asks[i].place->embedder != RAGIFY_NO_EMBEDDER)
+      run->embeddings[run->asks[i].place->embedder].wanted = TRUE;
+  next_wave (run);
+}

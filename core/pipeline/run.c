@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/pipeline/run.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* What is left for fetching and the like when retrieving took all of its time. */
+#define LATE_US 10000
+
+const char *const ragify_stage_names[RAGIFY_N_STAGES] = {
+  [RAGIFY_STAGE_EMBED] = "embed",     [RAGIFY_STAGE_SEARCH] = "search",   [RAGIFY_STAGE_WORDS] = "words",
+  [RAGIFY_STAGE_SOURCES] = "sources", [RAGIFY_STAGE_VECTORS] = "vectors", [RAGIFY_STAGE_FUSE] = "fuse",
+  [RAGIFY_STAGE_FETCH] = "fetch",     [RAGIFY_STAGE_TOKENS] = "tokens",   [RAGIFY_STAGE_ENCODE] = "encode",
+};
+
+const char *const ragify_ask_state_names[RAGIFY_N_ASK_STATES] = {
+  [RAGIFY_ASK_NOT_YET] = "skipped",           [RAGIFY_ASK_WAITS] = "skipped", [RAGIFY_ASK_OK] = "ok",
+  [RAGIFY_ASK_TIMEOUT] = "timeout",           [RAGIFY_ASK_ERROR] = "error",   [RAGIFY_ASK_SKIPPED] = "skipped",
+  [RAGIFY_ASK_OPEN_CIRCUIT] = "open-circuit",
+};
+
+static void
+link_step (RagifyRun *run, RagifyStep *step)
+{
+  step->previous = NULL;
+  step->next = run->steps;
+  if (run->steps != NULL)
+    run->steps->previous = step;
+  run->steps = step;
+}
+
+static void
+unlink_step (RagifyRun *run, RagifyStep *step)
+{
+  *(step->previous != NULL ? &step->previous->next : &run->steps) = step->next;
+  if (step->next != NULL)
+    step->next->previous = step->previous;
+}
+
+static void
+step_finished (RagifyCall *call, void *user)
+{
+  RagifyStep *step = user;
+  RagifyRun *run = step->run;
+  unlink_step (run, step);
+  step->finished (step);
+  ragify_run_release (run);
+}
+
+void
+ragify_run_begin (RagifyRun *run, void (*next) (RagifyRun *run))
+{
+  run->pending = 0;
+  run->next = next;
+}
+
+void
+ragify_run_hold (RagifyRun *run)
+{
+  run->pending++;
+}
+
+void
+ragify_run_release (RagifyRun *run)
+{
+  if (--run->pending > 0)
+    return;
+  if (run->cancelled)
+    ragify_run_complete (run);
+  else
+    run->next (run);
+}
+
+void
+ragify_run_call (RagifyRun *run, RagifyStep *step, RagifyNode *node, const RagifyOperation *operation,
+                 const void *arguments, guint64 deadline, void (*finished) (RagifyStep *step))
+{
+  step->run = run;
+  step->finished = finished;
+  step->call = ragify_call_new (&run->request->owner, operation, arguments, deadline, step_finished, step);
+  link_step (run, step);
+  ragify_run_hold (run);
+  if (run->cancelled)
+    ragify_call_cancel (step->call);
+  ragify_node_call (node, step->call);
+}
+
+guint64
+ragify_run_late_deadline (const RagifyRun *run)
+{
+  return MAX (run->deadline, ragify_now () + LATE_US);
+}
+
+void
+ragify_run_stage (RagifyRun *run, RagifyStage stage, guint64 duration_us)
+{
+  run->stage_us[stage] = MAX (run->stage_us[stage], duration_us);
+  run->stages |= 1u << stage;
+}
+
+void
+ragify_run_stage_add (RagifyRun *run, RagifyStage stage, guint64 duration_us)
+{
+  run->stage_us[stage] += duration_us;
+  run->stages |= 1u << stage;
+}
+
+void
+ragify_run_warn (RagifyRun *run, const char *text)
+{
+  run->degraded = TRUE;
+  for (guint i = 0; i < run->n_warnings; i++)
+    if (strcmp (run->warnings[i], text) == 0)
+      return;
+  if (run->n_warnings == run->warnings_capacity) {
+    run->warnings_capacity = MAX (8, 2 * run->warnings_capacity);
+    const char **grown = ragify_arena_alloc (run->arena, run->warnings_capacity * sizeof *grown);
+    if (run->n_warnings > 0)
+      memcpy (grown, run->warnings, run->n_warnings * sizeof *grown);
+    run->warnings = grown;
+  }
+  run->warnings[run->n_warnings++] = ragify_arena_copy (run->arena, text, strlen (text));
+}
+
+const char *
+ragify_run_text (RagifyRun *run, const char *format, ...)
+{
+  va_list arguments;
+  va_start (arguments, format);
+  g_autofree char *text = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  return ragify_arena_copy (run->arena, text, strlen (text));
+}
+
+RagifyAskState
+ragify_ask_state_of (gint32 code)
+{
+  switch (code) {
+  case RAGIFY_OK:
+    return RAGIFY_ASK_OK;
+  case RAGIFY_E_TIMEOUT:
+    return RAGIFY_ASK_TIMEOUT;
+  case RAGIFY_E_CANCELLED:
+    return RAGIFY_ASK_SKIPPED;
+  default:
+    return RAGIFY_ASK_ERROR;
+  }
+}

@@ -1,0 +1,229 @@
+/* A run: one request on its way through a pipeline. What the pipeline's files share.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A run is a chain of stages. A stage starts calls and holds the run open for each; when the last one has finished the
+ * next stage begins (ragify_run_hold, ragify_run_release). All of it happens on the request's loop, all of it lives in
+ * the request's arena.
+ *
+ *   pipeline.c   begin, cache, end
+ *   retrieve.c   embed the query, ask the retrievers in waves
+ *   gather.c     candidates, missing vectors, fusion
+ *   select.c     fetch, filter, dedupe, count tokens, cut
+ *   encode.c     the answer
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "core/call/operations.h"
+#include "core/pipeline/candidates.h"
+#include "core/pipeline/dedupe.h"
+#include "core/pipeline/pipeline.h"
+#include "core/pipeline/token-counts.h"
+#include "core/pipeline/writer.h"
+
+typedef enum {
+  RAGIFY_STAGE_EMBED,
+  RAGIFY_STAGE_SEARCH,
+  RAGIFY_STAGE_WORDS,
+  RAGIFY_STAGE_SOURCES,
+  RAGIFY_STAGE_VECTORS,
+  RAGIFY_STAGE_FUSE,
+  RAGIFY_STAGE_FETCH,
+  RAGIFY_STAGE_TOKENS,
+  RAGIFY_STAGE_ENCODE,
+  RAGIFY_N_STAGES,
+} RagifyStage;
+extern const char *const ragify_stage_names[RAGIFY_N_STAGES];
+
+typedef enum {
+  RAGIFY_ASK_NOT_YET,
+  RAGIFY_ASK_WAITS, /* for the embedding */
+  RAGIFY_ASK_OK,
+  RAGIFY_ASK_TIMEOUT,
+  RAGIFY_ASK_ERROR,
+  RAGIFY_ASK_SKIPPED,
+  RAGIFY_ASK_OPEN_CIRCUIT,
+  RAGIFY_N_ASK_STATES,
+} RagifyAskState;
+extern const char *const ragify_ask_state_names[RAGIFY_N_ASK_STATES];
+
+/* ---- what was resolved at load ---- */
+
+#define RAGIFY_NO_EMBEDDER G_MAXUINT16
+
+/* A node that has passages: a store or a source. */
+typedef struct RagifyHolder {
+  RagifyNode *node;
+  const char *name;
+  char *source_type;
+  gboolean is_store;
+  guint16 embedder; /* of its vectors: a place in the pipeline's embedders, or RAGIFY_NO_EMBEDDER */
+  float weight;
+  _Atomic guint64 generation; /* a hash of the store's generation; 0: not known */
+} RagifyHolder;
+
+typedef struct RagifyRetrieverPlace {
+  RagifyRetriever as; /* as configured */
+  const char *name;
+  guint16 holder;
+  guint16 embedder; /* whose embedding of the query its passages are scored with, or RAGIFY_NO_EMBEDDER */
+  gboolean waits;   /* for that embedding before it is asked */
+  gboolean filters; /* by itself */
+  RagifySeries *duration, *chunks, *states[RAGIFY_N_ASK_STATES];
+} RagifyRetrieverPlace;
+
+struct RagifyPipeline {
+  RagifyRuntime *runtime;
+  char *name;
+  RagifyPipelineOptions options;
+  RagifyRetrieverPlace *retrievers;
+  guint n_retrievers;
+  RagifyHolder *holders;
+  guint n_holders;
+  RagifyNode **embedders;
+  guint n_embedders;
+  RagifyNode *tokenizer; /* NULL: none */
+  RagifyTokenCounts *token_counts;
+  RagifySeries *stages[RAGIFY_N_STAGES], *hit_duration, *miss_duration, *degraded, *failed;
+};
+
+/* ---- one request ---- */
+
+/* A call that the run waits for. */
+typedef struct RagifyStep RagifyStep;
+struct RagifyStep {
+  RagifyRun *run;
+  RagifyCall *call;
+  RagifyStep *next, *previous;
+  void (*finished) (RagifyStep *step);
+};
+
+/* The query's embedding by one embedder. */
+typedef struct RagifyEmbedding {
+  RagifyStep step;
+  RagifyEmbedderEmbed arguments;
+  gboolean wanted, done;
+  RagifyVectors vector; /* count 0: failed */
+  RagifyAskState state;
+  const char *error;
+} RagifyEmbedding;
+
+/* One retriever asked. */
+typedef struct RagifyAsk {
+  RagifyStep step;
+  const RagifyRetrieverPlace *place;
+  RagifyAskState state;
+  const char *error; /* "" unless it failed */
+  guint64 duration;  /* µs */
+  guint64 retry_after;
+  union {
+    RagifySourceQuery source;
+    RagifyStoreSearch store;
+    RagifyTextSearch text;
+  } arguments;
+  guint found;                /* passages that it came with */
+  const RagifyChunk **chunks; /* sources */
+  const RagifyHit *hits;      /* stores and indexes */
+  RagifyListHit *list;        /* candidates and scores, `found` of them */
+} RagifyAsk;
+
+/* A passage of the answer. */
+typedef struct RagifyChosen {
+  guint32 candidate;
+  const RagifyChunk *chunk;
+  guint64 hash;
+  guint32 tokens;
+} RagifyChosen;
+
+struct RagifyRun {
+  RagifyPipeline *pipeline;
+  RagifyRequest *request;
+  RagifyAnswered answered;
+  void *user;
+  RagifyArena *arena;
+  guint64 deadline, retrieve_deadline; /* monotonic µs */
+  gboolean done, cancelled;
+  RagifyTask task;
+
+  gboolean caches, leads;
+  RagifyTierKey key;
+  RagifyTierGet *get; /* while it is under way */
+  gboolean got;
+
+  guint pending;
+  void (*next) (RagifyRun *run);
+  RagifyStep *steps; /* under way */
+
+  RagifyEmbedding *embeddings; /* one for each of the pipeline's embedders */
+  RagifyAsk *asks;
+  guint n_asks, asked; /* asked: how many have had their wave */
+
+  RagifyCandidates candidates;
+  RagifyRanking ranking;
+  guint dropped; /* candidates that turned out to be no part of the answer's basis: filtered, gone, equal ones */
+  double min_relevance;
+  RagifyDedupe dedupe;
+  RagifyChosen *chosen, *batch;
+  guint n_chosen, n_batch, batch_size; /* batch_size: before it was screened */
+  guint64 tokens;
+  gboolean lost; /* passages that could not be fetched */
+  guint64 stage_began;
+
+  guint64 stage_us[RAGIFY_N_STAGES];
+  guint stages; /* which took place: bits */
+  gboolean degraded;
+  const char **warnings;
+  guint n_warnings, warnings_capacity;
+
+  RagifyAnswer answer;
+  RagifyBuffer body;      /* answer.body: kept by the request */
+  char *body_memory;      /* g_malloc; computed answers */
+  RagifyBuffer *envelope; /* answers out of the tier */
+};
+
+/* ---- run.c ---- */
+
+/* `next` runs when as many releases as holds have come; hold once more around what starts calls. */
+void ragify_run_begin (RagifyRun *run, void (*next) (RagifyRun *run));
+void ragify_run_hold (RagifyRun *run);
+void ragify_run_release (RagifyRun *run);
+/* Starts a call that the run is held for; `finished` runs first, then the run is released. */
+void ragify_run_call (RagifyRun *run, RagifyStep *step, RagifyNode *node, const RagifyOperation *operation,
+                      const void *arguments, guint64 deadline, void (*finished) (RagifyStep *step));
+/* A deadline for work after retrieving, which a late retriever must not use up. */
+guint64 ragify_run_late_deadline (const RagifyRun *run);
+/* A stage took this long: the longest counts of what ran side by side … */
+void ragify_run_stage (RagifyRun *run, RagifyStage stage, guint64 duration_us);
+/* … and the sum of what ran one after the other. */
+void ragify_run_stage_add (RagifyRun *run, RagifyStage stage, guint64 duration_us);
+/* Something that was asked for did not happen. `text` is copied. */
+void ragify_run_warn (RagifyRun *run, const char *text);
+const char *ragify_run_text (RagifyRun *run, const char *format, ...) G_GNUC_PRINTF (2, 3);
+RagifyAskState ragify_ask_state_of (gint32 code);
+
+/* ---- the stages, in their order ---- */
+
+/* Which retrievers take part; FALSE with a problem. */
+gboolean ragify_run_choose (RagifyRun *run, RagifyProblem *problem);
+void ragify_run_retrieve (RagifyRun *run); /* → ragify_run_gather */
+void ragify_run_gather (RagifyRun *run);   /* → ragify_run_select */
+void ragify_run_select (RagifyRun *run);   /* → ragify_run_complete */
+void ragify_run_complete (RagifyRun *run); /* encodes, caches, answers */
+
+/* A retriever that filters by itself has named the candidate. */
+gboolean ragify_run_is_filtered (const RagifyRun *run, guint32 candidate);
+
+/* What a passage is worth, and the word for how that was found. */
+float ragify_run_relevance (const RagifyRun *run, guint32 candidate, const char **kind);
+
+/* ---- encode.c ---- */
+
+/* The part of an answer that requests may share; g_malloc. */
+char *ragify_encode_body (RagifyRun *run, gsize *size);
+/* What comes in front of it, in the arena; empty for prompts. `cache`: NULL for none. */
+void ragify_encode_head (RagifyRun *run, const char *cache, char **head, gsize *size);
+/* A problem document with what each source said; in the arena. */
+void ragify_encode_problem (RagifyRun *run, const RagifyProblem *problem, char **text, gsize *size);
+const char *ragify_encode_content_type (const RagifyRequest *request);
