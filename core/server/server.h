@@ -30,8 +30,9 @@ typedef struct RagifyListenOptions {
   guint64 head_timeout_us;          /* from the first byte to the end of the head, 10 s */
   guint64 body_timeout_us;          /* for a whole body of a context request, 30 s */
   guint64 idle_timeout_us;          /* keep-alive, 60 s */
-  guint max_connections;            /* in all */
+  guint max_connections;            /* in all; 0, or too many for RLIMIT_NOFILE: as many as that allows */
   guint max_connections_per_client; /* 0: no bound */
+  guint max_requests;               /* whose work is under way at once, others get 503; 0: 1,000 */
 } RagifyListenOptions;
 
 /* Binds (port 0: a free one) and starts listening on every loop. NULL with an error that names the address. [control]

@@ -1,0 +1,51 @@
+/* A connection: its place among the others, and the deadlines that it is held to.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * libmicrohttpd's own time-out starts anew with every byte. Here a head and a body have a time in all, so that feeding
+ * bytes drop by drop gains nothing. Each connection looks at its clock now and then (tick) instead of moving a timer
+ * with every request, so a limit is kept to within one tick.
+ */
+#pragma once
+
+#include "exchange.h"
+
+struct RagifyConnection {
+  RagifyListener *listener;
+  struct MHD_Connection *mhd;
+  int descriptor;
+  RagifyConnection *next_all, *previous_all;
+  RagifyConnection *newer_idle, *older_idle;
+  gboolean in_idle;
+  RagifyClientKey client;
+  gboolean client_counted;
+  const char *crowded; /* why only health is answered on it: constant; NULL: all is */
+
+  RagifyDeadline tick;
+  guint64 tick_period;
+  guint64 since;      /* when it became idle */
+  guint64 limit;      /* when the present state must be over; 0: never */
+  guint64 head_began; /* when bytes of a head without its request line were first seen; 0: not */
+  guint64 consumed;   /* bytes of all whole requests, where known */
+  gboolean consumed_known;
+  gboolean watched;
+  RagifyExchange exchange;
+};
+
+/* libmicrohttpd's callbacks. */
+enum MHD_Result ragify_connection_accept (void *listener, const struct sockaddr *address, socklen_t size);
+void ragify_connection_notify (void *listener, struct MHD_Connection *mhd, void **context,
+                               enum MHD_ConnectionNotificationCode code);
+void *ragify_connection_request_line (void *listener, const char *target, struct MHD_Connection *mhd);
+void ragify_connection_completed (void *listener, struct MHD_Connection *mhd, void **context,
+                                  enum MHD_RequestTerminationCode code);
+
+/* The present state must be over at `limit` (monotonic µs; 0: whenever). */
+void ragify_connection_set_limit (RagifyConnection *connection, guint64 limit);
+/* Watches whether the client leaves while nothing is read from it. */
+void ragify_connection_watch (RagifyConnection *connection);
+void ragify_connection_unwatch (RagifyConnection *connection);
+/* Sends a whole response past libmicrohttpd, where nothing of its own is under way, and ends our side. */
+void ragify_connection_send_last (RagifyConnection *connection, const char *data, gsize size);
+/* Both sides are done with: libmicrohttpd finds it closed. */
+void ragify_connection_shut (RagifyConnection *connection);

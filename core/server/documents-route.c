@@ -1,0 +1,259 @@
+/* /v1/documents and /v1/documents/{id}.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "exchange.h"
+
+#include <string.h>
+
+#define PAGE 100
+#define LARGEST_PAGE 1000
+
+/* Between the exchange and the library; ends with the library's last word. */
+typedef struct Work {
+  RagifyExchange *exchange; /* NULL: gone */
+  RagifyServing *serving;
+  RagifyUpload *upload; /* until it was finished */
+  gboolean full;        /* the upload's resume is still to come */
+} Work;
+
+static Work *
+work_new (RagifyExchange *exchange)
+{
+  Work *work = g_new0 (Work, 1);
+  work->exchange = exchange;
+  work->serving = ragify_serving_ref (exchange->listener->serving);
+  exchange->work = work;
+  return work;
+}
+
+static void
+work_free (Work *work)
+{
+  ragify_serving_unref (work->serving);
+  g_free (work);
+}
+
+static void
+replied (const char *body, gsize size, const RagifyProblem *problem, void *user)
+{
+  Work *work = user;
+  RagifyExchange *exchange = work->exchange;
+  work_free (work);
+  if (exchange == NULL)
+    return;
+  if (problem == NULL) {
+    ragify_exchange_reply (exchange, 200, "application/json", g_memdup2 (body, size), size);
+    return;
+  }
+  ragify_problem_set (&exchange->problem, problem->status, problem->title, problem->field, "%s",
+                      problem->detail != NULL ? problem->detail : "");
+  exchange->problem.retry_after = problem->retry_after;
+  ragify_exchange_reply_problem (exchange, &exchange->problem);
+}
+
+/* The library that ?store= names; without it, the only one. */
+static RagifyLibrary *
+find_library (RagifyExchange *exchange)
+{
+  const RagifyServing *serving = exchange->listener->serving;
+  const char *store = ragify_query_get (exchange->query, "store");
+  if (store == NULL && serving->n_libraries == 1)
+    return serving->libraries[0];
+  g_autoptr (GString) names = g_string_new (NULL);
+  for (guint i = 0; i < serving->n_libraries; i++) {
+    const char *name = ragify_library_name (serving->libraries[i]);
+    if (store != NULL && strcmp (name, store) == 0)
+      return serving->libraries[i];
+    g_string_append_printf (names, "%s%s", i > 0 ? ", " : "", name);
+  }
+  if (serving->n_libraries == 0)
+    ragify_exchange_refuse (exchange, 404, "Not found", "store",
+                            "no vector store is configured, so there is no place for documents");
+  else if (store == NULL)
+    ragify_exchange_refuse (exchange, 400, "Missing parameter", "store", "say which store is meant: ?store= one of %s",
+                            names->str);
+  else
+    ragify_exchange_refuse (exchange, 404, "Not found", "store", "there is no store '%.100s'; there are: %s", store,
+                            names->str);
+  return NULL;
+}
+
+/* ---- uploads ---- */
+
+static gboolean
+find_body_type (RagifyExchange *exchange, RagifyBodyType *type)
+{
+  static const char *const lines[] = { "application/x-ndjson", "application/ndjson", "application/jsonl" };
+  const RagifyStr given = exchange->facts.content_type;
+  if (ragify_media_type_is (given, "application/json")) {
+    *type = RAGIFY_BODY_JSON;
+    return TRUE;
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (lines); i++)
+    if (ragify_media_type_is (given, lines[i])) {
+      *type = RAGIFY_BODY_NDJSON;
+      return TRUE;
+    }
+  return ragify_exchange_refuse (exchange, 415, "Unsupported media type", "Content-Type",
+                                 "expected application/json or application/x-ndjson in UTF-8, found %.*s",
+                                 given.size > 0 ? (int)MIN (given.size, 100) : 7,
+                                 given.size > 0 ? given.data : "nothing");
+}
+
+static gboolean
+find_chunking (RagifyExchange *exchange, RagifyChunking *chunking)
+{
+  const char *text = ragify_query_get (exchange->query, "chunking");
+  *chunking = text != NULL && strcmp (text, "none") == 0 ? RAGIFY_CHUNKING_NONE : RAGIFY_CHUNKING_DEFAULT;
+  if (text == NULL || *chunking == RAGIFY_CHUNKING_NONE || strcmp (text, "default") == 0)
+    return TRUE;
+  return ragify_exchange_refuse (exchange, 400, "Invalid value", "chunking", "expected none or default, found '%.100s'",
+                                 text);
+}
+
+static gboolean
+upload_begin (RagifyExchange *exchange)
+{
+  static const char *const known[] = { "store", "chunking", NULL };
+  RagifyBodyType type = RAGIFY_BODY_JSON;
+  RagifyChunking chunking = RAGIFY_CHUNKING_DEFAULT;
+  if (!ragify_query_allow (exchange->query, known, &exchange->problem) || !find_chunking (exchange, &chunking) ||
+      !find_body_type (exchange, &type))
+    return FALSE;
+  RagifyLibrary *library = find_library (exchange);
+  if (library == NULL)
+    return FALSE;
+  Work *work = work_new (exchange);
+  work->upload = ragify_upload_new (library, exchange->listener->loop, type, chunking);
+  ragify_exchange_count (exchange);
+  return TRUE;
+}
+
+/* Where the client has left in the meantime, the upload is given up here and not earlier, since this is called in any
+ * case and must find `work`. */
+static void
+upload_resume (void *user)
+{
+  Work *work = user;
+  work->full = FALSE;
+  if (work->exchange != NULL) {
+    ragify_exchange_resume (work->exchange);
+    return;
+  }
+  ragify_upload_abort (work->upload);
+  work_free (work);
+}
+
+static void
+upload_feed (RagifyExchange *exchange, const char *data, gsize size)
+{
+  Work *work = exchange->work;
+  work->full = TRUE;
+  if (ragify_upload_feed (work->upload, data, size, upload_resume, work))
+    work->full = FALSE;
+  else if (work->full)
+    ragify_exchange_pause (exchange);
+}
+
+static void
+upload_finish (RagifyExchange *exchange)
+{
+  Work *work = exchange->work;
+  ragify_upload_finish (g_steal_pointer (&work->upload), replied, work);
+}
+
+static void
+upload_detach (RagifyExchange *exchange)
+{
+  Work *work = exchange->work;
+  work->exchange = NULL;
+  if (work->upload == NULL || work->full)
+    return;
+  ragify_upload_abort (work->upload);
+  work_free (work);
+}
+
+const RagifyAction ragify_action_documents_post = {
+  .body = RAGIFY_BODY_STREAMED,
+  .begin = upload_begin,
+  .feed = upload_feed,
+  .finish = upload_finish,
+  .detach = upload_detach,
+};
+
+/* ---- the others ---- */
+
+static void
+detach (RagifyExchange *exchange)
+{
+  Work *work = exchange->work;
+  if (work != NULL)
+    work->exchange = NULL;
+}
+
+static gboolean
+find_limit (RagifyExchange *exchange, guint *limit)
+{
+  const char *text = ragify_query_get (exchange->query, "limit");
+  guint64 value = PAGE;
+  if (text != NULL && !g_ascii_string_to_unsigned (text, 10, 1, LARGEST_PAGE, &value, NULL))
+    return ragify_exchange_refuse (exchange, 400, "Invalid value", "limit",
+                                   "expected a number of 1 to %d, found '%.100s'", LARGEST_PAGE, text);
+  *limit = (guint)value;
+  return TRUE;
+}
+
+static void
+list_finish (RagifyExchange *exchange)
+{
+  static const char *const known[] = { "store", "cursor", "limit", NULL };
+  guint limit = PAGE;
+  RagifyLibrary *library = NULL;
+  if (ragify_query_allow (exchange->query, known, &exchange->problem) && find_limit (exchange, &limit))
+    library = find_library (exchange);
+  if (library == NULL) {
+    ragify_exchange_reply_problem (exchange, &exchange->problem);
+    return;
+  }
+  const char *cursor = ragify_query_get (exchange->query, "cursor");
+  ragify_library_list (library, exchange->listener->loop, cursor != NULL ? cursor : "", limit, replied,
+                       work_new (exchange));
+}
+
+/* The library and the id that a request for one document means; NULL: refused. */
+static RagifyLibrary *
+find_document (RagifyExchange *exchange, char **id)
+{
+  static const char *const known[] = { "store", NULL };
+  if (!ragify_query_allow (exchange->query, known, &exchange->problem))
+    return NULL;
+  *id = ragify_target_decode (exchange->parameter, "id", &exchange->problem);
+  return *id != NULL ? find_library (exchange) : NULL;
+}
+
+static void
+get_finish (RagifyExchange *exchange)
+{
+  g_autofree char *id = NULL;
+  RagifyLibrary *library = find_document (exchange, &id);
+  if (library != NULL)
+    ragify_library_get (library, exchange->listener->loop, id, replied, work_new (exchange));
+  else
+    ragify_exchange_reply_problem (exchange, &exchange->problem);
+}
+
+static void
+delete_finish (RagifyExchange *exchange)
+{
+  g_autofree char *id = NULL;
+  RagifyLibrary *library = find_document (exchange, &id);
+  if (library != NULL)
+    ragify_library_delete (library, exchange->listener->loop, id, replied, work_new (exchange));
+  else
+    ragify_exchange_reply_problem (exchange, &exchange->problem);
+}
+
+const RagifyAction ragify_action_documents_list = { .finish = list_finish, .detach = detach };
+const RagifyAction ragify_action_document_get = { .finish = get_finish, .detach = detach };
+const RagifyAction ragify_action_document_delete = { .finish = delete_finish, .detach = detach };

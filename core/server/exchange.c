@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: MIT */
+#include "exchange.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "connection.h"
+#include "reply.h"
+#include "request-id.h"
+
+/* A body up to here that belongs to a refused request is read to its end, so that the connection can be used on. */
+#define SWALLOW_LIMIT 262144
+/* What a body that is not expected may have. */
+#define IGNORED_LIMIT 65536
+/* How long a client has to read a refusal that it did not wait for. */
+#define LINGER_US 3000000
+/* Bodies and replies may take their time-out and a second more for each of so many bytes. */
+#define SLOWEST_RATE 4096
+/* A body's buffer that grew past this is given back. */
+#define KEEP_BUFFER 65536
+
+void
+ragify_exchange_init (RagifyExchange *exchange, RagifyConnection *connection, RagifyListener *listener)
+{
+  *exchange = (RagifyExchange){
+    .connection = connection,
+    .listener = listener,
+    .target = g_string_sized_new (64),
+    .body = g_string_sized_new (0),
+  };
+}
+
+void
+ragify_exchange_clear (RagifyExchange *exchange)
+{
+  g_string_free (exchange->target, TRUE);
+  g_string_free (exchange->body, TRUE);
+}
+
+/* ---- replying ---- */
+
+static void
+release_response (RagifyExchange *exchange)
+{
+  if (exchange->response != NULL && !exchange->is_static)
+    MHD_destroy_response (exchange->response);
+  exchange->response = NULL;
+}
+
+static gboolean
+must_close (const RagifyExchange *exchange)
+{
+  return exchange->listener->draining || exchange->connection->crowded != NULL;
+}
+
+static guint64
+patience (const RagifyExchange *exchange, guint64 bytes)
+{
+  return exchange->listener->shared->options.body_timeout_us + bytes * G_USEC_PER_SEC / SLOWEST_RATE;
+}
+
+static enum MHD_Result
+queue_reply (RagifyExchange *exchange)
+{
+  const guint64 now = ragify_now ();
+  const enum MHD_Result result = MHD_queue_response (exchange->connection->mhd, exchange->status, exchange->response);
+  release_response (exchange);
+  exchange->state = RAGIFY_EXCHANGE_REPLIED;
+  ragify_connection_set_limit (exchange->connection, now + patience (exchange, exchange->reply_size));
+  ragify_listener_count_answer (exchange->listener, exchange->route, exchange->status, exchange->began, now);
+  return result;
+}
+
+/* Goes on with a suspended connection. */
+static void
+wake_connection (RagifyExchange *exchange)
+{
+  ragify_connection_unwatch (exchange->connection);
+  MHD_resume_connection (exchange->connection->mhd);
+  ragify_listener_wake (exchange->listener);
+}
+
+/* Takes the response, a reference of ours. It is queued by the access handler, which runs now or after waking. */
+static void
+set_reply (RagifyExchange *exchange, guint status, struct MHD_Response *response, gsize size)
+{
+  exchange->begun = FALSE;
+  exchange->work = NULL;
+  exchange->status = status;
+  exchange->reply_size = size;
+  exchange->response = response;
+  if (exchange->state == RAGIFY_EXCHANGE_WAITING && !exchange->running)
+    wake_connection (exchange);
+}
+
+void
+ragify_exchange_reply (RagifyExchange *exchange, guint status, const char *content_type, char *body, gsize size)
+{
+  set_reply (exchange, status, ragify_reply_new (content_type, exchange->id, body, size, must_close (exchange)), size);
+}
+
+void
+ragify_exchange_reply_problem (RagifyExchange *exchange, RagifyProblem *problem)
+{
+  const char *allow = problem->status == 405 && exchange->route != NULL ? exchange->route->allow : NULL;
+  set_reply (exchange, problem->status, ragify_reply_new_problem (problem, exchange->id, allow, must_close (exchange)),
+             0);
+  ragify_problem_clear (problem);
+}
+
+void
+ragify_exchange_reply_static (RagifyExchange *exchange, guint status, struct MHD_Response *response)
+{
+  exchange->is_static = TRUE;
+  set_reply (exchange, status, response, 0);
+}
+
+void
+ragify_exchange_reply_answer (RagifyExchange *exchange, RagifyRequest *request, const RagifyAnswer *answer)
+{
+  const gsize size = answer->head_size + (answer->body != NULL ? answer->body->size : 0);
+  set_reply (exchange, answer->status, ragify_reply_new_answer (request, answer, must_close (exchange)), size);
+}
+
+/* ---- refusing ---- */
+
+gboolean
+ragify_exchange_refuse (RagifyExchange *exchange, guint status, const char *title, const char *field,
+                        const char *format, ...)
+{
+  va_list arguments;
+  va_start (arguments, format);
+  g_autofree char *detail = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  return ragify_problem_set (&exchange->problem, status, title, field, "%s", detail);
+}
+
+/* Tells the action, where it knows of the exchange, that nobody wants it any more. */
+static void
+drop_work (RagifyExchange *exchange)
+{
+  if (!exchange->begun)
+    return;
+  exchange->begun = FALSE;
+  if (exchange->action->detach != NULL)
+    exchange->action->detach (exchange);
+  exchange->work = NULL;
+}
+
+/* Writes the exchange's problem past libmicrohttpd, and reads on for a while. */
+static void
+refuse_and_linger (RagifyExchange *exchange)
+{
+  const guint64 now = ragify_now ();
+  gsize size = 0;
+  g_autofree char *text = ragify_reply_raw_problem (&exchange->problem, exchange->id, &size);
+  drop_work (exchange);
+  ragify_connection_send_last (exchange->connection, text, size);
+  ragify_listener_count_answer (exchange->listener, exchange->route, exchange->problem.status, exchange->began, now);
+  exchange->state = RAGIFY_EXCHANGE_LINGERING;
+  ragify_connection_set_limit (exchange->connection, now + LINGER_US);
+}
+
+/* The head cannot be trusted, and so not where it ends: the connection closes. */
+static enum MHD_Result
+refuse_head (RagifyExchange *exchange, const char *reason)
+{
+  ragify_listener_count_refused (exchange->listener, reason);
+  set_reply (exchange, exchange->problem.status,
+             ragify_reply_new_problem (&exchange->problem, exchange->id, NULL, TRUE), 0);
+  ragify_problem_clear (&exchange->problem);
+  return queue_reply (exchange);
+}
+
+/* The request will not be served; what to do with its body? */
+static enum MHD_Result
+refuse_request (RagifyExchange *exchange)
+{
+  const RagifyHeadFacts *facts = &exchange->facts;
+  const gboolean has_body = facts->chunked || facts->content_length > 0;
+  if (has_body && facts->expects_continue) {
+    ragify_exchange_reply_problem (exchange, &exchange->problem);
+    return queue_reply (exchange);
+  }
+  if (facts->chunked || facts->content_length > SWALLOW_LIMIT)
+    refuse_and_linger (exchange);
+  else
+    exchange->refused = TRUE;
+  return MHD_YES;
+}
+
+/* ---- the head ---- */
+
+static enum MHD_Result
+gather_field (void *user, enum MHD_ValueKind kind, const char *name, size_t name_size, const char *value,
+              size_t value_size)
+{
+  ragify_head_add (user, name, name_size, value, value_size);
+  return MHD_YES;
+}
+
+/* libmicrohttpd up to 0.9.76 hides some of what is wrong with a head; later ones refuse it when told to be strict. */
+static gboolean
+parser_hides_faults (void)
+{
+  static int hides = -1; /* atomic */
+  int known = __atomic_load_n (&hides, __ATOMIC_RELAXED);
+  if (known < 0) {
+    const char *version = MHD_get_version ();
+    known = strcmp (version, "0.9.75") == 0 || strcmp (version, "0.9.76") == 0;
+    __atomic_store_n (&hides, known, __ATOMIC_RELAXED);
+  }
+  return known != 0;
+}
+
+static const char *
+check_head (RagifyExchange *exchange, const char *target, const char *method, const char *version)
+{
+  RagifyHead head;
+  head.n_fields = 0;
+  head.too_many = FALSE;
+  head.method = ragify_str_from (method);
+  head.version = ragify_str_from (version);
+  head.target = ragify_str (target, exchange->target->len);
+  MHD_get_connection_values_n (exchange->connection->mhd, MHD_HEADER_KIND, gather_field, &head);
+
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info (exchange->connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+  exchange->head_size = info != NULL ? info->header_size : 0;
+  const char *reason = ragify_head_check (&head, &exchange->facts, &exchange->problem);
+  if (reason == NULL && parser_hides_faults () && !ragify_head_is_seamless (&head, exchange->head_size)) {
+    ragify_problem_set (&exchange->problem, 400, "Bad request", NULL,
+                        "the head has a NUL, a folded line, or blanks where there must be one");
+    reason = "seam";
+  }
+  return reason;
+}
+
+/* Whether there is room to serve it now. */
+static gboolean
+check_room (RagifyExchange *exchange)
+{
+  RagifyServerShared *shared = exchange->listener->shared;
+  if (exchange->action->always)
+    return TRUE;
+  const char *crowded = exchange->connection->crowded;
+  const guint waiting = __atomic_load_n (&shared->waiting, __ATOMIC_RELAXED);
+  if (crowded == NULL && waiting < shared->options.max_requests)
+    return TRUE;
+  ragify_listener_count_refused (exchange->listener, crowded != NULL ? crowded : "too-many-requests");
+  const gboolean own_fault = crowded != NULL && strcmp (crowded, "connections-of-client") == 0;
+  ragify_exchange_refuse (exchange, own_fault ? 429 : 503, own_fault ? "Too many requests" : "Service unavailable",
+                          NULL, "%s",
+                          crowded == NULL ? "as many requests as are allowed are under way; try again soon"
+                          : own_fault     ? "this client has too many connections open"
+                                          : "as many connections as are allowed are open; try again soon");
+  exchange->problem.retry_after = 1;
+  return FALSE;
+}
+
+/* The most bytes that the body may have; 0: any number. */
+static guint64
+body_limit (const RagifyExchange *exchange)
+{
+  const RagifyListenOptions *options = &exchange->listener->shared->options;
+  switch (exchange->action->body) {
+  case RAGIFY_BODY_GATHERED:
+    return options->max_body;
+  case RAGIFY_BODY_STREAMED:
+    return options->max_document_body;
+  case RAGIFY_BODY_IGNORED:
+  default:
+    return IGNORED_LIMIT;
+  }
+}
+
+static gboolean
+refuse_size (RagifyExchange *exchange)
+{
+  return ragify_exchange_refuse (exchange, 413, "Content too large", NULL,
+                                 "the body may have at most %" G_GUINT64_FORMAT " bytes", body_limit (exchange));
+}
+
+static gboolean
+check_body (RagifyExchange *exchange)
+{
+  const RagifyHeadFacts *facts = &exchange->facts;
+  const guint64 limit = body_limit (exchange);
+  if (limit != 0 && facts->content_length > limit)
+    return refuse_size (exchange);
+  if (facts->content_encoding.size != 0 && !ragify_str_is (facts->content_encoding, "identity"))
+    return ragify_exchange_refuse (exchange, 415, "Unsupported media type", "Content-Encoding",
+                                   "the body must not be encoded; found Content-Encoding: %.*s",
+                                   (int)facts->content_encoding.size, facts->content_encoding.data);
+  return TRUE;
+}
+
+/* Finds the action for what the head asks. */
+static gboolean
+find_action (RagifyExchange *exchange, const char *method)
+{
+  const RagifyRouteMatch match = ragify_routes_match (exchange->parts.path, ragify_str_from (method));
+  exchange->route = match.route;
+  exchange->action = match.action;
+  exchange->parameter = match.parameter;
+  if (match.route == NULL)
+    return ragify_exchange_refuse (exchange, 404, "Not found", NULL, "there is nothing at %.*s",
+                                   (int)MIN (exchange->parts.path.size, 200), exchange->parts.path.data);
+  if (match.action == NULL)
+    return ragify_exchange_refuse (exchange, 405, "Method not allowed", NULL, "%s takes %s, not %.20s",
+                                   match.route->label, match.route->allow, method);
+  return TRUE;
+}
+
+static gboolean
+begin_action (RagifyExchange *exchange)
+{
+  if (!check_room (exchange) || !check_body (exchange))
+    return FALSE;
+  if (exchange->parts.query.size > 0) {
+    exchange->query = ragify_query_new (exchange->parts.query, &exchange->problem);
+    if (exchange->query == NULL)
+      return FALSE;
+  }
+  exchange->begun = exchange->action->begin == NULL || exchange->action->begin (exchange);
+  return exchange->begun;
+}
+
+static enum MHD_Result
+take_head (RagifyExchange *exchange, const char *target, const char *method, const char *version)
+{
+  exchange->state = RAGIFY_EXCHANGE_BODY;
+  ragify_connection_set_limit (exchange->connection, exchange->began + patience (exchange, 0));
+  const char *reason = check_head (exchange, target, method, version);
+  ragify_request_id_choose (exchange->facts.request_id, exchange->id);
+  if (reason != NULL)
+    return refuse_head (exchange, reason);
+  const RagifyStr sent = ragify_str (exchange->target->str, exchange->target->len);
+  if (!ragify_target_parse (&exchange->parts, sent, exchange->facts.host, &exchange->problem))
+    return refuse_head (exchange, "target");
+  if (!find_action (exchange, method) || !begin_action (exchange))
+    return refuse_request (exchange);
+  return MHD_YES;
+}
+
+/* ---- the body ---- */
+
+static void
+feed_action (RagifyExchange *exchange, const char *data, gsize size)
+{
+  const RagifyHeadFacts *facts = &exchange->facts;
+  if (exchange->action->body == RAGIFY_BODY_GATHERED) {
+    if (exchange->body->len == 0 && facts->content_length > size)
+      g_string_set_size (exchange->body, facts->content_length);
+    exchange->body->len = exchange->received - size;
+    g_string_append_len (exchange->body, data, (gssize)size);
+  } else if (exchange->action->body == RAGIFY_BODY_STREAMED) {
+    exchange->running = TRUE;
+    exchange->action->feed (exchange, data, size);
+    exchange->running = FALSE;
+    const guint64 took = patience (exchange, exchange->received) + exchange->paused_time;
+    ragify_connection_set_limit (exchange->connection, exchange->began + took);
+  }
+}
+
+static void
+take_body (RagifyExchange *exchange, const char *data, gsize size)
+{
+  exchange->received += size;
+  if (exchange->refused || exchange->state == RAGIFY_EXCHANGE_LINGERING)
+    return;
+  const guint64 limit = body_limit (exchange);
+  if (limit != 0 && exchange->received > limit) {
+    refuse_size (exchange);
+    refuse_and_linger (exchange);
+    return;
+  }
+  feed_action (exchange, data, size);
+}
+
+static void
+finish_request (RagifyExchange *exchange)
+{
+  exchange->state = RAGIFY_EXCHANGE_FINISHING;
+  exchange->running = TRUE;
+  if (exchange->refused)
+    ragify_exchange_reply_problem (exchange, &exchange->problem);
+  else
+    exchange->action->finish (exchange);
+  exchange->running = FALSE;
+}
+
+/* What the functions above have led to. */
+static enum MHD_Result
+settle (RagifyExchange *exchange)
+{
+  if (exchange->response != NULL)
+    return queue_reply (exchange);
+  const gboolean waits = exchange->state == RAGIFY_EXCHANGE_FINISHING;
+  if (waits) {
+    exchange->state = RAGIFY_EXCHANGE_WAITING;
+    ragify_exchange_count (exchange);
+  }
+  if (waits || exchange->state == RAGIFY_EXCHANGE_PAUSED) {
+    ragify_connection_set_limit (exchange->connection, 0);
+    MHD_suspend_connection (exchange->connection->mhd);
+    ragify_connection_watch (exchange->connection);
+  }
+  return MHD_YES;
+}
+
+enum MHD_Result
+ragify_exchange_access (RagifyExchange *exchange, const char *target, const char *method, const char *version,
+                        const char *data, size_t *size)
+{
+  if (exchange->dead)
+    return MHD_NO;
+  switch (exchange->state) {
+  case RAGIFY_EXCHANGE_HEAD:
+    return take_head (exchange, target, method, version);
+  case RAGIFY_EXCHANGE_LINGERING:
+    if (*size == 0)
+      return MHD_NO;
+    *size = 0;
+    return MHD_YES;
+  case RAGIFY_EXCHANGE_BODY:
+    if (*size > 0) {
+      take_body (exchange, data, *size);
+      *size = 0;
+    } else {
+      finish_request (exchange);
+    }
+    return settle (exchange);
+  case RAGIFY_EXCHANGE_WAITING:
+    return exchange->response != NULL ? queue_reply (exchange) : MHD_YES;
+  case RAGIFY_EXCHANGE_PAUSED: /* a chunk that was already there is left where it is */
+  case RAGIFY_EXCHANGE_REPLIED:
+  case RAGIFY_EXCHANGE_FINISHING:
+  case RAGIFY_EXCHANGE_IDLE:
+  default:
+    return MHD_YES;
+  }
+}
+
+void
+ragify_exchange_pause (RagifyExchange *exchange)
+{
+  exchange->state = RAGIFY_EXCHANGE_PAUSED;
+  exchange->paused_at = ragify_now ();
+}
+
+void
+ragify_exchange_resume (RagifyExchange *exchange)
+{
+  if (exchange->state != RAGIFY_EXCHANGE_PAUSED)
+    return;
+  exchange->state = RAGIFY_EXCHANGE_BODY;
+  exchange->paused_time += ragify_now () - exchange->paused_at;
+  const guint64 took = patience (exchange, exchange->received) + exchange->paused_time;
+  ragify_connection_set_limit (exchange->connection, exchange->began + took);
+  if (!exchange->running)
+    wake_connection (exchange);
+}
+
+/* ---- beginning and end ---- */
+
+void
+ragify_exchange_count (RagifyExchange *exchange)
+{
+  if (exchange->counted)
+    return;
+  exchange->counted = TRUE;
+  __atomic_fetch_add (&exchange->listener->shared->waiting, 1, __ATOMIC_RELAXED);
+  ragify_series_add (exchange->listener->shared->waiting_now, 1);
+}
+
+void
+ragify_exchange_start (RagifyExchange *exchange, const char *target)
+{
+  const guint64 now = ragify_now ();
+  exchange->state = RAGIFY_EXCHANGE_HEAD;
+  exchange->began = now;
+  g_string_assign (exchange->target, target);
+  ragify_connection_set_limit (exchange->connection, now + exchange->listener->shared->options.head_timeout_us);
+}
+
+void
+ragify_exchange_client_left (RagifyExchange *exchange)
+{
+  const gboolean paused = exchange->state == RAGIFY_EXCHANGE_PAUSED;
+  if (exchange->left || (!paused && exchange->state != RAGIFY_EXCHANGE_WAITING))
+    return;
+  exchange->left = TRUE;
+  ragify_series_add (exchange->listener->shared->clients_left, 1);
+  if (paused) {
+    drop_work (exchange);
+    exchange->dead = TRUE;
+    wake_connection (exchange);
+  } else if (exchange->response == NULL && exchange->action->left != NULL) {
+    exchange->action->left (exchange);
+  }
+}
+
+void
+ragify_exchange_timed_out (RagifyExchange *exchange)
+{
+  static const char *const names[] = {
+    [RAGIFY_EXCHANGE_IDLE] = "head-timeout",
+    [RAGIFY_EXCHANGE_HEAD] = "head-timeout",
+    [RAGIFY_EXCHANGE_BODY] = "body-timeout",
+    [RAGIFY_EXCHANGE_REPLIED] = "send-timeout",
+  };
+  if (exchange->state < G_N_ELEMENTS (names) && names[exchange->state] != NULL)
+    ragify_listener_count_refused (exchange->listener, names[exchange->state]);
+  if (exchange->state <= RAGIFY_EXCHANGE_BODY) {
+    if (exchange->state != RAGIFY_EXCHANGE_BODY)
+      ragify_request_id_choose (ragify_str (NULL, 0), exchange->id);
+    ragify_problem_set (&exchange->problem, 408, "Request timeout", NULL,
+                        "the request did not arrive as a whole in the time that it has");
+    gsize size = 0;
+    g_autofree char *text = ragify_reply_raw_problem (&exchange->problem, exchange->id, &size);
+    ragify_problem_clear (&exchange->problem);
+    drop_work (exchange);
+    ragify_connection_send_last (exchange->connection, text, size);
+  }
+  exchange->dead = TRUE;
+  ragify_connection_shut (exchange->connection);
+}
+
+static void
+forget_body (RagifyExchange *exchange)
+{
+  if (exchange->body->allocated_len > KEEP_BUFFER) {
+    g_string_free (exchange->body, TRUE);
+    exchange->body = g_string_sized_new (0);
+  }
+  g_string_truncate (exchange->body, 0);
+}
+
+void
+ragify_exchange_end (RagifyExchange *exchange)
+{
+  drop_work (exchange);
+  if (exchange->counted) {
+    __atomic_fetch_sub (&exchange->listener->shared->waiting, 1, __ATOMIC_RELAXED);
+    ragify_series_add (exchange->listener->shared->waiting_now, -1);
+  }
+  release_response (exchange);
+  g_clear_pointer (&exchange->query, ragify_query_free);
+  ragify_problem_clear (&exchange->problem);
+  forget_body (exchange);
+  *exchange = (RagifyExchange){
+    .connection = exchange->connection,
+    .listener = exchange->listener,
+    .target = exchange->target,
+    .body = exchange->body,
+    .dead = exchange->dead,
+  };
+}
+
+void
+ragify_exchange_detach (RagifyExchange *exchange)
+{
+  const gboolean suspended = exchange->state == RAGIFY_EXCHANGE_WAITING || exchange->state == RAGIFY_EXCHANGE_PAUSED;
+  drop_work (exchange);
+  exchange->dead = TRUE;
+  if (suspended)
+    wake_connection (exchange);
+}

@@ -1,0 +1,107 @@
+/* An exchange: one request and its reply on a connection.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ *   idle ─► head ─► body ─► finishing ─► replied ─► idle
+ *                    │ ▲        │
+ *                 paused      waiting          (both: suspended, the client watched)
+ *
+ * A refusal whose body is still to come, and large, is written past libmicrohttpd, which would close at once and so
+ * lose it: `lingering` reads the body and drops it until the client has had time to read the refusal.
+ *
+ * A connection has one exchange, used again for each request. [loop]
+ */
+#pragma once
+
+#include "head-check.h"
+#include "listener.h"
+#include "target.h"
+
+typedef enum {
+  RAGIFY_EXCHANGE_IDLE,
+  RAGIFY_EXCHANGE_HEAD,      /* the request line is there */
+  RAGIFY_EXCHANGE_BODY,      /* the head is checked */
+  RAGIFY_EXCHANGE_PAUSED,    /* no more of the body is wanted now */
+  RAGIFY_EXCHANGE_FINISHING, /* the body is whole and its action runs */
+  RAGIFY_EXCHANGE_WAITING,   /* for the action's reply */
+  RAGIFY_EXCHANGE_REPLIED,
+  RAGIFY_EXCHANGE_LINGERING,
+} RagifyExchangeState;
+
+struct RagifyExchange {
+  RagifyConnection *connection;
+  RagifyListener *listener;
+  RagifyExchangeState state;
+  guint64 began; /* when the request line was there, monotonic µs */
+  char id[37];
+
+  /* The request. */
+  GString *target; /* as it was sent */
+  gsize head_size; /* bytes */
+  RagifyHeadFacts facts;
+  RagifyTarget parts;
+  const RagifyRoute *route;
+  const RagifyAction *action;
+  RagifyStr parameter;
+  RagifyQuery *query; /* NULL: none */
+  GString *body;
+  guint64 received;    /* bytes of the body so far */
+  guint64 paused_at;   /* since when it is paused */
+  guint64 paused_time; /* for how long it was, in all */
+
+  /* The reply. */
+  gboolean refused; /* with `problem`; the body is read and dropped first */
+  RagifyProblem problem;
+  struct MHD_Response *response;
+  guint status;
+  gboolean is_static; /* the response is not the exchange's */
+  gsize reply_size;   /* bytes of the body, about */
+
+  gboolean begun;   /* the action knows of it */
+  gboolean running; /* inside a function of the action */
+  gboolean counted; /* among those that wait */
+  gboolean left;    /* the client is gone */
+  gboolean dead;    /* close the connection at the next occasion */
+  void *work;       /* the action's own */
+};
+
+void ragify_exchange_init (RagifyExchange *exchange, RagifyConnection *connection, RagifyListener *listener);
+void ragify_exchange_clear (RagifyExchange *exchange);
+
+/* ---- for actions ---- */
+
+/* Replies with `size` bytes that the exchange takes (g_malloc). `content_type` is constant. */
+void ragify_exchange_reply (RagifyExchange *exchange, guint status, const char *content_type, char *body, gsize size);
+/* Replies with a problem and clears it. */
+void ragify_exchange_reply_problem (RagifyExchange *exchange, RagifyProblem *problem);
+/* Replies with a response that outlives the exchange. */
+void ragify_exchange_reply_static (RagifyExchange *exchange, guint status, struct MHD_Response *response);
+/* Replies with what a pipeline answered. */
+void ragify_exchange_reply_answer (RagifyExchange *exchange, RagifyRequest *request, const RagifyAnswer *answer);
+
+/* Stops the body from coming in until ragify_exchange_resume; inside `feed`. */
+void ragify_exchange_pause (RagifyExchange *exchange);
+void ragify_exchange_resume (RagifyExchange *exchange);
+
+/* Counts the exchange among those that wait, from here to its end. */
+void ragify_exchange_count (RagifyExchange *exchange);
+
+/* Refuses in `begin`: fills the exchange's problem and returns FALSE. */
+gboolean ragify_exchange_refuse (RagifyExchange *exchange, guint status, const char *title, const char *field,
+                                 const char *format, ...) G_GNUC_PRINTF (5, 6);
+
+/* ---- for the connection ---- */
+
+/* The request line is there. */
+void ragify_exchange_start (RagifyExchange *exchange, const char *target);
+/* libmicrohttpd's access handler. */
+enum MHD_Result ragify_exchange_access (RagifyExchange *exchange, const char *target, const char *method,
+                                        const char *version, const char *data, size_t *size);
+/* The client has closed its side. */
+void ragify_exchange_client_left (RagifyExchange *exchange);
+/* The request took too long to arrive. */
+void ragify_exchange_timed_out (RagifyExchange *exchange);
+/* It is over, whichever way. */
+void ragify_exchange_end (RagifyExchange *exchange);
+/* The connection is about to be closed by us: what is under way is forgotten. */
+void ragify_exchange_detach (RagifyExchange *exchange);

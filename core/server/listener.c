@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+#include "listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "health-route.h"
+#include "reply.h"
+
+/* One connection's memory: bounds its head (to about this less 1 KiB), and is cleared after each request. */
+#define CONNECTION_MEMORY 16384
+#define WATCH_EVENTS 64
+
+typedef struct ListenerSource {
+  GSource base;
+  RagifyListener *listener;
+  gpointer daemon_tag;
+  gpointer watch_tag;
+} ListenerSource;
+
+/* ---- counting ---- */
+
+static const guint16 statuses[RAGIFY_STATUS_PLACES] = {
+  200, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 411, 413, 414, 415, 417, 422, 429, 431, 499, 500, 503, 504,
+};
+
+static guint
+status_place (guint status)
+{
+  guint place = 0;
+  while (place < RAGIFY_STATUS_PLACES - 1 && statuses[place] != status)
+    place++;
+  return place;
+}
+
+void
+ragify_listener_count_answer (RagifyListener *listener, const RagifyRoute *route, guint status, guint64 began,
+                              guint64 now)
+{
+  const guint route_index = ragify_routes_index (route);
+  const guint place = status_place (status);
+  RagifySeries **requests = &listener->requests[route_index * RAGIFY_STATUS_PLACES + place];
+  if (*requests == NULL) {
+    char text[16] = "other";
+    if (place < RAGIFY_STATUS_PLACES - 1)
+      g_snprintf (text, sizeof text, "%u", status);
+    *requests =
+        ragify_metrics_series (listener->shared->metrics, RAGIFY_SERIES_COUNTER, "ragify_http_requests_total",
+                               "Requests answered.", "route", ragify_routes_label (route_index), "status", text, NULL);
+  }
+  ragify_series_add (*requests, 1);
+  ragify_series_observe (listener->shared->durations[route_index], (double)(now - began) / 1e6);
+}
+
+void
+ragify_listener_count_refused (RagifyListener *listener, const char *reason)
+{
+  RagifySeries *series =
+      ragify_metrics_series (listener->shared->metrics, RAGIFY_SERIES_COUNTER, "ragify_http_refused_total",
+                             "Connections and requests turned away before work was started.", "reason", reason, NULL);
+  ragify_series_add (series, 1);
+}
+
+/* What libmicrohttpd refuses by itself is known from its log only. */
+static void
+log_message (void *user, const char *format, va_list arguments)
+{
+  RagifyListener *listener = user;
+  if (listener->shared != NULL && g_str_has_prefix (format, "Error processing request (HTTP response code is %u")) {
+    va_list copy;
+    va_copy (copy, arguments);
+    char reason[24];
+    g_snprintf (reason, sizeof reason, "parser-%u", va_arg (copy, unsigned int));
+    va_end (copy);
+    ragify_listener_count_refused (listener, reason);
+  }
+  g_autofree char *text = g_strdup_vprintf (format, arguments);
+  g_debug ("libmicrohttpd: %s", g_strchomp (text));
+}
+
+/* ---- the source ---- */
+
+void
+ragify_listener_wake (RagifyListener *listener)
+{
+  listener->pending = TRUE;
+}
+
+static gboolean
+source_prepare (GSource *source, int *timeout)
+{
+  *timeout = -1;
+  return ((ListenerSource *)source)->listener->pending;
+}
+
+static gboolean
+source_check (GSource *source)
+{
+  const ListenerSource *self = (ListenerSource *)source;
+  return self->listener->pending || g_source_query_unix_fd (source, self->daemon_tag) != 0 ||
+         g_source_query_unix_fd (source, self->watch_tag) != 0;
+}
+
+/* Clients that went away while their request was under way. */
+static void
+handle_watched (RagifyListener *listener)
+{
+  struct epoll_event events[WATCH_EVENTS];
+  const int count = epoll_wait (listener->watch, events, WATCH_EVENTS, 0);
+  /* A connection cannot be freed in between: only the daemon does that, which does not run here. */
+  for (int i = 0; i < count; i++) {
+    RagifyConnection *connection = events[i].data.ptr;
+    ragify_exchange_client_left (&connection->exchange);
+  }
+}
+
+static void
+run_daemon (RagifyListener *listener)
+{
+  MHD_UNSIGNED_LONG_LONG timeout = 1;
+  listener->pending = FALSE;
+  MHD_run (listener->daemon);
+  /* No time-outs of its own are set, so that it answers "now" or "whenever". */
+  if (MHD_get_timeout (listener->daemon, &timeout) == MHD_YES && timeout == 0)
+    listener->pending = TRUE;
+}
+
+static gboolean
+source_dispatch (GSource *source, GSourceFunc callback, gpointer user)
+{
+  const ListenerSource *self = (ListenerSource *)source;
+  if (g_source_query_unix_fd (source, self->watch_tag) != 0)
+    handle_watched (self->listener);
+  run_daemon (self->listener);
+  return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs source_functions = {
+  .prepare = source_prepare,
+  .check = source_check,
+  .dispatch = source_dispatch,
+};
+
+/* ---- the daemon ---- */
+
+static enum MHD_Result
+access_handler (void *user, struct MHD_Connection *mhd, const char *target, const char *method, const char *version,
+                const char *data, size_t *size, void **context)
+{
+  RagifyConnection *connection = *context;
+  if (connection == NULL)
+    return MHD_NO;
+  return ragify_exchange_access (&connection->exchange, target, method, version, data, size);
+}
+
+/* Targets are taken apart and decoded by ourselves. */
+static size_t
+leave_encoded (void *user, struct MHD_Connection *mhd, char *text)
+{
+  return strlen (text);
+}
+
+/* Strictness means, in later versions, what the head check does for earlier ones; in those it answers for us where a
+ * Host is missing. */
+static int
+strictness (void)
+{
+  return g_str_has_prefix (MHD_get_version (), "0.9.7") && strcmp (MHD_get_version (), "0.9.77") < 0 ? 0 : 1;
+}
+
+static gboolean
+start_daemon (RagifyListener *listener, int descriptor)
+{
+  const guint limit = listener->shared->options.max_connections + 1024;
+  listener->daemon = MHD_start_daemon (
+      MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, ragify_connection_accept, listener,
+      access_handler, listener, MHD_OPTION_EXTERNAL_LOGGER, log_message, listener, MHD_OPTION_LISTEN_SOCKET, descriptor,
+      MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+      (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, strictness (), MHD_OPTION_NOTIFY_CONNECTION,
+      ragify_connection_notify, listener, MHD_OPTION_NOTIFY_COMPLETED, ragify_connection_completed, listener,
+      MHD_OPTION_URI_LOG_CALLBACK, ragify_connection_request_line, listener, MHD_OPTION_UNESCAPE_CALLBACK,
+      leave_encoded, listener, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+  return listener->daemon != NULL;
+}
+
+static void
+make_source (RagifyListener *listener)
+{
+  const union MHD_DaemonInfo *info = MHD_get_daemon_info (listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+  listener->source = g_source_new (&source_functions, sizeof (ListenerSource));
+  ListenerSource *self = (ListenerSource *)listener->source;
+  self->listener = listener;
+  self->daemon_tag = g_source_add_unix_fd (listener->source, info->epoll_fd, G_IO_IN);
+  self->watch_tag = g_source_add_unix_fd (listener->source, listener->watch, G_IO_IN);
+  g_source_set_name (listener->source, "ragify-listener");
+  listener->pending = TRUE;
+}
+
+static void
+make_static_replies (RagifyListener *listener)
+{
+  listener->live = ragify_reply_new_static (RAGIFY_LIVE_TYPE, RAGIFY_LIVE_BODY, FALSE);
+  listener->live_close = ragify_reply_new_static (RAGIFY_LIVE_TYPE, RAGIFY_LIVE_BODY, TRUE);
+}
+
+static void
+listener_free (RagifyListener *listener)
+{
+  if (listener->watch >= 0)
+    close (listener->watch);
+  g_clear_pointer (&listener->live, MHD_destroy_response);
+  g_clear_pointer (&listener->live_close, MHD_destroy_response);
+  g_clear_pointer (&listener->serving, ragify_serving_unref);
+  g_free (listener->requests);
+  g_free (listener);
+}
+
+RagifyListener *
+ragify_listener_new (RagifyServerShared *shared, RagifyLoop *loop, int descriptor, RagifyServing *serving,
+                     GError **error)
+{
+  RagifyListener *listener = g_new0 (RagifyListener, 1);
+  listener->shared = shared;
+  listener->loop = loop;
+  listener->serving = ragify_serving_ref (serving);
+  listener->requests = g_new0 (RagifySeries *, ragify_routes_count () * RAGIFY_STATUS_PLACES);
+  listener->watch = epoll_create1 (EPOLL_CLOEXEC);
+  if (listener->watch < 0 || !start_daemon (listener, descriptor)) {
+    g_set_error (error, G_FILE_ERROR, (int)g_file_error_from_errno (errno), "listen = %s: cannot start: %s",
+                 shared->options.listen, g_strerror (errno));
+    close (descriptor);
+    listener_free (listener);
+    return NULL;
+  }
+  make_static_replies (listener);
+  make_source (listener);
+  return listener;
+}
+
+void
+ragify_listener_start (RagifyListener *listener)
+{
+  g_source_attach (listener->source, ragify_loop_context (listener->loop));
+}
+
+/* ---- stopping ---- */
+
+/* What waits on the socket was accepted by the kernel in our name; closing it would reset those connections. */
+static void
+take_queued (RagifyListener *listener, int descriptor)
+{
+  while (TRUE) {
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    const int taken = accept4 (descriptor, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (taken < 0)
+      return;
+    MHD_add_connection (listener->daemon, taken, (struct sockaddr *)&address, size);
+  }
+}
+
+void
+ragify_listener_drain (RagifyListener *listener)
+{
+  listener->draining = TRUE;
+  const int descriptor = MHD_quiesce_daemon (listener->daemon);
+  if (descriptor >= 0) {
+    take_queued (listener, descriptor);
+    close (descriptor);
+  }
+  listener->pending = TRUE;
+}
+
+void
+ragify_listener_close (RagifyListener *listener)
+{
+  if (!listener->draining)
+    ragify_listener_drain (listener);
+  g_source_destroy (listener->source);
+  g_source_unref (listener->source);
+  for (RagifyConnection *connection = listener->all; connection != NULL; connection = connection->next_all)
+    ragify_exchange_detach (&connection->exchange);
+  MHD_stop_daemon (listener->daemon);
+  listener_free (listener);
+}

@@ -1,0 +1,75 @@
+/* A listener: one libmicrohttpd daemon on one loop, and what the connections on it share.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * Everything but the counters is touched on its loop only.
+ */
+#pragma once
+
+#include <microhttpd.h>
+
+#include "client-table.h"
+#include "core/observe/metrics.h"
+#include "routes.h"
+#include "server.h"
+
+typedef struct RagifyListener RagifyListener;
+typedef struct RagifyConnection RagifyConnection;
+
+/* Statuses that requests are counted under; others go to the last place. */
+#define RAGIFY_STATUS_PLACES 24
+
+/* Shared by the listeners of a server. */
+typedef struct RagifyServerShared {
+  RagifyListenOptions options; /* with defaults put in */
+  RagifyMetrics *metrics;
+  RagifyClientTable *clients;
+  const char *unready; /* atomic; NULL: ready */
+  guint connections;   /* atomic */
+  guint waiting;       /* atomic; exchanges whose work is under way */
+  gboolean draining;   /* atomic */
+
+  RagifySeries *connections_now;
+  RagifySeries *connections_total;
+  RagifySeries *waiting_now;
+  RagifySeries *clients_left;
+  RagifySeries **durations; /* by route */
+} RagifyServerShared;
+
+struct RagifyListener {
+  RagifyServerShared *shared;
+  RagifyLoop *loop;
+  struct MHD_Daemon *daemon;
+  GSource *source;
+  int watch;        /* epoll; connections that wait for an answer, for clients that leave */
+  gboolean pending; /* the daemon has something to do already */
+  gboolean draining;
+  guint under_way; /* atomic, written on the loop: exchanges from their request line to their end */
+  RagifyServing *serving;
+  RagifyConnection *all; /* list through next_all */
+  RagifyConnection *oldest_idle, *newest_idle;
+  struct MHD_Response *live, *live_close;
+  RagifySeries **requests; /* by route and place of the status; found when first used */
+};
+
+/* Makes the daemon around a listening descriptor, which it takes. NULL with an error. [control] */
+RagifyListener *ragify_listener_new (RagifyServerShared *shared, RagifyLoop *loop, int descriptor,
+                                     RagifyServing *serving, GError **error);
+
+/* Begins to accept connections. [loop] */
+void ragify_listener_start (RagifyListener *listener);
+
+/* Has the daemon look at its connections again, soon. [loop] */
+void ragify_listener_wake (RagifyListener *listener);
+
+/* Takes what is queued on the listening socket and closes it; answers from now on close their connection. [loop] */
+void ragify_listener_drain (RagifyListener *listener);
+
+/* Closes all connections and frees the daemon, then the listener. [loop] */
+void ragify_listener_close (RagifyListener *listener);
+
+/* Counts something refused. [loop] */
+void ragify_listener_count_refused (RagifyListener *listener, const char *reason);
+/* Counts an answer. [loop] */
+void ragify_listener_count_answer (RagifyListener *listener, const RagifyRoute *route, guint status, guint64 began,
+                                   guint64 now);

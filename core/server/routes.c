@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include "routes.h"
+
+#include <string.h>
+
+static const RagifyRoute routes[] = {
+  { .path = "/v1/context",
+    .label = "/v1/context",
+    .allow = "GET, HEAD, POST",
+    .methods = { { "POST", &ragify_action_context_post }, { "GET", &ragify_action_context_get } } },
+  { .path = "/v1/p/*/context",
+    .label = "/v1/p/{pipeline}/context",
+    .allow = "GET, HEAD, POST",
+    .methods = { { "POST", &ragify_action_context_post }, { "GET", &ragify_action_context_get } } },
+  { .path = "/v1/documents",
+    .label = "/v1/documents",
+    .allow = "GET, HEAD, POST",
+    .methods = { { "POST", &ragify_action_documents_post }, { "GET", &ragify_action_documents_list } } },
+  { .path = "/v1/documents/**",
+    .label = "/v1/documents/{id}",
+    .allow = "DELETE, GET, HEAD",
+    .methods = { { "GET", &ragify_action_document_get }, { "DELETE", &ragify_action_document_delete } } },
+  { .path = "/v1/health",
+    .label = "/v1/health",
+    .allow = "GET, HEAD",
+    .methods = { { "GET", &ragify_action_health } } },
+  { .path = "/v1/stats", .label = "/v1/stats", .allow = "GET, HEAD", .methods = { { "GET", &ragify_action_stats } } },
+  { .path = "/livez", .label = "/livez", .allow = "GET, HEAD", .methods = { { "GET", &ragify_action_live } } },
+  { .path = "/readyz", .label = "/readyz", .allow = "GET, HEAD", .methods = { { "GET", &ragify_action_ready } } },
+  { .path = "/metrics", .label = "/metrics", .allow = "GET, HEAD", .methods = { { "GET", &ragify_action_metrics } } },
+};
+
+static gboolean
+is_text (RagifyStr text, const char *other)
+{
+  return strlen (other) == text.size && memcmp (text.data, other, text.size) == 0;
+}
+
+/* Whether `path` is what the route's pattern describes. The parameter must not be empty. */
+static gboolean
+match_path (const char *pattern, RagifyStr path, RagifyStr *parameter)
+{
+  const char *star = strchr (pattern, '*');
+  if (star == NULL)
+    return is_text (path, pattern);
+  const gsize front = (gsize)(star - pattern);
+  if (path.size <= front || memcmp (path.data, pattern, front) != 0)
+    return FALSE;
+  const RagifyStr rest = ragify_str (path.data + front, path.size - front);
+  if (star[1] == '*') {
+    *parameter = rest;
+    return TRUE;
+  }
+  const char *slash = memchr (rest.data, '/', rest.size);
+  const gsize size = slash != NULL ? (gsize)(slash - rest.data) : rest.size;
+  *parameter = ragify_str (rest.data, size);
+  return size > 0 && is_text (ragify_str (rest.data + size, rest.size - size), star + 1);
+}
+
+static const RagifyAction *
+find_action (const RagifyRoute *route, RagifyStr method)
+{
+  if (is_text (method, "HEAD"))
+    method = ragify_str_from ("GET");
+  for (guint i = 0; i < RAGIFY_ROUTE_METHODS && route->methods[i].method != NULL; i++)
+    if (is_text (method, route->methods[i].method))
+      return route->methods[i].action;
+  return NULL;
+}
+
+RagifyRouteMatch
+ragify_routes_match (RagifyStr path, RagifyStr method)
+{
+  RagifyRouteMatch match = { 0 };
+  for (guint i = 0; i < G_N_ELEMENTS (routes); i++) {
+    if (!match_path (routes[i].path, path, &match.parameter))
+      continue;
+    match.route = &routes[i];
+    match.action = find_action (match.route, method);
+    return match;
+  }
+  match.parameter = ragify_str (NULL, 0);
+  return match;
+}
+
+guint
+ragify_routes_count (void)
+{
+  return G_N_ELEMENTS (routes) + 1;
+}
+
+guint
+ragify_routes_index (const RagifyRoute *route)
+{
+  return route != NULL ? (guint)(route - routes) : G_N_ELEMENTS (routes);
+}
+
+const char *
+ragify_routes_label (guint index)
+{
+  return index < G_N_ELEMENTS (routes) ? routes[index].label : "other";
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+#include "server.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "core/observe/process-metrics.h"
+#include "listen-socket.h"
+#include "listener.h"
+
+/* Descriptors that are left to everything but connections. */
+#define OTHER_DESCRIPTORS 256
+/* A drain ends when nothing was under way for so long. */
+#define QUIET_US 50000
+
+struct RagifyServer {
+  RagifyServerShared shared;
+  RagifyRuntime *runtime;
+  char *address;
+  RagifyListener **listeners;
+  guint n_listeners;
+};
+
+/* ---- serving ---- */
+
+RagifyServing *
+ragify_serving_ref (RagifyServing *serving)
+{
+  __atomic_fetch_add (&serving->references, 1, __ATOMIC_RELAXED);
+  return serving;
+}
+
+void
+ragify_serving_unref (RagifyServing *serving)
+{
+  if (__atomic_fetch_sub (&serving->references, 1, __ATOMIC_ACQ_REL) == 1)
+    serving->free (serving);
+}
+
+/* ---- doing something on every loop ---- */
+
+typedef struct Everywhere Everywhere;
+
+typedef struct Errand {
+  RagifyTask task;
+  Everywhere *all;
+  RagifyListener *listener;
+} Errand;
+
+struct Everywhere {
+  pthread_mutex_t lock;
+  pthread_cond_t done;
+  guint left;
+  void (*function) (RagifyListener *listener, void *user);
+  void *user;
+};
+
+static void
+run_errand (RagifyTask *task)
+{
+  const Errand *errand = (Errand *)task;
+  Everywhere *all = errand->all;
+  all->function (errand->listener, all->user);
+  pthread_mutex_lock (&all->lock);
+  if (--all->left == 0)
+    pthread_cond_signal (&all->done);
+  pthread_mutex_unlock (&all->lock);
+}
+
+/* Runs `function` for each listener on its loop and waits. */
+static void
+everywhere (RagifyServer *server, void (*function) (RagifyListener *listener, void *user), void *user)
+{
+  Everywhere all = { .left = server->n_listeners, .function = function, .user = user };
+  g_autofree Errand *errands = g_new0 (Errand, server->n_listeners);
+  pthread_mutex_init (&all.lock, NULL);
+  pthread_cond_init (&all.done, NULL);
+  for (guint i = 0; i < server->n_listeners; i++) {
+    errands[i] = (Errand){ .task.run = run_errand, .all = &all, .listener = server->listeners[i] };
+    ragify_loop_post (server->runtime->loops[i], &errands[i].task);
+  }
+  pthread_mutex_lock (&all.lock);
+  while (all.left > 0)
+    pthread_cond_wait (&all.done, &all.lock);
+  pthread_mutex_unlock (&all.lock);
+  pthread_cond_destroy (&all.done);
+  pthread_mutex_destroy (&all.lock);
+}
+
+/* ---- starting ---- */
+
+static guint
+affordable_connections (guint wanted)
+{
+  struct rlimit limit;
+  guint64 most = 1024;
+  if (getrlimit (RLIMIT_NOFILE, &limit) == 0)
+    most = MIN (limit.rlim_cur, 1000000);
+  most = most > 2 * OTHER_DESCRIPTORS ? most - OTHER_DESCRIPTORS : most / 2;
+  return wanted == 0 ? (guint)most : (guint)MIN (wanted, most);
+}
+
+static void
+put_defaults (RagifyListenOptions *options)
+{
+  options->listen = g_strdup (options->listen);
+  options->max_body = options->max_body != 0 ? options->max_body : 1024 * 1024;
+  options->head_timeout_us = options->head_timeout_us != 0 ? options->head_timeout_us : 10 * G_USEC_PER_SEC;
+  options->body_timeout_us = options->body_timeout_us != 0 ? options->body_timeout_us : 30 * G_USEC_PER_SEC;
+  options->idle_timeout_us = options->idle_timeout_us != 0 ? options->idle_timeout_us : 60 * G_USEC_PER_SEC;
+  options->max_requests = options->max_requests != 0 ? options->max_requests : 1000;
+  options->max_connections = affordable_connections (options->max_connections);
+}
+
+static void
+make_metrics (RagifyServerShared *shared, RagifyMetrics *metrics)
+{
+  shared->metrics = metrics;
+  shared->connections_now =
+      ragify_metrics_series (metrics, RAGIFY_SERIES_GAUGE, "ragify_http_connections", "Connections open.", NULL);
+  shared->connections_total = ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_http_connections_total",
+                                                     "Connections taken.", NULL);
+  shared->waiting_now = ragify_metrics_series (metrics, RAGIFY_SERIES_GAUGE, "ragify_http_requests_waiting",
+                                               "Requests whose work is under way.", NULL);
+  shared->clients_left = ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_http_clients_left_total",
+                                                "Clients that left before their answer.", NULL);
+  shared->durations = g_new0 (RagifySeries *, ragify_routes_count ());
+  for (guint i = 0; i < ragify_routes_count (); i++)
+    shared->durations[i] = ragify_metrics_series (metrics, RAGIFY_SERIES_HISTOGRAM, "ragify_request_duration_seconds",
+                                                  "From the request line to the answer handed to the socket.", "route",
+                                                  ragify_routes_label (i), NULL);
+  RagifySeries *build = ragify_metrics_series (metrics, RAGIFY_SERIES_GAUGE, "ragify_build_info",
+                                               "Always 1; which version runs.", "version", RAGIFY_VERSION, NULL);
+  ragify_series_set (build, 1);
+  ragify_process_metrics_register (metrics);
+}
+
+static void
+server_free (RagifyServer *server)
+{
+  g_clear_pointer (&server->shared.clients, ragify_client_table_free);
+  g_free ((char *)server->shared.options.listen);
+  g_free (server->shared.durations);
+  g_free (server->listeners);
+  g_free (server->address);
+  g_free (server);
+}
+
+static void
+close_listener (RagifyListener *listener, void *user)
+{
+  ragify_listener_close (listener);
+}
+
+static void
+start_listener (RagifyListener *listener, void *user)
+{
+  ragify_listener_start (listener);
+}
+
+static gboolean
+start_listeners (RagifyServer *server, RagifyServing *serving, GError **error)
+{
+  const guint count = server->runtime->n_loops;
+  g_autofree int *descriptors = g_new0 (int, count);
+  server->address = ragify_listen_open (server->shared.options.listen, count, descriptors, error);
+  if (server->address == NULL)
+    return FALSE;
+  for (guint i = 0; i < count; i++) {
+    server->listeners[i] =
+        ragify_listener_new (&server->shared, server->runtime->loops[i], descriptors[i], serving, error);
+    if (server->listeners[i] != NULL) {
+      server->n_listeners++;
+      continue;
+    }
+    for (guint j = i + 1; j < count; j++)
+      close (descriptors[j]);
+    everywhere (server, close_listener, NULL);
+    return FALSE;
+  }
+  everywhere (server, start_listener, NULL);
+  return TRUE;
+}
+
+RagifyServer *
+ragify_server_new (RagifyRuntime *runtime, const RagifyListenOptions *options, RagifyServing *serving, GError **error)
+{
+  RagifyServer *server = g_new0 (RagifyServer, 1);
+  server->runtime = runtime;
+  server->shared.options = *options;
+  put_defaults (&server->shared.options);
+  server->shared.clients = ragify_client_table_new ();
+  make_metrics (&server->shared, runtime->metrics);
+  server->listeners = g_new0 (RagifyListener *, runtime->n_loops);
+  if (start_listeners (server, serving, error))
+    return server;
+  server_free (server);
+  return NULL;
+}
+
+const char *
+ragify_server_address (const RagifyServer *server)
+{
+  return server->address;
+}
+
+/* ---- changing ---- */
+
+static void
+swap_serving (RagifyListener *listener, void *user)
+{
+  ragify_serving_unref (listener->serving);
+  listener->serving = ragify_serving_ref (user);
+}
+
+void
+ragify_server_set_serving (RagifyServer *server, RagifyServing *serving)
+{
+  everywhere (server, swap_serving, serving);
+}
+
+void
+ragify_server_set_unready (RagifyServer *server, const char *reason)
+{
+  __atomic_store_n (&server->shared.unready, reason, __ATOMIC_RELEASE);
+}
+
+/* ---- stopping ---- */
+
+static void
+drain_listener (RagifyListener *listener, void *user)
+{
+  ragify_listener_drain (listener);
+}
+
+static guint
+under_way (const RagifyServer *server)
+{
+  guint count = 0;
+  for (guint i = 0; i < server->n_listeners; i++)
+    count += __atomic_load_n (&server->listeners[i]->under_way, __ATOMIC_RELAXED);
+  return count;
+}
+
+guint
+ragify_server_drain (RagifyServer *server, guint64 deadline)
+{
+  everywhere (server, drain_listener, NULL);
+  /* Clients that keep their connection may be about to use it once more: that answer tells them to close it. */
+  guint64 quiet_since = ragify_now ();
+  while (TRUE) {
+    const guint count = under_way (server);
+    const guint64 now = ragify_now ();
+    if (count > 0)
+      quiet_since = now;
+    if (now >= deadline || now - quiet_since >= QUIET_US ||
+        (count == 0 && __atomic_load_n (&server->shared.connections, __ATOMIC_RELAXED) == 0))
+      return count;
+    g_usleep (2000);
+  }
+}
+
+void
+ragify_server_free (RagifyServer *server)
+{
+  if (server == NULL)
+    return;
+  everywhere (server, close_listener, NULL);
+  const char *path = ragify_listen_unix_path (server->shared.options.listen);
+  if (path != NULL)
+    unlink (path);
+  server_free (server);
+}
