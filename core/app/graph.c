@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/app/graph.h"
+
+#include <string.h>
+
+#include "core/app/values.h"
+#include "core/call/operations.h"
+
+#define STOP_TIMEOUT_US (10 * G_USEC_PER_SEC)
+
+/* One node of the configuration on its way to a RagifyNode. */
+typedef struct Making {
+  const RagifyConfigNode *config;
+  RagifyNode *node;            /* NULL: the host's own kinds, and nodes that failed */
+  RagifyEmbedderInfo embedder; /* embedders: what they are, once started */
+  char *fingerprint;
+  GThread *thread;
+  GError *error;
+} Making;
+
+struct RagifyGraph {
+  RagifyRuntime *runtime;
+  RagifyConfig *config;
+  Making *makings; /* by index of the configuration's node */
+  gsize n_makings;
+  GPtrArray *tiers, *pipelines, *libraries;
+  RagifyServing serving;
+};
+
+static Making *
+making_of (RagifyGraph *graph, const RagifyConfigNode *node)
+{
+  return &graph->makings[ragify_config_node_index (node)];
+}
+
+static RagifyNode *
+node_of (RagifyGraph *graph, const RagifyConfigNode *node)
+{
+  return node != NULL ? making_of (graph, node)->node : NULL;
+}
+
+static gboolean
+is_kind (const RagifyConfigNode *node, const char *kind)
+{
+  return g_str_equal (ragify_config_node_kind (node), kind);
+}
+
+/* ---- what this host cannot do yet is refused and not passed over ---- */
+
+static void
+refuse_unsupported (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
+{
+  static const char *const kinds[] = { "balancer", "reranker", "extractor", "ingest" };
+  for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
+    if (is_kind (node, kinds[i]))
+      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, NULL,
+                              "this version of ragify-host has no %s nodes", kinds[i]);
+  if (ragify_config_node_component (node) == NULL)
+    return;
+  const char *isolation = ragify_config_node_get_string (node, "isolation");
+  if (isolation != NULL && !g_str_equal (isolation, "none"))
+    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, "isolation",
+                            "this version of ragify-host runs plugins in its own process only (isolation = none)");
+}
+
+/* ---- nodes ---- */
+
+static RagifyNode *
+make_node (RagifyGraph *graph, const RagifyConfigNode *config, GError **error)
+{
+  const RagifyNodeOptions options = {
+    .name = ragify_config_node_name (config),
+    .component = ragify_config_node_component (config),
+    .values = ragify_values_new (graph->config, config),
+    .max_parallel = (guint)ragify_config_node_get_int (config, "max-parallel"),
+    .max_abandoned = (guint)ragify_config_node_get_int (config, "max-abandoned"),
+    .memory_limit = ragify_config_node_get_size (config, "call-memory"),
+  };
+  return ragify_node_new (graph->runtime, &options, error);
+}
+
+static gboolean
+describe_embedder (Making *making, guint64 deadline)
+{
+  static const RagifyNothing nothing = { .struct_size = sizeof nothing };
+  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
+  RagifyCall *call = ragify_call_new (owner, &ragify_operation_embedder_describe, &nothing, deadline, NULL, NULL);
+  if (ragify_call_wait (making->node, call) != RAGIFY_OK) {
+    g_set_error_literal (&making->error, RAGIFY_NODE_ERROR, ragify_call_code (call), ragify_call_message (call));
+    return FALSE;
+  }
+  making->embedder = *(const RagifyEmbedderInfo *)ragify_call_result (call);
+  making->fingerprint = g_strndup (making->embedder.fingerprint.data, making->embedder.fingerprint.size);
+  making->embedder.fingerprint = ragify_str_from (making->fingerprint);
+  return TRUE;
+}
+
+typedef struct Starting {
+  RagifyGraph *graph;
+  Making *making;
+} Starting;
+
+static gpointer
+start_node (gpointer data)
+{
+  g_autofree Starting *starting = data;
+  Making *making = starting->making;
+  const guint64 deadline = ragify_now () + ragify_config_node_get_duration (making->config, "start-timeout");
+  RagifyStart start = { .struct_size = sizeof start };
+  if (is_kind (making->config, "vector-store")) {
+    const RagifyConfigNode *embedder = ragify_config_node_ref (making->config, "embedder");
+    if (embedder != NULL && node_of (starting->graph, embedder) != NULL)
+      start.embedder = &making_of (starting->graph, embedder)->embedder;
+  }
+  if (ragify_node_start (making->node, &start, deadline, &making->error) && is_kind (making->config, "embedder"))
+    describe_embedder (making, deadline);
+  return NULL;
+}
+
+/* A vector store learns its embedder's dimension at start, so embedders come first; all else has no order. */
+static void
+start_all (RagifyGraph *graph, gboolean stores)
+{
+  for (gsize i = 0; i < graph->n_makings; i++) {
+    Making *making = &graph->makings[i];
+    if (making->node == NULL || is_kind (making->config, "vector-store") != stores)
+      continue;
+    Starting *starting = g_new (Starting, 1);
+    *starting = (Starting){ graph, making };
+    making->thread = g_thread_new ("start", start_node, starting);
+  }
+}
+
+static void
+join_kind (RagifyGraph *graph, const char *kind)
+{
+  for (gsize i = 0; i < graph->n_makings; i++) {
+    Making *making = &graph->makings[i];
+    if (making->thread != NULL && (kind == NULL || is_kind (making->config, kind)))
+      g_thread_join (g_steal_pointer (&making->thread));
+  }
+}
+
+/* A node that failed: an error where it is required, otherwise it is left out with a warning. */
+static void
+report_failure (Making *making, RagifyDiagnostics *diagnostics)
+{
+  if (making->error == NULL)
+    return;
+  const gboolean required = ragify_config_node_get_bool (making->config, "required");
+  ragify_diagnostics_add (diagnostics, required ? RAGIFY_SEVERITY_ERROR : RAGIFY_SEVERITY_WARNING, making->config, NULL,
+                          "%s%s", making->error->message, required ? "" : " (required = false: left out)");
+  if (making->node != NULL)
+    ragify_node_free (g_steal_pointer (&making->node), ragify_now () + STOP_TIMEOUT_US);
+  g_clear_error (&making->error);
+}
+
+static gboolean
+make_nodes (RagifyGraph *graph, RagifyDiagnostics *diagnostics)
+{
+  const RagifyConfigNode *const *nodes = ragify_config_nodes (graph->config, &graph->n_makings);
+  graph->makings = g_new0 (Making, graph->n_makings);
+  for (gsize i = 0; i < graph->n_makings; i++) {
+    Making *making = &graph->makings[i];
+    making->config = nodes[i];
+    if (!ragify_config_node_enabled (nodes[i]))
+      continue;
+    refuse_unsupported (nodes[i], diagnostics);
+    if (ragify_config_node_component (nodes[i]) != NULL)
+      making->node = make_node (graph, nodes[i], &making->error);
+  }
+  if (ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) == 0) {
+    start_all (graph, FALSE);
+    join_kind (graph, "embedder");
+    start_all (graph, TRUE);
+    join_kind (graph, NULL);
+  }
+  for (gsize i = 0; i < graph->n_makings; i++)
+    report_failure (&graph->makings[i], diagnostics);
+  return ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) == 0;
+}
+
+/* ---- tiers ---- */
+
+static RagifyTierLevel
+level_of (RagifyGraph *graph, const RagifyConfigNode *cache)
+{
+  return (RagifyTierLevel){ .node = node_of (graph, cache),
+                            .kind = ragify_config_node_component (cache)->name,
+                            .ttl_us = ragify_config_node_value (cache, "ttl") != NULL
+                                          ? ragify_config_node_get_duration (cache, "ttl")
+                                          : 0,
+                            .deadline_us = ragify_config_node_get_duration (cache, "deadline") };
+}
+
+/* The tier that a pipeline's `cache` names; one cache by itself is a tier of one level. */
+static RagifyTier *
+make_tier (RagifyGraph *graph, const RagifyConfigNode *config)
+{
+  if (config == NULL)
+    return NULL;
+  gsize count = 1;
+  const gboolean is_tier = is_kind (config, "tier");
+  const RagifyConfigNode *const *caches = is_tier ? ragify_config_node_refs (config, "levels", &count) : &config;
+  g_autofree RagifyTierLevel *levels = g_new0 (RagifyTierLevel, MAX (count, 1));
+  guint n_levels = 0;
+  for (gsize i = 0; i < count; i++)
+    if (node_of (graph, caches[i]) != NULL)
+      levels[n_levels++] = level_of (graph, caches[i]);
+  if (n_levels == 0)
+    return NULL;
+  const RagifyTierOptions options = {
+    .name = ragify_config_node_name (config),
+    .levels = levels,
+    .n_levels = n_levels,
+    .negative_ttl_us = is_tier ? ragify_config_node_get_duration (config, "negative-ttl") : 0,
+    .ttl_jitter = is_tier ? ragify_config_node_get_double (config, "ttl-jitter") : 0.05,
+  };
+  RagifyTier *tier = ragify_tier_new (graph->runtime, &options);
+  g_ptr_array_add (graph->tiers, tier);
+  return tier;
+}
+
+/* ---- pipelines ---- */
+
+static const char *
+source_type_of (const RagifyConfigNode *node)
+{
+  static const struct {
+    const char *component, *type;
+  } types[] = { { "files", "document" },
+                { "postgres", "database" },
+                { "sqlite", "database" },
+                { "http", "api" },
+                { "redis-stream", "realtime" } };
+  if (!is_kind (node, "source"))
+    return "vector";
+  const char *chosen = ragify_config_node_get_string (node, "source-type");
+  if (chosen != NULL)
+    return chosen;
+  for (gsize i = 0; i < G_N_ELEMENTS (types); i++)
+    if (g_str_equal (ragify_config_node_component (node)->name, types[i].component))
+      return types[i].type;
+  return "document";
+}
+
+static RagifyRetriever
+retriever_of (RagifyGraph *graph, const RagifyConfigNode *node)
+{
+  RagifyRetriever retriever = { .node = node_of (graph, node),
+                                .source_type = source_type_of (node),
+                                .weight = ragify_config_node_get_double (node, "weight"),
+                                .deadline_us = ragify_config_node_get_duration (node, "deadline") };
+  const RagifyConfigNode *store = NULL;
+  if (is_kind (node, "vector-store")) {
+    retriever.type = RAGIFY_RETRIEVER_VECTOR_STORE;
+    store = node;
+  } else if (is_kind (node, "text-index")) {
+    retriever.type = RAGIFY_RETRIEVER_TEXT_INDEX;
+    store = ragify_config_node_ref (node, "of");
+  } else {
+    retriever.type = RAGIFY_RETRIEVER_SOURCE;
+  }
+  retriever.store = node_of (graph, store);
+  if (store != NULL)
+    retriever.embedder = node_of (graph, ragify_config_node_ref (store, "embedder"));
+  return retriever;
+}
+
+static RagifyFuse
+fuse_of (const char *name)
+{
+  static const char *const names[] = {
+    [RAGIFY_FUSE_CONVEX] = "convex", [RAGIFY_FUSE_RRF] = "rrf", [RAGIFY_FUSE_MAX] = "max", [RAGIFY_FUSE_DBSF] = "dbsf"
+  };
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    if (g_str_equal (name, names[i]))
+      return (RagifyFuse)i;
+  return RAGIFY_FUSE_CONVEX;
+}
+
+static void
+make_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, RagifyDiagnostics *diagnostics)
+{
+  gsize count;
+  const RagifyConfigNode *const *places = ragify_config_node_refs (config, "retrieve", &count);
+  g_autofree RagifyRetriever *retrievers = g_new0 (RagifyRetriever, MAX (count, 1));
+  guint n_retrievers = 0;
+  for (gsize i = 0; i < count; i++) {
+    if (is_kind (places[i], "pipeline")) {
+      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, config, "retrieve",
+                              "this version of ragify-host cannot ask another pipeline ('%s')",
+                              ragify_config_node_name (places[i]));
+      continue;
+    }
+    const RagifyRetriever retriever = retriever_of (graph, places[i]);
+    const gboolean whole =
+        retriever.node != NULL && (retriever.type != RAGIFY_RETRIEVER_TEXT_INDEX || retriever.store != NULL);
+    if (whole)
+      retrievers[n_retrievers++] = retriever;
+  }
+  if (n_retrievers == 0) {
+    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, config, "retrieve",
+                            "none of the places to ask could be started");
+    return;
+  }
+  const RagifyFingerprint fingerprint = ragify_config_node_answer_fingerprint (config);
+  const RagifyPipelineOptions options = {
+    .name = ragify_config_node_name (config),
+    .retrievers = retrievers,
+    .n_retrievers = n_retrievers,
+    .tier = make_tier (graph, ragify_config_node_ref (config, "cache")),
+    .fuse = fuse_of (ragify_config_node_get_string (config, "fuse")),
+    .fuse_weight = ragify_config_node_get_double (config, "fuse-weight"),
+    .fuse_candidates = (guint)ragify_config_node_get_int (config, "fuse-candidates"),
+    .rrf_k = (guint)ragify_config_node_get_int (config, "rrf-k"),
+    .dedupe = ragify_config_node_get_bool (config, "dedupe"),
+    .min_relevance = ragify_config_node_get_double (config, "min-relevance"),
+    .deadline_us = ragify_config_node_get_duration (config, "deadline"),
+    .source_batch = (guint)ragify_config_node_get_int (config, "source-batch"),
+    .fail_on_partial = g_str_equal (ragify_config_node_get_string (config, "on-partial"), "fail"),
+    .fingerprint = fingerprint.high ^ fingerprint.low,
+  };
+  g_ptr_array_add (graph->pipelines, ragify_pipeline_new (graph->runtime, &options));
+}
+
+/* ---- libraries ---- */
+
+static void
+store_changed (void *user, RagifyNode *store, const RagifyGeneration *generation, const RagifyUuidList *removed)
+{
+  RagifyGraph *graph = user;
+  for (guint i = 0; i < graph->pipelines->len; i++)
+    ragify_pipeline_store_changed (g_ptr_array_index (graph->pipelines, i), store, generation, removed);
+}
+
+static GPtrArray *
+text_indexes_of (RagifyGraph *graph, const RagifyConfigNode *store)
+{
+  GPtrArray *list = g_ptr_array_new ();
+  for (gsize i = 0; i < graph->n_makings; i++) {
+    const Making *making = &graph->makings[i];
+    if (making->node != NULL && is_kind (making->config, "text-index") &&
+        ragify_config_node_ref (making->config, "of") == store)
+      g_ptr_array_add (list, making->node);
+  }
+  return list;
+}
+
+/* A pipeline must know a store's generation before it may cache an answer of it. */
+static void
+tell_generation (RagifyGraph *graph, RagifyNode *store)
+{
+  static const RagifyNothing nothing = { .struct_size = sizeof nothing };
+  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
+  RagifyCall *call = ragify_call_new (owner, &ragify_operation_store_generation, &nothing,
+                                      ragify_now () + STOP_TIMEOUT_US, NULL, NULL);
+  const RagifyUuidList none = { NULL, 0 };
+  if (ragify_call_wait (store, call) == RAGIFY_OK)
+    store_changed (graph, store, &((const RagifyStoreGeneration *)ragify_call_result (call))->generation, &none);
+}
+
+static void
+make_library (RagifyGraph *graph, const RagifyConfigNode *config, RagifyDiagnostics *diagnostics)
+{
+  g_autoptr (GPtrArray) text_indexes = text_indexes_of (graph, config);
+  const RagifyLibraryOptions options = {
+    .name = ragify_config_node_name (config),
+    .store = node_of (graph, config),
+    .embedder = node_of (graph, ragify_config_node_ref (config, "embedder")),
+    .text_indexes = (RagifyNode *const *)text_indexes->pdata,
+    .n_text_indexes = text_indexes->len,
+    .chunk_size = (guint)ragify_config_node_get_int (config, "chunk-size"),
+    .chunk_overlap = (guint)ragify_config_node_get_int (config, "overlap"),
+    .changed = store_changed,
+    .user = graph,
+  };
+  g_autoptr (GError) error = NULL;
+  RagifyLibrary *library = ragify_library_new (graph->runtime, &options, &error);
+  if (library != NULL) {
+    g_ptr_array_add (graph->libraries, library);
+    tell_generation (graph, options.store);
+  } else {
+    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, config, NULL, "%s", error->message);
+  }
+}
+
+/* ---- the whole ---- */
+
+static void
+each_of_kind (RagifyGraph *graph, const char *kind, RagifyDiagnostics *diagnostics,
+              void (*make) (RagifyGraph *graph, const RagifyConfigNode *config, RagifyDiagnostics *diagnostics))
+{
+  for (gsize i = 0; i < graph->n_makings; i++) {
+    const Making *making = &graph->makings[i];
+    const gboolean there = making->node != NULL || ragify_config_node_component (making->config) == NULL;
+    if (is_kind (making->config, kind) && ragify_config_node_enabled (making->config) && there)
+      make (graph, making->config, diagnostics);
+  }
+}
+
+static void
+serving_unused (RagifyServing *serving)
+{
+  /* The graph that it is part of is freed by the application, once the servers are gone. */
+}
+
+RagifyGraph *
+ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyDiagnostics *diagnostics)
+{
+  RagifyGraph *graph = g_new0 (RagifyGraph, 1);
+  graph->runtime = runtime;
+  graph->config = ragify_config_ref (config);
+  graph->tiers = g_ptr_array_new_with_free_func ((GDestroyNotify)ragify_tier_free);
+  graph->pipelines = g_ptr_array_new_with_free_func ((GDestroyNotify)ragify_pipeline_free);
+  graph->libraries = g_ptr_array_new_with_free_func ((GDestroyNotify)ragify_library_free);
+  if (make_nodes (graph, diagnostics)) {
+    each_of_kind (graph, "pipeline", diagnostics, make_pipeline);
+    each_of_kind (graph, "vector-store", diagnostics, make_library);
+  }
+  if (ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) > 0) {
+    ragify_graph_free (graph);
+    return NULL;
+  }
+  graph->serving = (RagifyServing){ .references = 1,
+                                    .pipelines = (RagifyPipeline **)graph->pipelines->pdata,
+                                    .n_pipelines = graph->pipelines->len,
+                                    .libraries = (RagifyLibrary **)graph->libraries->pdata,
+                                    .n_libraries = graph->libraries->len,
+                                    .free = serving_unused };
+  return graph;
+}
+
+void
+ragify_graph_free (RagifyGraph *graph)
+{
+  g_ptr_array_unref (graph->libraries); /* their threads use everything else */
+  g_ptr_array_unref (graph->pipelines);
+  g_ptr_array_unref (graph->tiers);
+  /* Nodes come after those that they refer to, so the users go first. */
+  for (gsize i = graph->n_makings; i > 0; i--) {
+    Making *making = &graph->makings[i - 1];
+    if (making->node != NULL)
+      ragify_node_free (making->node, ragify_now () + STOP_TIMEOUT_US);
+    g_free (making->fingerprint);
+  }
+  g_free (graph->makings);
+  ragify_config_unref (graph->config);
+  g_free (graph);
+}
+
+RagifyServing *
+ragify_graph_serving (RagifyGraph *graph)
+{
+  return &graph->serving;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/app/values.h"
+
+typedef struct Values {
+  RagifyConfig *config;
+  const RagifyConfigNode *node;
+  GHashTable *lists; /* key → RagifyStrList, for those of type list */
+} Values;
+
+static const RagifyConfigValue *
+find (const Values *values, const char *key)
+{
+  const RagifyConfigValue *value = ragify_config_node_value (values->node, key);
+  if (value != NULL && value->origin.kind != RAGIFY_ORIGIN_NONE)
+    return value;
+  if (g_str_equal (key, "models-dir"))
+    return ragify_config_node_value (ragify_config_host (values->config), key);
+  return NULL;
+}
+
+static gboolean
+is_text (guint32 type)
+{
+  return type == RAGIFY_KEY_STRING || type == RAGIFY_KEY_PATH || type == RAGIFY_KEY_URI || type == RAGIFY_KEY_ENUM ||
+         type == RAGIFY_KEY_SECRET;
+}
+
+static gint32
+get (void *user, const char *key, guint32 type, void *target)
+{
+  const Values *values = user;
+  const RagifyConfigValue *value = find (values, key);
+  if (value == NULL || value->origin.kind == RAGIFY_ORIGIN_NONE)
+    return RAGIFY_E_NOT_FOUND;
+  if (type != value->type && !(type == RAGIFY_KEY_STRING && is_text (value->type))) {
+    g_critical ("%s: asked for '%s' as another type than its schema says", ragify_config_node_group (values->node),
+                key);
+    return RAGIFY_E_NOT_FOUND;
+  }
+  switch (type) {
+  case RAGIFY_KEY_STRING:
+    *(RagifyStr *)target = ragify_str_from (value->string);
+    return RAGIFY_OK;
+  case RAGIFY_KEY_INT:
+    *(int64_t *)target = value->integer;
+    return RAGIFY_OK;
+  case RAGIFY_KEY_DOUBLE:
+    *(double *)target = value->number;
+    return RAGIFY_OK;
+  case RAGIFY_KEY_BOOL:
+    *(uint32_t *)target = value->boolean;
+    return RAGIFY_OK;
+  case RAGIFY_KEY_DURATION:
+    *(uint64_t *)target = value->duration;
+    return RAGIFY_OK;
+  case RAGIFY_KEY_SIZE:
+    *(uint64_t *)target = value->size;
+    return RAGIFY_OK;
+  case RAGIFY_KEY_LIST:
+    *(RagifyStrList *)target = *(RagifyStrList *)g_hash_table_lookup (values->lists, key);
+    return RAGIFY_OK;
+  default:
+    return RAGIFY_E_NOT_FOUND;
+  }
+}
+
+static void
+destroy (void *user)
+{
+  Values *values = user;
+  g_hash_table_unref (values->lists);
+  ragify_config_unref (values->config);
+  g_free (values);
+}
+
+static void
+list_free (gpointer data)
+{
+  RagifyStrList *list = data;
+  g_free ((gpointer)list->items);
+  g_free (list);
+}
+
+RagifyNodeValues
+ragify_values_new (RagifyConfig *config, const RagifyConfigNode *node)
+{
+  Values *values = g_new0 (Values, 1);
+  values->config = ragify_config_ref (config);
+  values->node = node;
+  values->lists = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, list_free);
+  gsize count;
+  const RagifyConfigValue *all = ragify_config_node_values (node, &count);
+  for (gsize i = 0; i < count; i++) {
+    if (all[i].type != RAGIFY_KEY_LIST || all[i].origin.kind == RAGIFY_ORIGIN_NONE)
+      continue;
+    RagifyStr *items = g_new0 (RagifyStr, MAX (all[i].list.count, 1));
+    for (gsize k = 0; k < all[i].list.count; k++)
+      items[k] = ragify_str_from (all[i].list.items[k]);
+    RagifyStrList *list = g_new (RagifyStrList, 1);
+    *list = (RagifyStrList){ items, all[i].list.count };
+    g_hash_table_insert (values->lists, (gpointer)all[i].key, list);
+  }
+  return (RagifyNodeValues){ .get = get, .destroy = destroy, .user = values };
+}
