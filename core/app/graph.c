@@ -109,12 +109,22 @@ start_node (gpointer data)
   RagifyStart start = { .struct_size = sizeof start };
   if (is_kind (making->config, "vector-store")) {
     const RagifyConfigNode *embedder = ragify_config_node_ref (making->config, "embedder");
-    if (embedder != NULL && node_of (starting->graph, embedder) != NULL)
+    if (embedder != NULL && making_of (starting->graph, embedder)->fingerprint != NULL)
       start.embedder = &making_of (starting->graph, embedder)->embedder;
   }
   if (ragify_node_start (making->node, &start, deadline, &making->error) && is_kind (making->config, "embedder"))
     describe_embedder (making, deadline);
   return NULL;
+}
+
+/* TRUE for a store whose embedder is required and has failed: that failure is enough to report. */
+static gboolean
+lacks_embedder (RagifyGraph *graph, const RagifyConfigNode *config)
+{
+  const RagifyConfigNode *embedder =
+      is_kind (config, "vector-store") ? ragify_config_node_ref (config, "embedder") : NULL;
+  return embedder != NULL && making_of (graph, embedder)->error != NULL &&
+         ragify_config_node_get_bool (embedder, "required");
 }
 
 /* A vector store learns its embedder's dimension at start, so embedders come first; all else has no order. */
@@ -123,7 +133,8 @@ start_all (RagifyGraph *graph, gboolean stores)
 {
   for (gsize i = 0; i < graph->n_makings; i++) {
     Making *making = &graph->makings[i];
-    if (making->node == NULL || is_kind (making->config, "vector-store") != stores)
+    if (making->node == NULL || is_kind (making->config, "vector-store") != stores ||
+        lacks_embedder (graph, making->config))
       continue;
     Starting *starting = g_new (Starting, 1);
     *starting = (Starting){ graph, making };

@@ -11,11 +11,10 @@ static const RagifyConfigValue *
 find (const Values *values, const char *key)
 {
   const RagifyConfigValue *value = ragify_config_node_value (values->node, key);
-  if (value != NULL && value->origin.kind != RAGIFY_ORIGIN_NONE)
-    return value;
-  if (g_str_equal (key, "models-dir"))
+  const gboolean written = value != NULL && value->origin.kind > RAGIFY_ORIGIN_DEFAULT;
+  if (!written && g_str_equal (key, "models-dir"))
     return ragify_config_node_value (ragify_config_host (values->config), key);
-  return NULL;
+  return value;
 }
 
 static gboolean
