@@ -121,8 +121,8 @@ make_metrics (RagifyServerShared *shared, RagifyMetrics *metrics)
   shared->metrics = metrics;
   shared->connections_now =
       ragify_metrics_series (metrics, RAGIFY_SERIES_GAUGE, "ragify_http_connections", "Connections open.", NULL);
-  shared->connections_total = ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_http_connections_total",
-                                                     "Connections taken.", NULL);
+  shared->connections_total =
+      ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_http_accepted_total", "Connections taken.", NULL);
   shared->waiting_now = ragify_metrics_series (metrics, RAGIFY_SERIES_GAUGE, "ragify_http_requests_waiting",
                                                "Requests whose work is under way.", NULL);
   shared->clients_left = ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_http_clients_left_total",
