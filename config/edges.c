@@ -16,6 +16,7 @@ typedef struct Reference {
   const RagifyHostKey *key;
   const RagifyDraftEntry *entry;
   const char *name;
+  const char *shown; /* what a message may show of it: the name, or what was written where a variable is in that */
   size_t offset;
 } Reference;
 
@@ -54,15 +55,16 @@ report_unknown (const Edges *edges, const Reference *reference)
   uint32_t kinds = reference->key->references;
   const RagifyConfigNode *other = find_node (edges, reference->name, ~kinds);
   g_autofree char *wanted = ragify_kinds_text (kinds, " or ");
-  g_autofree char *shown = ragify_quote (reference->name);
+  g_autofree char *shown = ragify_quote (reference->shown);
   g_autofree char *hint = NULL;
   RagifySuggestion suggestion;
 
+  edges->loader->incomplete = true;
   if (g_hash_table_contains (edges->loader->broken_names, reference->name))
     return;
   if (other != NULL) {
-    report (edges, reference, "'%s' takes %s, and %s is a [%s]", reference->key->key.name, wanted, shown,
-            ragify_kind_info (other->kind)->name);
+    report (edges, reference, "'%s' refers to %s groups, and %s is [%s]", reference->key->key.name, wanted, shown,
+            other->group);
     return;
   }
   ragify_suggestion_init (&suggestion, reference->name, &edges->loader->suggestions);
@@ -71,7 +73,11 @@ report_unknown (const Edges *edges, const Reference *reference)
       ragify_suggestion_try (&suggestion,
                              ((const RagifyConfigNode *)g_ptr_array_index (edges->by_kind[kind], i))->name);
   hint = ragify_suggestion_text (&suggestion);
-  report (edges, reference, "'%s': there is no %s called %s%s", reference->key->key.name, wanted, shown, hint);
+  if (suggestion.best == NULL)
+    report (edges, reference, "'%s': unknown reference %s; no %s has this name", reference->key->key.name, shown,
+            wanted);
+  else
+    report (edges, reference, "'%s': unknown reference %s%s", reference->key->key.name, shown, hint);
 }
 
 /* Adds the reference's node to `targets` when it is there and enabled; counts the disabled ones. */
@@ -91,14 +97,12 @@ resolve (const Edges *edges, const Reference *reference, GPtrArray *targets, uns
 }
 
 static GArray *
-split_names (const Edges *edges, const Reference *reference)
+split_names (const Edges *edges, const Reference *reference, bool *expanded)
 {
   const char *raw = reference->entry->entry->value;
   RagifyTextError error = { 0 };
-  bool expanded = false;
-  g_autoptr (GArray) names = NULL;
+  g_autoptr (GArray) names = ragify_text_list (raw, edges->loader->context.environment, expanded, &error);
 
-  names = ragify_text_list (raw, edges->loader->context.environment, &expanded, &error);
   if (names == NULL) {
     Reference at = *reference;
 
@@ -119,16 +123,20 @@ resolve_key (const Edges *edges, RagifyConfigNode *node, size_t slot)
 {
   Reference reference = { .node = node, .key = node->host_keys[slot], .entry = node->written[slot].entry };
   g_autoptr (GPtrArray) targets = g_ptr_array_new ();
-  g_autoptr (GArray) names = split_names (edges, &reference);
+  bool expanded = false;
+  g_autoptr (GArray) names = split_names (edges, &reference, &expanded);
   bool needed = (reference.key->key.flags & RAGIFY_KEY_REQUIRED) != 0;
   unsigned int disabled = 0;
 
-  if (names == NULL)
+  if (names == NULL) {
+    edges->loader->incomplete = true;
     return;
+  }
   for (unsigned int i = 0; i < names->len; i++) {
     const RagifyTextItem *item = &g_array_index (names, RagifyTextItem, i);
 
     reference.name = item->text;
+    reference.shown = expanded ? reference.entry->entry->value : item->text;
     reference.offset = item->offset;
     resolve (edges, &reference, targets, &disabled);
   }

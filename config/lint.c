@@ -64,7 +64,7 @@ check_use (RagifyLoader *loader)
         ((RagifyConfigNode *)value->refs.nodes[j])->used = true;
     }
   }
-  for (unsigned int i = 0; i < nodes->len; i++) {
+  for (unsigned int i = 0; i < nodes->len && !loader->incomplete; i++) {
     const RagifyConfigNode *node = g_ptr_array_index (nodes, i);
 
     if (!node->used && node->enabled)
@@ -75,6 +75,7 @@ check_use (RagifyLoader *loader)
 static void
 check_presence (RagifyLoader *loader)
 {
+  const RagifyPlace whole = { .file = "configuration" };
   bool pipeline = false;
   bool listener = false;
 
@@ -84,18 +85,18 @@ check_presence (RagifyLoader *loader)
     pipeline = pipeline || is_enabled_kind (node, RAGIFY_KIND_ID_PIPELINE);
     listener = listener || node->kind == RAGIFY_KIND_ID_HTTP;
   }
-  /* Groups that were refused may have been the ones that are missed. */
-  if (g_hash_table_size (loader->broken_names) > 0)
+  /* What was refused may have been what is missed. */
+  if (loader->incomplete)
     return;
   if (!pipeline)
-    ragify_load_report (loader, RAGIFY_SEVERITY_WARNING, loader->config->host, NULL,
-                        "there is no [pipeline NAME]: no query can be answered");
+    ragify_diagnostics_report (loader->diagnostics, RAGIFY_SEVERITY_WARNING, &whole,
+                               "there is no [pipeline NAME]: no query can be answered");
   else if (ragify_config_find (loader->config, "pipeline", "default") == NULL)
-    ragify_load_report (loader, RAGIFY_SEVERITY_WARNING, loader->config->host, NULL,
-                        "there is no [pipeline default]: requests must name their pipeline");
+    ragify_diagnostics_report (loader->diagnostics, RAGIFY_SEVERITY_WARNING, &whole,
+                               "there is no [pipeline default]: requests must name their pipeline");
   if (!listener)
-    ragify_load_report (loader, RAGIFY_SEVERITY_WARNING, loader->config->host, NULL,
-                        "there is no [http NAME]: the API is not served");
+    ragify_diagnostics_report (loader->diagnostics, RAGIFY_SEVERITY_WARNING, &whole,
+                               "there is no [http NAME]: the API is not served");
 }
 
 /* ---- Profiles --------------------------------------------------------------------------------------------------- */

@@ -57,6 +57,7 @@ ragify_config_load (const RagifyConfigInput *input, const RagifySchemaLookup *lo
                           .broken_names = broken_names,
                           .suggestions = SUGGESTIONS_MAX };
 
+  loader.incomplete = ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) > errors;
   ragify_load_nodes (&loader);
   if (ragify_load_edges (&loader)) {
     ragify_load_lint (&loader);

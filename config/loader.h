@@ -26,7 +26,8 @@ typedef struct RagifyLoader {
   char *start_dir;                  /* owned */
   const char *profile;              /* NULL: none */
   GHashTable *broken_names;         /* names of groups that made no node: references to them are not worth an error */
-  unsigned int suggestions;         /* comparisons left for "did you mean" */
+  bool incomplete;          /* something was refused that nodes may have been used by: who is unused is not known */
+  unsigned int suggestions; /* comparisons left for "did you mean" */
 } RagifyLoader;
 
 /* Makes a node of each group. [host] comes first, and is made also where it is not written. */

@@ -136,6 +136,16 @@ file_slot (const RagifyConfigNode *node, const char *key)
   }
 }
 
+/* "; it is a key of [http]", or "". */
+static char *
+other_kind_text (const char *key)
+{
+  for (unsigned int kind = 0; kind < RAGIFY_N_KINDS; kind++)
+    if (ragify_host_key ((RagifyKind)kind, key) != NULL)
+      return g_strdup_printf ("; it is a key of [%s]", ragify_kind_info ((RagifyKind)kind)->name);
+  return g_strdup ("");
+}
+
 static void
 report_unknown_key (RagifyLoader *loader, const RagifyConfigNode *node, const RagifyDraftEntry *entry, bool stand_in)
 {
@@ -147,7 +157,7 @@ report_unknown_key (RagifyLoader *loader, const RagifyConfigNode *node, const Ra
   ragify_suggestion_init (&suggestion, key, &loader->suggestions);
   for (size_t i = 0; i < node->n_values; i++)
     ragify_suggestion_try (&suggestion, node->values[i].key);
-  hint = ragify_suggestion_text (&suggestion);
+  hint = suggestion.best == NULL ? other_kind_text (key) : ragify_suggestion_text (&suggestion);
   if (stand_in && suggestion.best == NULL) {
     report (loader, RAGIFY_SEVERITY_WARNING, &place, "'%s' is not a key of '%s', which stands in; it has no effect",
             key, node->component->name);
@@ -512,9 +522,10 @@ ragify_load_nodes (RagifyLoader *loader)
     const RagifyDraftGroup *group = g_ptr_array_index (loader->draft->groups, i);
     RagifyKind kind = RAGIFY_KIND_ID_HOST;
 
-    if (!check_kind (loader, group, &kind))
+    if (!check_kind (loader, group, &kind)) {
       g_hash_table_add (loader->broken_names, (char *)group->name);
-    else if (kind != RAGIFY_KIND_ID_HOST)
+      loader->incomplete = true;
+    } else if (kind != RAGIFY_KIND_ID_HOST)
       build_node (loader, kind, group);
   }
 }

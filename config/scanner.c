@@ -120,12 +120,13 @@ take_line (Scanner *s, Line *line)
   return !s->stopped;
 }
 
+/* True when the first character that is not a blank is one of `marks`. */
 static bool
-is_comment (const char *at, const char *end)
+begins_with (const char *at, const char *end, const char *marks)
 {
   while (at < end && is_blank (*at))
     at++;
-  return at < end && (*at == '#' || *at == ';');
+  return at < end && strchr (marks, *at) != NULL;
 }
 
 /* ---- Groups ----------------------------------------------------------------------------------------------------- */
@@ -312,7 +313,8 @@ take_continuation (Scanner *s, Line *line)
       continue;
     report (s, last, 1, "the file ends where a backslash promised another line");
     return false;
-  } while (is_comment (line->text, line->text + line->size));
+    /* A ';' may go on with a list. */
+  } while (begins_with (line->text, line->text + line->size, "#"));
   return line->sound;
 }
 
@@ -423,7 +425,7 @@ scan_line (Scanner *s, const Line *line)
   const char *at = line->text;
   const char *end = line->text + line->size;
 
-  if (!line->sound || is_comment (at, end))
+  if (!line->sound || begins_with (at, end, "#;"))
     return;
   while (at < end && is_blank (*at))
     at++;

@@ -20,7 +20,10 @@ limit_for (const char *word)
 
   if (size > WORD_MAX)
     return 0;
-  return size <= 3 ? 1 : 2;
+  /* Between words of one or two letters everything is near everything. */
+  if (size <= 2)
+    return 0;
+  return size == 3 ? 1 : 2;
 }
 
 unsigned int
