@@ -139,6 +139,17 @@ create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *wh
 }
 
 static void
+fail_missing (const Embedder *self, RagifyCall *call)
+{
+  g_autofree char *message = g_strdup_printf (
+      "%s: expected a model's folder, found none; tools/fetch-model fetches one, or say where it is with models-dir "
+      "and model",
+      self->folder);
+
+  fail (self, call, RAGIFY_E_NOT_FOUND, message);
+}
+
+static void
 start (void *instance, RagifyCall *call, const RagifyStart *args)
 {
   Embedder *const self = instance;
@@ -149,6 +160,11 @@ start (void *instance, RagifyCall *call, const RagifyStart *args)
   };
   g_autoptr (GError) error = NULL;
 
+  if (!g_file_test (self->folder, G_FILE_TEST_IS_DIR)) {
+    fail_missing (self, call);
+    return;
+  }
+  g_clear_pointer (&self->encoder, ragify_encoder_free);
   self->encoder = ragify_encoder_open (self->folder, &options, &error);
   if (self->encoder == NULL)
     fail (self, call, code_of (error), error->message);
@@ -356,7 +372,7 @@ static const RagifyPlugin plugin = {
   .version = RAGIFY_VERSION,
   .licence = "MIT",
   .summary = "Sentence embeddings by an encoder of its own.",
-  .url = "https://ragify.org/plugins/embed-local",
+  .url = "",
   .components = components,
 };
 
