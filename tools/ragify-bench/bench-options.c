@@ -83,7 +83,7 @@ ragify_bench_load_parse (RagifyBenchLoad *load, const GOptionEntry *entries, con
       "Measure the server's process: CPU a request, memory (may be repeated)", "PID" },
     { "seed", 0, 0, G_OPTION_ARG_INT64, &load->seed, "Of the random choices (default: 1)", "N" },
     { "json", 'j', 0, G_OPTION_ARG_NONE, &load->json, "Print JSON", NULL },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_autofree char *parameters = g_strdup (argv[0]);
   g_autoptr (GOptionContext) context = g_option_context_new (parameters);

@@ -78,7 +78,7 @@ run (const RagifyBenchLoad *load, const GetOptions *options)
 int
 ragify_bench_get (int argc, char **argv)
 {
-  GetOptions options = { NULL };
+  GetOptions options = { .path = NULL };
   const GOptionEntry entries[] = {
     { "url-path", 0, 0, G_OPTION_ARG_STRING, &options.path, "Path and query (default: those of --url)", "PATH" },
     { "method", 0, 0, G_OPTION_ARG_STRING, &options.method, "GET, POST, …", "METHOD" },
@@ -86,7 +86,7 @@ ragify_bench_get (int argc, char **argv)
     { "body-file", 0, 0, G_OPTION_ARG_FILENAME, &options.body_file, "The request's body, from a file", "FILE" },
     { "content-type", 0, 0, G_OPTION_ARG_STRING, &options.content_type, "Of the body (default: application/json)",
       "TYPE" },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_auto (RagifyBenchLoad) load;
   ragify_bench_load_init (&load);

@@ -71,7 +71,7 @@ ragify_bench_run (int argc, char **argv)
     { "cache", 0, 0, G_OPTION_ARG_STRING, &options.cache, "use, refresh or bypass", "WHAT" },
     { "max-chunks", 0, 0, G_OPTION_ARG_INT, &options.shape.max_chunks, "Chunks asked for", "N" },
     { "pipeline", 0, 0, G_OPTION_ARG_STRING, &options.pipeline, "The pipeline asked", "NAME" },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_auto (RagifyBenchLoad) load;
   ragify_bench_load_init (&load);

@@ -22,7 +22,7 @@ static const char description[] =
     "\n" RAGIFY_TOOL_EXIT_HELP "\n"
     "\n"
     "Example:\n"
-    "  ragify-bench targets --corpus scifact --host-binary build/core/ragify-host --config bench.conf\n";
+    "  ragify-bench targets --corpus scifact --host-binary build/core/ragify-host --config ragify.conf.d\n";
 
 enum {
   CLIENTS = 4,
@@ -30,14 +30,12 @@ enum {
 
 typedef struct {
   char *url;
-  char *binary;
-  char **configs;
+  RagifyHostProcessOptions host;
   char *corpus;
   char *queries;
   int pid;
   double duration;
   int cpu;
-  int host_cpu;
   gboolean no_ingest;
 } TargetOptions;
 
@@ -93,6 +91,7 @@ typedef struct {
   RagifyEndpoint *endpoint;
   GPtrArray *queries;
   pid_t pid;
+  const char *url;
   Target *targets;
 } Measuring;
 
@@ -258,13 +257,13 @@ print_table (const Target *targets)
 }
 
 static gboolean
-ingest_corpus (const TargetOptions *options, GError **error)
+ingest_corpus (const TargetOptions *options, const char *url, GError **error)
 {
   if (options->corpus == NULL || options->no_ingest)
     return TRUE;
   RagifyDocumentSenderOptions sending = RAGIFY_DOCUMENT_SENDER_DEFAULTS;
   g_autofree char *path = g_build_filename (options->corpus, "corpus.jsonl", NULL);
-  g_autoptr (RagifyHttpClient) client = ragify_http_client_new (options->url, 300, sending.parallel, error);
+  g_autoptr (RagifyHttpClient) client = ragify_http_client_new (url, 300, sending.parallel, error);
   if (client == NULL)
     return FALSE;
   g_autoptr (RagifyDocumentSender) sender = ragify_document_sender_new (client, &sending);
@@ -275,7 +274,7 @@ static int
 measure_all (Measuring *measuring)
 {
   g_autoptr (GError) error = NULL;
-  gboolean fine = ingest_corpus (measuring->options, &error) && measure_uncached (measuring, &error) &&
+  gboolean fine = ingest_corpus (measuring->options, measuring->url, &error) && measure_uncached (measuring, &error) &&
                   measure_hit_rate (measuring, &error) && measure_concurrent (measuring, &error);
   if (!fine) {
     ragify_tool_complain ("%s", error->message);
@@ -289,52 +288,59 @@ measure_all (Measuring *measuring)
   return RAGIFY_TOOL_EXIT_OK;
 }
 
+/* Measures the host at url; pid 0: not known. */
 static int
-run (const TargetOptions *options)
+measure_host (const TargetOptions *options, const char *url, pid_t pid, GPtrArray *queries)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *beside = options->corpus != NULL ? g_build_filename (options->corpus, "queries.jsonl", NULL) : NULL;
-  g_autoptr (GPtrArray) queries =
-      ragify_request_set_read_queries (options->queries != NULL ? options->queries : beside, 0, &error);
-  g_autoptr (RagifyEndpoint) endpoint = queries != NULL ? ragify_endpoint_new (options->url, &error) : NULL;
+  g_autoptr (RagifyEndpoint) endpoint = ragify_endpoint_new (url, &error);
   if (endpoint == NULL) {
     ragify_tool_complain ("%s", error->message);
     return ragify_bench_exit_code (error);
-  }
-  if (!ragify_bench_prepare_process (-1))
-    return RAGIFY_TOOL_EXIT_USAGE;
-
-  g_autoptr (RagifyHostProcess) host = NULL;
-  if (options->binary != NULL) {
-    host = ragify_host_process_start (options->binary, (const char *const *)options->configs, options->url, 60,
-                                      options->host_cpu, &error);
-    if (host == NULL) {
-      ragify_tool_complain ("%s", error->message);
-      return RAGIFY_TOOL_EXIT_FAILED;
-    }
   }
   if (!ragify_bench_prepare_process (options->cpu))
     return RAGIFY_TOOL_EXIT_USAGE;
 
   Target targets[TARGETS];
   init_targets (targets);
-  Measuring measuring = { .options = options, .endpoint = endpoint, .queries = queries, .targets = targets };
-  measuring.pid = host != NULL ? ragify_host_process_get_pid (host) : (pid_t)options->pid;
+  Measuring measuring = {
+    .options = options, .endpoint = endpoint, .queries = queries, .pid = pid, .url = url, .targets = targets
+  };
   int exit_code = measure_all (&measuring);
   for (guint i = 0; i < TARGETS; i++)
     g_free (targets[i].how);
   return exit_code;
 }
 
+static int
+run (const TargetOptions *options)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *beside = options->corpus != NULL ? g_build_filename (options->corpus, "queries.jsonl", NULL) : NULL;
+  const char *path = options->queries != NULL ? options->queries : beside;
+  g_autoptr (GPtrArray) queries = ragify_request_set_read_queries (path, 0, &error);
+  if (queries == NULL) {
+    ragify_tool_complain ("%s", error->message);
+    return ragify_bench_exit_code (error);
+  }
+  if (options->host.binary == NULL)
+    return measure_host (options, options->url, (pid_t)options->pid, queries);
+
+  g_autoptr (RagifyHostProcess) host = ragify_host_process_start (&options->host, options->url, 60, &error);
+  if (host == NULL) {
+    ragify_tool_complain ("%s", error->message);
+    return RAGIFY_TOOL_EXIT_FAILED;
+  }
+  return measure_host (options, ragify_host_process_get_url (host), ragify_host_process_get_pid (host), queries);
+}
+
 int
 ragify_bench_targets (int argc, char **argv)
 {
-  TargetOptions options = { .duration = 5, .cpu = -1, .host_cpu = -1 };
+  TargetOptions options = { .duration = 5, .cpu = -1 };
+  ragify_host_process_options_init (&options.host);
   const GOptionEntry entries[] = {
     { "url", 'u', 0, G_OPTION_ARG_STRING, &options.url, "The host (default: http://127.0.0.1:8080)", "URL" },
-    { "host-binary", 0, 0, G_OPTION_ARG_FILENAME, &options.binary,
-      "Start this ragify-host for it; it must listen at --url", "PATH" },
-    { "config", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.configs, "Its configuration (may be repeated)", "PATH" },
     { "corpus", 0, 0, G_OPTION_ARG_FILENAME, &options.corpus,
       "BEIR folder: its corpus.jsonl is ingested, its queries.jsonl asked", "FOLDER" },
     { "no-ingest", 0, 0, G_OPTION_ARG_NONE, &options.no_ingest, "The corpus is in the store already", NULL },
@@ -342,13 +348,13 @@ ragify_bench_targets (int argc, char **argv)
     { "pid", 'p', 0, G_OPTION_ARG_INT, &options.pid, "The running host's process, for its memory", "PID" },
     { "duration", 'd', 0, G_OPTION_ARG_DOUBLE, &options.duration, "Of each measurement (default: 5)", "SECONDS" },
     { "cpu", 0, 0, G_OPTION_ARG_INT, &options.cpu, "Bind this client to a core", "CORE" },
-    { "host-cpu", 0, 0, G_OPTION_ARG_INT, &options.host_cpu, "Bind the host that is started to a core", "CORE" },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("targets");
   g_autoptr (GError) error = NULL;
   int exit_code = RAGIFY_TOOL_EXIT_USAGE;
   g_option_context_add_main_entries (context, entries, NULL);
+  ragify_host_process_options_add_entries (&options.host, context);
   g_option_context_set_summary (context, summary);
   g_option_context_set_description (context, description);
   if (!g_option_context_parse (context, &argc, &argv, &error))
@@ -360,13 +366,12 @@ ragify_bench_targets (int argc, char **argv)
   else if (options.duration <= 0)
     ragify_tool_complain ("--duration %g: expected more than 0 seconds", options.duration);
   else {
-    if (options.url == NULL)
+    if (options.url == NULL && options.host.binary == NULL)
       options.url = g_strdup ("http://127.0.0.1:8080");
     exit_code = run (&options);
   }
   g_free (options.url);
-  g_free (options.binary);
-  g_strfreev (options.configs);
+  ragify_host_process_options_clear (&options.host);
   g_free (options.corpus);
   g_free (options.queries);
   return exit_code;

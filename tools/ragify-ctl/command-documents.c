@@ -222,7 +222,7 @@ ragify_control_documents (RagifyControlOptions *control, int argc, char **argv)
     { "store", 's', 0, G_OPTION_ARG_STRING, &options.store, "The store (needed when the host has several)", "NAME" },
     { "limit", 'n', 0, G_OPTION_ARG_INT, &options.limit, "list: at most so many, 0 for all (default: 100)", "N" },
     { "cursor", 0, 0, G_OPTION_ARG_STRING, &options.cursor, "list: go on where an earlier list ended", "CURSOR" },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   int exit_code = RAGIFY_TOOL_EXIT_USAGE;
   if (ragify_control_parse (control, entries, usage, description, &argc, &argv))

@@ -253,7 +253,7 @@ ragify_control_ingest (RagifyControlOptions *control, int argc, char **argv)
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &options.quiet, "Print failures only", NULL },
     { "verbose", 'v', 0, G_OPTION_ARG_NONE, &options.verbose, "Name each file that is passed over for its content",
       NULL },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   int exit_code = RAGIFY_TOOL_EXIT_USAGE;
   if (ragify_control_parse (control, entries, "DIR|FILE|- …", description, &argc, &argv)) {

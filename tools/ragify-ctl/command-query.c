@@ -241,7 +241,7 @@ ragify_control_query (RagifyControlOptions *control, int argc, char **argv)
       "prompt: one text ready for a model's prompt, with citations", "FORMAT" },
     { "explain", 'x', 0, G_OPTION_ARG_NONE, &options.explain, "Stage timings and the factors of each score", NULL },
     { "full", 0, 0, G_OPTION_ARG_NONE, &options.full, "Print whole chunks, not their first lines", NULL },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   int exit_code = RAGIFY_TOOL_EXIT_USAGE;
   if (ragify_control_parse (control, entries, "TEXT", description, &argc, &argv)) {

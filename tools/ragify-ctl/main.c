@@ -48,7 +48,7 @@ add_common_entries (GOptionContext *context, RagifyControlOptions *options)
     { "timeout", 0, 0, G_OPTION_ARG_INT, &options->timeout,
       "Give up after so many seconds without an answer (default: 60)", "SECONDS" },
     { "json", 'j', 0, G_OPTION_ARG_NONE, &options->json, "Print JSON", NULL },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_option_context_add_main_entries (context, entries, NULL);
 }
@@ -137,7 +137,7 @@ run (RagifyControlOptions *options, int argc, char **argv)
   gboolean version = FALSE;
   const GOptionEntry entries[] = {
     { "version", 'V', 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("COMMAND …");
   g_autoptr (GError) error = NULL;

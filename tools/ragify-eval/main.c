@@ -36,12 +36,11 @@ static const char description[] =
     "\n"
     "Examples:\n"
     "  ragify-eval scifact\n"
-    "  ragify-eval scifact --host-binary build/core/ragify-host --config eval.conf --modes hybrid --json\n";
+    "  ragify-eval scifact --host-binary build/core/ragify-host --config ragify.conf.d --modes hybrid --json\n";
 
 typedef struct {
   char *url;
-  char *binary;
-  char **configs;
+  RagifyHostProcessOptions host;
   char *store;
   char *chunking;
   char *modes;
@@ -208,35 +207,17 @@ complain (const GError *error)
   return exit_code_for (error);
 }
 
-/* Reads everything, and only then starts or asks a host. */
+/* Ingests and asks the host at url. */
 static int
-run (const EvalOptions *options, GPtrArray *modes)
+evaluate_host (const EvalOptions *options, const char *url, GPtrArray *modes, const GPtrArray *queries)
 {
   g_autoptr (GError) error = NULL;
-  guint without_text = 0;
-  g_autoptr (GPtrArray) queries = ragify_judged_queries_read (options->folder, &without_text, &error);
-  g_autoptr (RagifyHttpClient) client =
-      queries != NULL
-          ? ragify_http_client_new (options->url, (guint)options->timeout, (guint)MAX (options->concurrent, 2), &error)
-          : NULL;
-  if (client == NULL)
-    return complain (error);
-  if (without_text > 0)
-    ragify_tool_complain ("%u judged queries are not in queries.jsonl and are left out", without_text);
-  if (options->limit > 0 && queries->len > (guint)options->limit)
-    g_ptr_array_set_size (queries, options->limit);
-
-  g_autoptr (RagifyHostProcess) host = NULL;
-  if (options->binary != NULL) {
-    host = ragify_host_process_start (options->binary, (const char *const *)options->configs, options->url, 60, -1,
-                                      &error);
-    if (host == NULL)
-      return complain (error);
-  }
+  guint connections = (guint)MAX (options->concurrent, 2);
+  g_autoptr (RagifyHttpClient) client = ragify_http_client_new (url, (guint)options->timeout, connections, &error);
   g_autoptr (GHashTable) ids = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (GPtrArray) evaluations = g_ptr_array_new_with_free_func ((GDestroyNotify)ragify_evaluation_free);
   Report report = { .options = options, .modes = modes, .evaluations = evaluations };
-  if ((!options->no_ingest && !ingest (client, &report, ids, &error)) ||
+  if (client == NULL || (!options->no_ingest && !ingest (client, &report, ids, &error)) ||
       !evaluate (client, queries, ids, &report, &error))
     return complain (error);
   if (options->json)
@@ -244,6 +225,28 @@ run (const EvalOptions *options, GPtrArray *modes)
   else
     print_table (&report);
   return is_clean (&report) ? RAGIFY_TOOL_EXIT_OK : RAGIFY_TOOL_EXIT_FAILED;
+}
+
+/* Reads everything, and only then starts or asks a host. */
+static int
+run (const EvalOptions *options, GPtrArray *modes)
+{
+  g_autoptr (GError) error = NULL;
+  guint without_text = 0;
+  g_autoptr (GPtrArray) queries = ragify_judged_queries_read (options->folder, &without_text, &error);
+  if (queries == NULL)
+    return complain (error);
+  if (without_text > 0)
+    ragify_tool_complain ("%u judged queries are not in queries.jsonl and are left out", without_text);
+  if (options->limit > 0 && queries->len > (guint)options->limit)
+    g_ptr_array_set_size (queries, options->limit);
+  if (options->host.binary == NULL)
+    return evaluate_host (options, options->url, modes, queries);
+
+  g_autoptr (RagifyHostProcess) host = ragify_host_process_start (&options->host, options->url, 60, &error);
+  if (host == NULL)
+    return complain (error);
+  return evaluate_host (options, ragify_host_process_get_url (host), modes, queries);
 }
 
 static GPtrArray *
@@ -284,9 +287,6 @@ main_with_options (EvalOptions *options, int argc, char **argv)
   gboolean version = FALSE;
   const GOptionEntry entries[] = {
     { "url", 'u', 0, G_OPTION_ARG_STRING, &options->url, "The host (default: http://127.0.0.1:8080)", "URL" },
-    { "host-binary", 0, 0, G_OPTION_ARG_FILENAME, &options->binary,
-      "Start this ragify-host for it; it must listen at --url", "PATH" },
-    { "config", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->configs, "Its configuration (may be repeated)", "PATH" },
     { "store", 's', 0, G_OPTION_ARG_STRING, &options->store,
       "The store to ingest into (needed when the host has several)", "NAME" },
     { "pipeline", 'p', 0, G_OPTION_ARG_STRING, &options->pipeline, "The pipeline to ask", "NAME" },
@@ -301,11 +301,12 @@ main_with_options (EvalOptions *options, int argc, char **argv)
       "SECONDS" },
     { "json", 'j', 0, G_OPTION_ARG_NONE, &options->json, "Print JSON", NULL },
     { "version", 'V', 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("FOLDER");
   g_autoptr (GError) error = NULL;
   g_option_context_add_main_entries (context, entries, NULL);
+  ragify_host_process_options_add_entries (&options->host, context);
   g_option_context_set_summary (context, summary);
   g_option_context_set_description (context, description);
   if (!g_option_context_parse (context, &argc, &argv, &error)) {
@@ -321,8 +322,9 @@ main_with_options (EvalOptions *options, int argc, char **argv)
     return RAGIFY_TOOL_EXIT_USAGE;
   }
   options->folder = argv[1];
-  options->url = options->url != NULL ? options->url : g_strdup ("http://127.0.0.1:8080");
   options->chunking = options->chunking != NULL ? options->chunking : g_strdup ("none");
+  if (options->url == NULL && options->host.binary == NULL)
+    options->url = g_strdup ("http://127.0.0.1:8080");
   g_autoptr (GPtrArray) modes = split_modes (options->modes != NULL ? options->modes : "dense,lexical,hybrid");
   return modes != NULL && check (options) ? run (options, modes) : RAGIFY_TOOL_EXIT_USAGE;
 }
@@ -334,12 +336,12 @@ main (int argc, char **argv)
   setlocale (LC_NUMERIC, "C");
   g_set_prgname ("ragify-eval");
   EvalOptions options = { .concurrent = 2, .timeout = 300 };
+  ragify_host_process_options_init (&options.host);
   g_auto (GStrv) arguments = g_strdupv (argv);
   g_autofree char **view = g_memdup2 (arguments, sizeof (char *) * ((gsize)argc + 1));
   int exit_code = main_with_options (&options, argc, view);
   g_free (options.url);
-  g_free (options.binary);
-  g_strfreev (options.configs);
+  ragify_host_process_options_clear (&options.host);
   g_free (options.store);
   g_free (options.chunking);
   g_free (options.modes);
