@@ -325,6 +325,8 @@ run (const TargetOptions *options)
   }
   if (options->host.binary == NULL)
     return measure_host (options, options->url, (pid_t)options->pid, queries);
+  /* The host inherits the right to as many connections as we open. */
+  ragify_bench_prepare_process (-1);
 
   g_autoptr (RagifyHostProcess) host = ragify_host_process_start (&options->host, options->url, 60, &error);
   if (host == NULL) {

@@ -78,7 +78,7 @@ merging_is_recording_everything_in_one (void **state)
   ragify_latency_histogram_merge (even, odd);
   assert_int_equal (ragify_latency_histogram_get_count (even), ragify_latency_histogram_get_count (all));
   assert_int_equal (ragify_latency_histogram_get_min (even), 1);
-  for (double percentile = 0; percentile <= 100; percentile += 0.5)
+  for (guint percentile = 0; percentile <= 100; percentile++)
     assert_int_equal (ragify_latency_histogram_get_percentile (even, percentile),
                       ragify_latency_histogram_get_percentile (all, percentile));
 }
