@@ -11,9 +11,9 @@
 enum { KEY_FILE_MAX = 1024 * 1024 };
 
 /* Where KEY-file = `name` is: absolute as it is; otherwise among the service manager's credentials, then beside the
- * file that says it. */
+ * file that says it. `*guarded` becomes true for the service manager's, whose folder keeps others out. */
 static char *
-find_file (RagifyLoader *loader, const RagifyDraftEntry *entry, const char *name)
+find_file (RagifyLoader *loader, const RagifyDraftEntry *entry, const char *name, bool *guarded)
 {
   const char *credentials = ragify_environment_get (loader->context.environment, "CREDENTIALS_DIRECTORY");
   g_autofree char *folder = NULL;
@@ -23,10 +23,12 @@ find_file (RagifyLoader *loader, const RagifyDraftEntry *entry, const char *name
   if (credentials != NULL) {
     g_autofree char *credential = g_build_filename (credentials, name, NULL);
 
-    if (g_file_test (credential, G_FILE_TEST_EXISTS))
+    if (g_file_test (credential, G_FILE_TEST_EXISTS)) {
+      *guarded = true;
       return g_steal_pointer (&credential);
+    }
   }
-  if (entry->scan->path == ragify_command_line || strcmp (entry->scan->path, ragify_command_line) == 0)
+  if (strcmp (entry->scan->path, ragify_command_line) == 0)
     return g_canonicalize_filename (name, NULL);
   folder = g_path_get_dirname (entry->scan->path);
   return g_build_filename (folder, name, NULL);
@@ -93,6 +95,7 @@ ragify_load_value_file (RagifyLoader *loader, RagifyConfigNode *node, int slot, 
   const RagifyKey *key = ragify_config_node_key (node, (size_t)slot);
   RagifyTextError error = { 0 };
   bool expanded = false;
+  bool guarded = false;
   const char *reason = NULL;
   mode_t mode = 0;
   g_autofree char *message = NULL;
@@ -101,7 +104,7 @@ ragify_load_value_file (RagifyLoader *loader, RagifyConfigNode *node, int slot, 
   g_autofree char *name = ragify_text_scalar (entry->entry->value, loader->context.environment, &expanded, &error);
 
   if (name != NULL) {
-    path = find_file (loader, entry, name);
+    path = find_file (loader, entry, name, &guarded);
     text = read_file (path, &mode, &reason);
   }
   if (text == NULL) {
@@ -112,7 +115,7 @@ ragify_load_value_file (RagifyLoader *loader, RagifyConfigNode *node, int slot, 
     g_free (error.message);
     return false;
   }
-  if (key->type == RAGIFY_KEY_SECRET && (mode & S_IROTH) != 0) {
+  if (key->type == RAGIFY_KEY_SECRET && !guarded && (mode & S_IROTH) != 0) {
     message = g_strdup_printf ("'%s': everybody on this machine can read %s; chmod 600 it", entry->entry->key,
                                expanded ? "the file" : path);
     report_at (loader, RAGIFY_SEVERITY_WARNING, node, entry, message);

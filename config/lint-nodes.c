@@ -140,7 +140,10 @@ check_tier (RagifyLoader *loader, const RagifyConfigNode *node)
     g_autofree char *upper_text = NULL;
     g_autofree char *lower_text = NULL;
 
-    if (upper == NULL || lower == NULL || upper->duration < lower->duration)
+    /* A TTL of 0 is without end. */
+    if (upper == NULL || lower == NULL || lower->duration == 0)
+      continue;
+    if (upper->duration != 0 && upper->duration < lower->duration)
       continue;
     upper_text = ragify_value_to_text (upper);
     lower_text = ragify_value_to_text (lower);
