@@ -8,11 +8,13 @@
  *     load FILE    takes its texts from a JSON array of strings                  the number of texts
  *     tokens FILE  writes their tokens as a JSON array of arrays                  ok
  *     embed FILE   embeds them in one call and writes the floats                  ok
+ *     check        compares with the reference in double precision                the smallest cosine
  *     time         embeds each text by a call of its own                          CPU microseconds per text
  *     time-batch   embeds all of them in one call                                 CPU microseconds per text
  *     time-tokens  tokenizes each                                                 CPU microseconds per text
  */
 #include "encoder.h"
+#include "reference-encoder.h"
 #include "tokenizer.h"
 
 #include <jansson.h>
@@ -23,6 +25,7 @@
 typedef struct {
   RagifyEncoder *encoder;
   RagifyTokenizer *tokenizer;
+  const char *folder;
   json_t *strings; /* holds the bytes of `texts` */
   RagifyText *texts;
   gsize count;
@@ -109,6 +112,15 @@ write_vectors (const Probe *probe, const char *path)
 }
 
 static gboolean
+check (const Probe *probe)
+{
+  g_autoptr (ReferenceEncoder) reference = reference_encoder_new (probe->folder);
+
+  printf ("%.9f\n", reference_encoder_compare (reference, probe->encoder, probe->texts, probe->count));
+  return TRUE;
+}
+
+static gboolean
 measure (const Probe *probe, const char *what)
 {
   const double start = clock_us (CLOCK_THREAD_CPUTIME_ID);
@@ -137,6 +149,8 @@ obey (Probe *probe, char *line)
     return write_tokens (probe, argument + 1);
   if (strcmp (line, "embed") == 0 && argument != NULL)
     return write_vectors (probe, argument + 1);
+  if (strcmp (line, "check") == 0)
+    return check (probe);
   return g_str_has_prefix (line, "time") && measure (probe, line);
 }
 
@@ -150,6 +164,7 @@ probe_open (Probe *probe, int argc, char **argv, GError **error)
   const double start = clock_us (CLOCK_MONOTONIC);
   RagifyModelConfig config;
 
+  probe->folder = argv[1];
   probe->encoder = ragify_encoder_open (argv[1], &options, error);
   if (probe->encoder == NULL)
     return FALSE;
