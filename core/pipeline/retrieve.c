@@ -176,6 +176,8 @@ send_ask (RagifyRun *run, RagifyAsk *ask)
   const guint64 deadline = MIN (own, run->retrieve_deadline);
   const RagifyVectors vector = place->waits ? run->embeddings[place->embedder].vector : (RagifyVectors){ 0 };
   const RagifyOperation *operation = NULL;
+  if (run->cancelled)
+    return;
   if (now >= run->retrieve_deadline) {
     ask_failed (ask, RAGIFY_ASK_SKIPPED, "no time was left to ask it");
     return;

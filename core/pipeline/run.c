@@ -80,8 +80,6 @@ ragify_run_call (RagifyRun *run, RagifyStep *step, RagifyNode *node, const Ragif
   step->call = ragify_call_new (&run->request->owner, operation, arguments, deadline, step_finished, step);
   link_step (run, step);
   ragify_run_hold (run);
-  if (run->cancelled)
-    ragify_call_cancel (step->call);
   ragify_node_call (node, step->call);
 }
 

@@ -1,0 +1,82 @@
+/* What pipeline and cache tests stand on: a runtime with loops and workers, nodes of real or scripted components.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#pragma once
+
+#include "core/module/node.h"
+#include "core/module/registry.h"
+#include "core/pipeline/pipeline.h"
+
+typedef struct Rig {
+  RagifyRuntime runtime;
+  RagifyRegistry *registry;
+  GPtrArray *nodes;
+} Rig;
+
+Rig *rig_new (guint loops);
+/* Frees the nodes, last made first, then the rest. */
+void rig_free (Rig *rig);
+
+/* Runs `work (user)` on a loop and waits until it has returned. */
+void rig_run (Rig *rig, guint loop, void (*work) (void *user), void *user);
+
+/* A started node of a component of a plugin file (environment variable `plugin` names it); `settings`: "key=value …"
+ * over the schema's defaults. */
+RagifyNode *rig_plugin (Rig *rig, const char *name, const char *plugin, const char *kind, const char *component,
+                        const char *settings);
+
+/* ---- scripted components: they do as they are told ---- */
+
+typedef struct Passage {
+  const char *document, *title, *uri, *content, *metadata;
+} Passage;
+
+/* What a node does; may be changed between requests. */
+typedef struct Script {
+  const Passage *passages;
+  guint n_passages;
+  guint delay_ms;      /* before it answers */
+  gint32 code;         /* fails with it */
+  gboolean hangs;      /* answers when it is cancelled only, */
+  gboolean deaf;       /* or not even then, but at script_release */
+  gboolean forgets;    /* stores: fetch finds nothing */
+  gboolean no_vectors; /* stores: fetch of vectors fails */
+  gboolean scored;     /* sources: declare scores */
+  gboolean emits;      /* sources: emit all but the last */
+  /* What it saw. */
+  gint calls, searches, fetches, vector_fetches, cancels, sets; /* atomic */
+  gint under_way, most_under_way;                               /* atomic */
+  gint top_k;
+  RagifyCall *held; /* deaf */
+} Script;
+
+extern const RagifyComponent scripted_embedder, scripted_store, scripted_index, scripted_source, scripted_cache;
+
+RagifyNode *rig_scripted (Rig *rig, const char *name, const RagifyComponent *component, Script *script);
+
+/* Lets a deaf call complete. */
+void script_release (Script *script);
+
+/* The id of passage number `index` in a store. */
+RagifyUuid passage_id (guint index);
+
+/* ---- asking a pipeline ---- */
+
+typedef struct Reply {
+  guint status;
+  char *text; /* head and body */
+  gsize size;
+  char *cache;
+  char *content_type;
+  gboolean degraded;
+  guint retry_after;
+} Reply;
+
+/* Parses a JSON request, asks, waits. */
+Reply rig_ask (Rig *rig, guint loop, RagifyPipeline *pipeline, const char *request);
+/* Asks `count` times at once, spread over the loops. */
+void rig_ask_many (Rig *rig, RagifyPipeline *pipeline, const char *request, guint count, Reply *replies);
+/* Asks and cancels after `ms`. */
+Reply rig_ask_and_leave (Rig *rig, guint loop, RagifyPipeline *pipeline, const char *request, guint ms);
+void reply_clear (Reply *reply);
