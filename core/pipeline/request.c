@@ -71,7 +71,7 @@ refuse_text (const json_error_t *error, const char *what, RagifyProblem *problem
                                "%s: expected each member once, found '%s' twice", prefix, name != NULL ? name : "one");
   }
   case json_error_numeric_overflow:
-    return ragify_problem_set (problem, 422, "Invalid value", what,
+    return ragify_problem_set (problem, what != NULL ? 422 : 400, "Number out of range", what,
                                "%s: expected numbers that fit 64 bits, found a larger one at line %d, column %d",
                                prefix, error->line, error->column);
   case json_error_null_byte_in_key:
@@ -93,6 +93,12 @@ load (const char *text, gsize size, const char *what, RagifyProblem *problem)
     ragify_problem_set (problem, what != NULL ? 422 : 400, MALFORMED, what,
                         "%s: expected at most %d levels of brackets, found more", what != NULL ? what : "body",
                         RAGIFY_REQUEST_MAX_DEPTH);
+    return NULL;
+  }
+  const char *nul = memchr (text, '\0', size); /* no JSON has one, but Jansson takes it for the end of a number */
+  if (nul != NULL) {
+    ragify_problem_set (problem, 400, MALFORMED, what, "body: expected JSON, found a byte 0 at offset %" G_GSIZE_FORMAT,
+                        (gsize)(nul - text));
     return NULL;
   }
   json_error_t error;
