@@ -62,6 +62,15 @@ end_of_piece (RagifyChunker *chunker, const char *text, gsize begin, gsize end, 
   return soft != UBRK_DONE && (gsize)soft > begin + (hard - begin) / 2 ? (gsize)soft : hard;
 }
 
+static gboolean
+is_blank (const char *text, gsize begin, gsize end)
+{
+  for (gsize i = begin; i < end; i = (gsize) (g_utf8_next_char (text + i) - text))
+    if (!g_unichar_isspace (g_utf8_get_char (text + i)))
+      return FALSE;
+  return TRUE;
+}
+
 static void
 add_units (RagifyChunker *chunker, const char *text, gsize begin, gsize end, GArray *units)
 {
@@ -71,7 +80,8 @@ add_units (RagifyChunker *chunker, const char *text, gsize begin, gsize end, GAr
       unit.end = end_of_piece (chunker, text, begin, end, chunker->size);
       unit.characters = count_characters (text, begin, unit.end);
     }
-    g_array_append_val (units, unit);
+    if (!is_blank (text, unit.begin, unit.end)) /* a chunk never begins or ends with one */
+      g_array_append_val (units, unit);
     begin = unit.end;
   }
 }

@@ -1,0 +1,307 @@
+/* source-files: a folder of text files as a source, searched by words.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <glib.h>
+#include <pthread.h>
+#include <ragify/ragify.h>
+#include <string.h>
+
+#include "passages.h"
+
+typedef struct FilesSource {
+  const RagifyHost *host;
+  RagifyContext *context;
+  FilesTree tree;
+  guint64 refresh_us;
+  pthread_mutex_t lock; /* guards what follows */
+  FilesPassages *passages;
+  guint64 updated; /* when it was last brought in step */
+} FilesSource;
+
+static const RagifyKey keys[] = {
+  { .name = "root",
+    .type = RAGIFY_KEY_PATH,
+    .flags = RAGIFY_KEY_REQUIRED,
+    .summary = "The folder; nothing outside it is read." },
+  { .name = "include",
+    .type = RAGIFY_KEY_LIST,
+    .default_value = "**/*.md; **/*.txt; **/*.rst",
+    .summary = "Which files, as patterns over the path from the root; ** stands for any folders." },
+  { .name = "exclude", .type = RAGIFY_KEY_LIST, .summary = "Which of these not." },
+  { .name = "max-file-size",
+    .type = RAGIFY_KEY_SIZE,
+    .default_value = "4MiB",
+    .minimum = "1KiB",
+    .maximum = "1GiB",
+    .summary = "Larger files are left out." },
+  { .name = "max-files",
+    .type = RAGIFY_KEY_INT,
+    .default_value = "20000",
+    .minimum = "1",
+    .maximum = "1000000",
+    .summary = "How many files at most; the words of all are kept in memory." },
+  { .name = "refresh",
+    .type = RAGIFY_KEY_DURATION,
+    .default_value = "30s",
+    .minimum = "1s",
+    .maximum = "1d",
+    .summary = "How old the view of the folder may be before a query looks for changes." },
+};
+
+static void
+say (const FilesSource *source, guint32 level, const char *text)
+{
+  source->host->log (source->context, level, ragify_str_from (text));
+}
+
+static char *
+get_text (const RagifyHost *host, RagifyContext *context, const char *key)
+{
+  RagifyStr value = { NULL, 0 };
+  host->config_string (context, key, &value);
+  return g_strndup (value.data, value.size);
+}
+
+static char **
+get_list (const RagifyHost *host, RagifyContext *context, const char *key)
+{
+  RagifyStrList list = { NULL, 0 };
+  host->config_list (context, key, &list);
+  char **items = g_new0 (char *, list.count + 1);
+  for (guint64 i = 0; i < list.count; i++)
+    items[i] = g_strndup (list.items[i].data, list.items[i].size);
+  return items;
+}
+
+static int32_t
+create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *which, void **instance)
+{
+  FilesSource *source = g_new0 (FilesSource, 1);
+  source->host = host;
+  source->context = context;
+  source->tree.root = get_text (host, context, "root");
+  source->tree.include = get_list (host, context, "include");
+  source->tree.exclude = get_list (host, context, "exclude");
+  int64_t max_files = 0;
+  host->config_int (context, "max-files", &max_files);
+  source->tree.max_files = (guint)max_files;
+  host->config_size (context, "max-file-size", &source->tree.max_file_size);
+  host->config_duration (context, "refresh", &source->refresh_us);
+  pthread_mutex_init (&source->lock, NULL);
+  *instance = source;
+  return RAGIFY_OK;
+}
+
+static void
+destroy (void *instance)
+{
+  FilesSource *source = instance;
+  g_clear_pointer (&source->passages, files_passages_free);
+  pthread_mutex_destroy (&source->lock);
+  g_free (source->tree.root);
+  g_strfreev (source->tree.include);
+  g_strfreev (source->tree.exclude);
+  g_free (source);
+}
+
+/* With the lock held. */
+static gboolean
+update (FilesSource *source, GError **error)
+{
+  guint skipped = 0;
+  const gint changed = files_passages_update (source->passages, &source->tree, &skipped, error);
+  source->updated = source->host->clock_us ();
+  if (changed > 0) {
+    g_autofree char *text =
+        g_strdup_printf ("%s: %d files changed, %" G_GUINT64_FORMAT " passages, %u files left out", source->tree.root,
+                         changed, files_passages_count (source->passages), skipped);
+    say (source, RAGIFY_LOG_INFO, text);
+  }
+  return changed >= 0;
+}
+
+static void
+start (void *instance, RagifyCall *call, const RagifyStart *args)
+{
+  FilesSource *source = instance;
+  g_autoptr (GError) error = NULL;
+  pthread_mutex_lock (&source->lock);
+  source->passages = files_passages_new (&error);
+  const gboolean well = source->passages != NULL && update (source, &error);
+  pthread_mutex_unlock (&source->lock);
+  if (well)
+    source->host->call_done (call, NULL);
+  else
+    source->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from (error->message), 0);
+}
+
+/* ---- queries ---- */
+
+static RagifyStr
+copy (FilesSource *source, RagifyCall *call, const char *text)
+{
+  const gsize size = strlen (text);
+  char *memory = source->host->call_alloc (call, MAX (size, 1));
+  if (memory == NULL)
+    return ragify_str (NULL, 0);
+  memcpy (memory, text, size);
+  return ragify_str (memory, size);
+}
+
+static void
+fill_chunk (FilesSource *source, RagifyCall *call, const FilesPassage *passage, RagifyChunk *chunk)
+{
+  g_autofree char *path = g_build_filename (source->tree.root, passage->path, NULL);
+  g_autofree char *uri = g_filename_to_uri (path, NULL, NULL);
+  *chunk = (RagifyChunk){
+    .struct_size = sizeof *chunk,
+    .document_id = copy (source, call, passage->path),
+    .content = copy (source, call, passage->content),
+    .title = copy (source, call, passage->path),
+    .uri = copy (source, call, uri != NULL ? uri : ""),
+    .ordinal = passage->ordinal,
+    .begin = passage->begin,
+    .end = passage->end,
+    .updated_at = passage->modified,
+    .score = passage->score,
+  };
+}
+
+static void
+answer (FilesSource *source, RagifyCall *call, GPtrArray *found)
+{
+  RagifyChunk *chunks = source->host->call_alloc (call, MAX (found->len, 1) * sizeof *chunks);
+  if (chunks == NULL) {
+    source->host->call_fail (call, RAGIFY_E_EXHAUSTED, ragify_str_from ("the call's memory limit is reached"), 0);
+    return;
+  }
+  for (guint i = 0; i < found->len; i++)
+    fill_chunk (source, call, g_ptr_array_index (found, i), &chunks[i]);
+  const RagifySourceResult result = { .struct_size = sizeof result,
+                                      .chunks = { .items = chunks, .count = found->len, .stride = sizeof *chunks } };
+  source->host->call_done (call, &result);
+}
+
+static void
+query (void *instance, RagifyCall *call, const RagifySourceQuery *args)
+{
+  FilesSource *source = instance;
+  g_autoptr (GError) error = NULL;
+  pthread_mutex_lock (&source->lock);
+  if (source->host->clock_us () - source->updated > source->refresh_us && !update (source, &error)) {
+    say (source, RAGIFY_LOG_WARNING, error->message); /* what was read before is still there to be found */
+    g_clear_error (&error);
+  }
+  g_autoptr (GPtrArray) found =
+      files_passages_search (source->passages, args->text.data, args->text.size, args->top_k, &error);
+  pthread_mutex_unlock (&source->lock);
+  if (found != NULL)
+    answer (source, call, found);
+  else
+    source->host->call_fail (call, RAGIFY_E_INTERNAL, ragify_str_from (error->message), 0);
+}
+
+/* ---- scan: whole files, for ingest ---- */
+
+static gboolean
+emit_file (FilesSource *source, RagifyCall *call, const FilesEntry *entry)
+{
+  gsize size = 0;
+  g_autofree char *text = files_tree_read (&source->tree, entry, &size);
+  if (text == NULL)
+    return TRUE;
+  const FilesPassage whole = { .path = entry->path, .content = text, .end = size, .modified = entry->modified };
+  RagifyChunk chunk;
+  fill_chunk (source, call, &whole, &chunk);
+  return source->host->call_emit (call, &chunk) != RAGIFY_EMIT_STOP;
+}
+
+/* The cursor is the path of the last file that was emitted. */
+static void
+scan (void *instance, RagifyCall *call, const RagifySourceScan *args)
+{
+  FilesSource *source = instance;
+  g_autoptr (GError) error = NULL;
+  guint skipped = 0;
+  g_autoptr (GPtrArray) entries = files_tree_list (&source->tree, &skipped, &error);
+  if (entries == NULL) {
+    source->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from (error->message), 0);
+    return;
+  }
+  g_autofree char *cursor = g_strndup (args->cursor.data, args->cursor.size);
+  RagifySourceScanResult result = { .struct_size = sizeof result };
+  guint emitted = 0;
+  for (guint i = 0; i < entries->len; i++) {
+    const FilesEntry *entry = g_ptr_array_index (entries, i);
+    if (strcmp (entry->path, cursor) <= 0 || entry->modified <= args->since)
+      continue;
+    if (!emit_file (source, call, entry)) {
+      source->host->call_fail (call, RAGIFY_E_CANCELLED, ragify_str_from ("cancelled"), 0);
+      return;
+    }
+    if (++emitted == args->limit && i + 1 < entries->len) {
+      result.cursor = copy (source, call, entry->path);
+      break;
+    }
+  }
+  source->host->call_done (call, &result);
+}
+
+static void
+probe (void *instance, RagifyCall *call, const RagifyNothing *args)
+{
+  FilesSource *source = instance;
+  if (!g_file_test (source->tree.root, G_FILE_TEST_IS_DIR)) {
+    g_autofree char *text = g_strdup_printf ("%s is not a folder that can be read", source->tree.root);
+    source->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from (text), 0);
+    return;
+  }
+  pthread_mutex_lock (&source->lock);
+  g_autofree char *text = g_strdup_printf ("%" G_GUINT64_FORMAT " passages", files_passages_count (source->passages));
+  pthread_mutex_unlock (&source->lock);
+  const RagifyProbeResult result = { .struct_size = sizeof result, .detail = copy (source, call, text) };
+  source->host->call_done (call, &result);
+}
+
+static const RagifySourceOperations operations = {
+  .struct_size = sizeof operations,
+  .query = query,
+  .scan = scan,
+};
+
+static const RagifyComponent component = {
+  .struct_size = sizeof component,
+  .kind = RAGIFY_KIND_SOURCE,
+  .name = "files",
+  .summary = "Searches the text files of a folder by words.",
+  .run_class = RAGIFY_RUN_WORKER,
+  .max_parallel = 4,
+  .schema = { .keys = keys, .count = G_N_ELEMENTS (keys), .stride = sizeof (RagifyKey) },
+  .operations = &operations,
+  .create = create,
+  .start = start,
+  .destroy = destroy,
+  .probe = probe,
+};
+
+static const RagifyComponent *const components[] = { &component, NULL };
+
+static const RagifyPlugin plugin = {
+  .magic = RAGIFY_PLUGIN_MAGIC,
+  .abi_major = RAGIFY_ABI_MAJOR,
+  .abi_minor_needed = RAGIFY_NEEDS_MINOR,
+  .struct_size = sizeof plugin,
+  .id = "org.ragify.source-files",
+  .version = "0.1.0",
+  .licence = "MIT",
+  .summary = "Folders of text files as sources.",
+  .url = "",
+  .components = components,
+};
+
+const RagifyPlugin *
+ragify_plugin_query (void)
+{
+  return &plugin;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "core/ingest/chunker.h"
+
+static GArray *
+cut (const char *text, guint size, guint overlap)
+{
+  g_autoptr (RagifyChunker) chunker = ragify_chunker_new (size, overlap);
+  assert_non_null (chunker);
+  return ragify_chunker_cut (chunker, text, strlen (text));
+}
+
+static void
+assert_cut (const char *text, const GArray *cuts, guint index, const char *expected)
+{
+  assert_true (index < cuts->len);
+  const RagifyCut *one = &g_array_index (cuts, RagifyCut, index);
+  g_autofree char *found = g_strndup (text + one->begin, one->end - one->begin);
+  assert_string_equal (found, expected);
+}
+
+static void
+a_short_text_is_one_chunk_without_its_margins (void **state)
+{
+  const char *text = "  \n One sentence.  Another one. \n";
+  g_autoptr (GArray) cuts = cut (text, 1000, 100);
+  assert_int_equal (cuts->len, 1);
+  assert_cut (text, cuts, 0, "One sentence.  Another one.");
+}
+
+static void
+white_space_is_no_chunk (void **state)
+{
+  g_autoptr (GArray) none = cut ("", 100, 10);
+  g_autoptr (GArray) blank = cut (" \n\t\xc2\xa0 \xe2\x80\x83", 100, 10);
+  assert_int_equal (none->len, 0);
+  assert_int_equal (blank->len, 0);
+}
+
+static void
+cuts_fall_between_sentences (void **state)
+{
+  const char *text =
+      "The first sentence is here. Dr. Who came at 3.14 p.m. and left. The third one ends it all at last.";
+  g_autoptr (GArray) cuts = cut (text, 50, 0);
+  assert_int_equal (cuts->len, 3);
+  assert_cut (text, cuts, 0, "The first sentence is here. Dr.");
+  assert_cut (text, cuts, 2, "The third one ends it all at last.");
+}
+
+static void
+neighbours_overlap_by_whole_sentences (void **state)
+{
+  const char *text =
+      "Sentence number one is here. Short two. Sentence number three is here. Short four. The fifth is it.";
+  g_autoptr (GArray) cuts = cut (text, 60, 20);
+  assert_cut (text, cuts, 0, "Sentence number one is here. Short two.");
+  assert_cut (text, cuts, 1, "Short two. Sentence number three is here. Short four.");
+  assert_cut (text, cuts, 2, "Short four. The fifth is it.");
+}
+
+static void
+a_long_sentence_is_cut_between_words_and_a_long_word_between_characters (void **state)
+{
+  g_autofree char *words = g_strnfill (0, ' ');
+  g_autoptr (GString) text = g_string_new (words);
+  for (guint i = 0; i < 100; i++)
+    g_string_append (text, "palabra ");
+  g_autoptr (GArray) of_words = cut (text->str, 100, 0);
+  assert_true (of_words->len >= 8);
+  for (guint i = 0; i < of_words->len; i++) {
+    const RagifyCut *one = &g_array_index (of_words, RagifyCut, i);
+    assert_true (one->begin % 8 == 0); /* never inside a word */
+    assert_true (one->end - one->begin <= 100);
+  }
+
+  g_string_truncate (text, 0);
+  for (guint i = 0; i < 500; i++)
+    g_string_append (text, "ß");
+  g_autoptr (GArray) of_one_word = cut (text->str, 100, 0);
+  assert_int_equal (of_one_word->len, 5);
+  for (guint i = 0; i < of_one_word->len; i++) {
+    const RagifyCut *one = &g_array_index (of_one_word, RagifyCut, i);
+    assert_true (g_utf8_validate (text->str + one->begin, (gssize)(one->end - one->begin), NULL));
+  }
+}
+
+static void
+scripts_without_blanks_are_cut_too (void **state)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  for (guint i = 0; i < 50; i++)
+    g_string_append (text, "吾輩は猫である。名前はまだ無い。");
+  g_autoptr (GArray) cuts = cut (text->str, 100, 20);
+  assert_true (cuts->len >= 8);
+  for (guint i = 0; i < cuts->len; i++) {
+    const RagifyCut *one = &g_array_index (cuts, RagifyCut, i);
+    assert_true (g_utf8_strlen (text->str + one->begin, (gssize)(one->end - one->begin)) <= 100);
+  }
+}
+
+/* Whatever the text: chunks are in order, inside it, not empty, valid, and leave out white space only. */
+static void
+nothing_is_lost (void **state)
+{
+  static const char *const pieces[] = { "word ", "Sentence. ",       "\n\n",   "ß", "猫である。", "!?",
+                                        "\t",    "\xf0\x9f\x98\x80", "a.b.c ", "  " };
+  g_autoptr (GRand) random = g_rand_new_with_seed (7);
+  for (guint round = 0; round < 200; round++) {
+    g_autoptr (GString) text = g_string_new (NULL);
+    for (gint i = g_rand_int_range (random, 0, 300); i > 0; i--)
+      g_string_append (text, pieces[g_rand_int_range (random, 0, G_N_ELEMENTS (pieces))]);
+    g_autoptr (GArray) cuts =
+        cut (text->str, (guint)g_rand_int_range (random, 50, 300), (guint)g_rand_int_range (random, 0, 100));
+    gsize seen = 0;
+    gsize begun = 0;
+    for (guint i = 0; i < cuts->len; i++) {
+      const RagifyCut *one = &g_array_index (cuts, RagifyCut, i);
+      assert_true (one->begin < one->end && one->end <= text->len);
+      assert_true (i == 0 || one->begin > begun);
+      assert_true (g_utf8_validate (text->str + one->begin, (gssize)(one->end - one->begin), NULL));
+      for (gsize p = seen; p < one->begin; p = (gsize)(g_utf8_next_char (text->str + p) - text->str))
+        assert_true (g_unichar_isspace (g_utf8_get_char (text->str + p)));
+      begun = one->begin;
+      seen = MAX (seen, one->end);
+    }
+    for (gsize p = seen; p < text->len; p = (gsize)(g_utf8_next_char (text->str + p) - text->str))
+      assert_true (g_unichar_isspace (g_utf8_get_char (text->str + p)));
+  }
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (a_short_text_is_one_chunk_without_its_margins),
+    cmocka_unit_test (white_space_is_no_chunk),
+    cmocka_unit_test (cuts_fall_between_sentences),
+    cmocka_unit_test (neighbours_overlap_by_whole_sentences),
+    cmocka_unit_test (a_long_sentence_is_cut_between_words_and_a_long_word_between_characters),
+    cmocka_unit_test (scripts_without_blanks_are_cut_too),
+    cmocka_unit_test (nothing_is_lost),
+  };
+  cmocka_set_message_output (CM_OUTPUT_TAP);
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}
