@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "table.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Pointers to entries are multiples of 16: the low bits carry four bits of the hash, so that most wrong entries are
+ * passed over without looking at them. */
+#define TAG_MASK ((uintptr_t)15)
+#define TRIES 64
+_Static_assert(_Alignof(max_align_t) >= 16, "what malloc returns has four low bits to spare");
+
+struct MemoryTable {
+  uint64_t places;
+  uint64_t capacity;
+  _Atomic uint32_t version; /* odd while entries are being moved */
+  _Atomic uintptr_t slots[];
+};
+
+MemoryTable *
+memory_table_new (uint64_t entries)
+{
+  const uint64_t places = entries + entries / 5 * 2 + 8;
+  if (places > UINT32_MAX || places > (SIZE_MAX - sizeof (MemoryTable)) / sizeof (uintptr_t))
+    return NULL;
+  MemoryTable *table = calloc (1, sizeof *table + places * sizeof (uintptr_t));
+  if (table == NULL)
+    return NULL;
+  table->places = places;
+  table->capacity = places - places / 8 - 1;
+  return table;
+}
+
+void
+memory_table_free (MemoryTable *table)
+{
+  free (table);
+}
+
+uint64_t
+memory_table_capacity (const MemoryTable *table)
+{
+  return table->capacity;
+}
+
+uint64_t
+memory_table_size (const MemoryTable *table)
+{
+  return sizeof *table + table->places * sizeof (uintptr_t);
+}
+
+uint64_t
+memory_table_places (const MemoryTable *table)
+{
+  return table->places;
+}
+
+static uint64_t
+find_home (const MemoryTable *table, uint64_t hash)
+{
+  return ((hash & UINT32_MAX) * table->places) >> 32;
+}
+
+static uint64_t
+next_place (const MemoryTable *table, uint64_t place)
+{
+  return place + 1 < table->places ? place + 1 : 0;
+}
+
+static uintptr_t
+make_slot (const MemoryEntry *entry)
+{
+  return (uintptr_t)entry | (uintptr_t)(entry->hash >> 55 & TAG_MASK);
+}
+
+static MemoryEntry *
+slot_entry (uintptr_t slot)
+{
+  return (MemoryEntry *)(slot & ~TAG_MASK);
+}
+
+static MemoryEntry *
+probe (MemoryTable *table, uint64_t hash, RagifyBytes key)
+{
+  uint64_t place = find_home (table, hash);
+  for (uint64_t i = 0; i < table->places; i++) {
+    const uintptr_t slot = atomic_load (&table->slots[place]);
+    if (slot == 0)
+      return NULL;
+    if ((slot & TAG_MASK) == (hash >> 55 & TAG_MASK)) {
+      MemoryEntry *entry = slot_entry (slot);
+      if (entry->hash == hash && entry->node.user == key.size && memcmp (entry->key, key.data, key.size) == 0)
+        return entry;
+    }
+    place = next_place (table, place);
+  }
+  return NULL;
+}
+
+MemoryEntry *
+memory_table_find (MemoryTable *table, uint64_t hash, RagifyBytes key)
+{
+  for (int i = 0; i < TRIES; i++) {
+    const uint32_t before = atomic_load (&table->version);
+    MemoryEntry *entry = probe (table, hash, key);
+    /* What was not found may have been on its way from a place not yet looked at to one looked at before. */
+    if (entry != NULL || (before % 2 == 0 && before == atomic_load (&table->version)))
+      return entry;
+  }
+  return NULL;
+}
+
+static uint64_t
+find_place (const MemoryTable *table, const MemoryEntry *entry)
+{
+  uint64_t place = find_home (table, entry->hash);
+  while (slot_entry (atomic_load_explicit (&table->slots[place], memory_order_relaxed)) != entry)
+    place = next_place (table, place);
+  return place;
+}
+
+void
+memory_table_insert (MemoryTable *table, MemoryEntry *entry)
+{
+  uint64_t place = find_home (table, entry->hash);
+  while (atomic_load_explicit (&table->slots[place], memory_order_relaxed) != 0)
+    place = next_place (table, place);
+  atomic_store (&table->slots[place], make_slot (entry));
+}
+
+void
+memory_table_replace (MemoryTable *table, MemoryEntry *old_entry, MemoryEntry *entry)
+{
+  atomic_store (&table->slots[find_place (table, old_entry)], make_slot (entry));
+}
+
+void
+memory_table_remove (MemoryTable *table, MemoryEntry *entry)
+{
+  /* Closes the gap, so that there are no tombstones and probes stay short for ever (Knuth, TAOCP 3, 6.4, algorithm R).
+   */
+  uint64_t gap = find_place (table, entry);
+  const uint32_t version = atomic_load_explicit (&table->version, memory_order_relaxed);
+  atomic_store (&table->version, version + 1);
+  for (uint64_t place = next_place (table, gap);; place = next_place (table, place)) {
+    const uintptr_t slot = atomic_load_explicit (&table->slots[place], memory_order_relaxed);
+    if (slot == 0)
+      break;
+    const uint64_t home = find_home (table, slot_entry (slot)->hash);
+    const bool reachable = gap <= place ? gap < home && home <= place : gap < home || home <= place;
+    if (reachable)
+      continue;
+    atomic_store (&table->slots[gap], slot);
+    gap = place;
+  }
+  atomic_store (&table->slots[gap], 0);
+  atomic_store (&table->version, version + 2);
+}
+
+MemoryEntry *
+memory_table_at (MemoryTable *table, uint64_t place)
+{
+  return slot_entry (atomic_load_explicit (&table->slots[place], memory_order_relaxed));
+}

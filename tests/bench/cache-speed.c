@@ -1,0 +1,241 @@
+/* What a hit of the memory cache costs, through the loaded plugin and a host that does nothing else.
+ *
+ *     cache-speed PLUGIN [ENTRIES]          1,000,000 entries by default
+ *
+ * Prints bytes per entry (resident memory beyond keys and values), nanoseconds per hit on random keys for one thread
+ * and for two at once, and how often a lock was taken when a hit wanted it. SPDX-License-Identifier: MIT */
+#include "kit.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define KEY_SIZE 16
+#define HITS 4000000u
+
+/* A host as thin as can be, so that the plugin's own time is seen. */
+struct RagifyCall {
+  RagifyCacheGetResult result;
+  void *memory;
+};
+
+struct RagifyContext {
+  int64_t entries;
+};
+
+typedef struct ThinBuffer {
+  RagifyBuffer base;
+  atomic_uint references;
+} ThinBuffer;
+
+typedef struct Reader {
+  const RagifyCacheOperations *operations;
+  void *cache;
+  uint64_t entries;
+  uint64_t random;
+  uint64_t missing;
+  uint64_t spent_us;
+} Reader;
+
+static int32_t
+config_int (RagifyContext *context, const char *key, int64_t *value)
+{
+  *value = strcmp (key, "max-entries") == 0 ? context->entries : 0;
+  return RAGIFY_OK;
+}
+
+static int32_t
+config_amount (RagifyContext *context, const char *key, uint64_t *value)
+{
+  *value = strcmp (key, "ttl") == 0 ? UINT64_C (3600000000) : UINT64_C (1) << 40;
+  return RAGIFY_OK;
+}
+
+static void
+set_error (RagifyContext *context, RagifyStr message)
+{
+  fprintf (stderr, "cache-speed: %.*s\n", (int)message.size, message.data);
+}
+
+static void *
+call_alloc (RagifyCall *call, uint64_t size)
+{
+  return call->memory = calloc (1, size);
+}
+
+static void
+call_done_get (RagifyCall *call, const void *result)
+{
+  if (result != NULL)
+    memcpy (&call->result, result,
+            sizeof call->result < *(const uint32_t *)result ? sizeof call->result : *(const uint32_t *)result);
+}
+
+static void
+call_fail (RagifyCall *call, int32_t code, RagifyStr message, uint64_t retry_after_us)
+{
+  fprintf (stderr, "cache-speed: %.*s\n", (int)message.size, message.data);
+  exit (1);
+}
+
+static const RagifyHost host = {
+  .struct_size = sizeof host,
+  .abi_major = RAGIFY_ABI_MAJOR,
+  .clock_us = ragify_kit_now_us,
+  .config_int = config_int,
+  .config_size = config_amount,
+  .config_duration = config_amount,
+  .set_error = set_error,
+  .call_alloc = call_alloc,
+  .call_done = call_done_get,
+  .call_fail = call_fail,
+};
+
+static void
+buffer_ref (RagifyBuffer *buffer)
+{
+  atomic_fetch_add_explicit (&((ThinBuffer *)buffer)->references, 1, memory_order_relaxed);
+}
+
+static void
+buffer_unref (RagifyBuffer *buffer)
+{
+  if (atomic_fetch_sub_explicit (&((ThinBuffer *)buffer)->references, 1, memory_order_acq_rel) == 1)
+    free (buffer);
+}
+
+static uint64_t
+draw (uint64_t *random)
+{
+  *random = *random * 6364136223846793005u + 1442695040888963407u;
+  return *random >> 20;
+}
+
+static void
+make_key (uint8_t *key, uint64_t number)
+{
+  const uint64_t words[2] = { number * 0x9e3779b97f4a7c15u, number };
+  memcpy (key, words, KEY_SIZE);
+}
+
+static uint64_t
+resident_bytes (void)
+{
+  unsigned long long pages = 0;
+  FILE *file = fopen ("/proc/self/statm", "r");
+  if (file == NULL || fscanf (file, "%*s %llu", &pages) != 1)
+    pages = 0;
+  if (file != NULL)
+    fclose (file);
+  return pages * 4096;
+}
+
+static void
+fill (const RagifyCacheOperations *operations, void *cache, RagifyBuffer *const *values, uint64_t entries)
+{
+  for (uint64_t i = 0; i < entries; i++) {
+    uint8_t key[KEY_SIZE];
+    make_key (key, i);
+    RagifyCall call = { 0 };
+    const RagifyCacheSet set = { .struct_size = sizeof set, .key = { key, KEY_SIZE }, .value = values[i] };
+    operations->set (cache, &call, &set);
+  }
+}
+
+/* CPU time: other programs on the machine do not count. */
+static uint64_t
+thread_us (void)
+{
+  struct timespec now;
+  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &now);
+  return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void *
+read_keys (void *user)
+{
+  Reader *reader = user;
+  const uint64_t begin_us = thread_us ();
+  for (uint32_t i = 0; i < HITS; i++) {
+    uint8_t key[KEY_SIZE];
+    make_key (key, draw (&reader->random) % reader->entries);
+    RagifyCall call;
+    const RagifyCacheGet get = { .struct_size = sizeof get, .key = { key, KEY_SIZE } };
+    reader->operations->get (reader->cache, &call, &get);
+    if (call.result.value != NULL)
+      call.result.value->unref (call.result.value);
+    else
+      reader->missing++;
+  }
+  reader->spent_us = thread_us () - begin_us;
+  return NULL;
+}
+
+static void
+measure (const RagifyCacheOperations *operations, void *cache, uint64_t entries, size_t count)
+{
+  pthread_t threads[2];
+  Reader readers[2];
+  double rate = 0;
+  uint64_t missing = 0;
+  for (size_t i = 0; i < count; i++) {
+    readers[i] = (Reader){ .operations = operations, .cache = cache, .entries = entries, .random = i + 7 };
+    pthread_create (&threads[i], NULL, read_keys, &readers[i]);
+  }
+  for (size_t i = 0; i < count; i++) {
+    pthread_join (threads[i], NULL);
+    rate += HITS / (double)readers[i].spent_us;
+    missing += readers[i].missing;
+  }
+  printf ("%zu thread%s: %.0f ns of CPU per hit, %.2f million hits per CPU second, %llu missing\n", count,
+          count > 1 ? "s" : " ", (double)count * 1000 / rate, rate / (double)count, (unsigned long long)missing);
+}
+
+int
+main (int argc, char **argv)
+{
+  const uint64_t entries = argc > 2 ? strtoull (argv[2], NULL, 10) : 1000000;
+  RagifyKit *kit = ragify_kit_new (NULL);
+  const RagifyPlugin *plugin = argc > 1 ? ragify_kit_load (kit, argv[1]) : NULL;
+  const RagifyComponent *component = plugin != NULL ? ragify_kit_find (kit, plugin, RAGIFY_KIND_CACHE, "memory") : NULL;
+  if (component == NULL || entries == 0) {
+    fprintf (stderr, "usage: cache-speed PLUGIN [ENTRIES]\n%s\n", ragify_kit_error (kit));
+    return 2;
+  }
+  RagifyBuffer **values = calloc (entries, sizeof (RagifyBuffer *));
+  for (uint64_t i = 0; i < entries; i++) {
+    ThinBuffer *buffer = calloc (1, sizeof *buffer);
+    buffer->base = (RagifyBuffer){ .struct_size = sizeof buffer->base, .ref = buffer_ref, .unref = buffer_unref };
+    atomic_init (&buffer->references, 1);
+    values[i] = &buffer->base;
+  }
+  const uint64_t before = resident_bytes ();
+  RagifyContext context = { .entries = (int64_t)entries };
+  const RagifyInstance which = { .struct_size = sizeof which, .count = 1 };
+  void *cache = NULL;
+  if (component->create (&host, &context, &which, &cache) != RAGIFY_OK)
+    return 1;
+  fill (component->operations, cache, values, entries);
+  printf ("%llu entries: %.0f bytes per entry beyond key and value\n", (unsigned long long)entries,
+          (double)(resident_bytes () - before) / (double)entries - KEY_SIZE);
+  measure (component->operations, cache, entries, 1);
+  measure (component->operations, cache, entries, 2);
+  RagifyCall call = { 0 };
+  const RagifyNothing nothing = { .struct_size = sizeof nothing };
+  component->stats (cache, &call, &nothing);
+  const RagifyPair *pairs = call.memory;
+  for (size_t i = 0; i < 11; i++)
+    printf ("%.*s %lld%s", (int)pairs[i].name.size, pairs[i].name.data, (long long)pairs[i].value.integer,
+            i < 10 ? ", " : "\n");
+  free (call.memory);
+  component->destroy (cache);
+  for (uint64_t i = 0; i < entries; i++)
+    values[i]->unref (values[i]);
+  free (values);
+  ragify_kit_free (kit);
+  return 0;
+}
