@@ -9,7 +9,7 @@ enum {
 
 const RagifyDocumentSenderOptions RAGIFY_DOCUMENT_SENDER_DEFAULTS = {
   .parallel = 2,
-  .batch_bytes = 1024 * 1024,
+  .batch_bytes = 256 * 1024,
   .batch_count = 500,
 };
 

@@ -39,7 +39,8 @@ typedef struct {
   guint batch_count;    /* … or this many documents */
 } RagifyDocumentSenderOptions;
 
-/* 1 MiB, 500 documents, 2 batches at once. */
+/* 256 KiB, 500 documents, 2 batches at once: a batch is a commit, and one that takes seconds to embed still shows
+ * progress. */
 extern const RagifyDocumentSenderOptions RAGIFY_DOCUMENT_SENDER_DEFAULTS;
 
 typedef struct _RagifyDocumentSender RagifyDocumentSender;

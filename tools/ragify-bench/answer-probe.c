@@ -39,7 +39,7 @@ take_level_byte (RagifyAnswerProbe *probe, char byte)
 void
 ragify_answer_probe_feed (RagifyAnswerProbe *probe, const char *bytes, gsize length)
 {
-  for (gsize i = 0; i < length && !(probe->level_known && probe->degraded_known); i++) {
+  for (gsize i = 0; i < length; i++) {
     if (probe->in_level) {
       take_level_byte (probe, bytes[i]);
       continue;
@@ -52,16 +52,13 @@ ragify_answer_probe_feed (RagifyAnswerProbe *probe, const char *bytes, gsize len
     }
     if (!probe->level_known && advance (&probe->matched[0], cache_member, sizeof cache_member - 1, bytes[i]))
       probe->in_level = TRUE;
-    if (!probe->degraded_known) {
+    if (probe->matched[1] == sizeof degraded_member - 1) {
       /* The value's first letter decides; it comes right behind the member's name. */
-      if (probe->matched[1] == sizeof degraded_member - 1) {
-        probe->degraded = bytes[i] == 't';
-        probe->degraded_known = TRUE;
-        probe->matched[1] = 0;
-      } else if (bytes[i] == degraded_member[probe->matched[1]])
-        probe->matched[1]++;
-      else
-        probe->matched[1] = bytes[i] == '"' ? 1 : 0;
-    }
+      probe->degraded = bytes[i] == 't';
+      probe->matched[1] = 0;
+    } else if (bytes[i] == degraded_member[probe->matched[1]])
+      probe->matched[1]++;
+    else
+      probe->matched[1] = bytes[i] == '"' ? 1 : 0;
   }
 }

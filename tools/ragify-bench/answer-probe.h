@@ -17,10 +17,10 @@ typedef struct {
   guint8 level_length;
   gboolean in_level;
   gboolean level_known;
-  gboolean degraded_known;
 } RagifyAnswerProbe;
 
 void ragify_answer_probe_reset (RagifyAnswerProbe *probe);
 
-/* Takes the next piece of the body; cheap once both are known. */
+/* Takes the next piece of the body. The first level counts and the last degradation, since the one stands before the
+ * chunks, whose metadata are anybody's, and the other behind them. */
 void ragify_answer_probe_feed (RagifyAnswerProbe *probe, const char *bytes, gsize length);

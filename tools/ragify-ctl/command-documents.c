@@ -206,7 +206,7 @@ run (RagifyControlOptions *control, const DocumentOptions *options, int argc, ch
     ragify_tool_complain ("documents: --limit %d: expected 0 (all) or more", options->limit);
     return RAGIFY_TOOL_EXIT_USAGE;
   }
-  g_autoptr (RagifyHttpClient) client = ragify_control_connect (control, 1);
+  g_autoptr (RagifyHttpClient) client = ragify_control_connect (control, 1, 60);
   if (client == NULL)
     return RAGIFY_TOOL_EXIT_USAGE;
   if (listing)

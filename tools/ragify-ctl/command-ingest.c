@@ -5,6 +5,8 @@
 #include "tools/common/progress.h"
 #include "tools/common/text-file.h"
 
+#include <errno.h>
+#include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +15,7 @@ static const char description[] =
     "UTF-8 text.\n"
     "      Hidden names and symbolic links are passed over. The document's id is 'file:' and DIR with the path inside "
     "it, so\n"
-    "      that the same command brings the same documents up to date; its metadata have the path and mtime.\n"
+    "      that the same command brings the same documents up to date; its metadata have path and mtime.\n"
     "FILE  one text file, or with --ndjson or a name that ends in .ndjson or .jsonl one JSON object a line:\n"
     "      {\"_id\" or \"id\", \"content\" or \"title\" + \"text\", \"uri\", \"metadata\": {…}}\n"
     "-     the same JSON lines from standard input\n"
@@ -68,6 +70,19 @@ make_metadata (const char *path, gint64 mtime)
   return json_pack ("{s:s, s:s}", "path", path, "mtime", text);
 }
 
+/* The heading that a Markdown file starts with, otherwise the file's name. */
+static char *
+make_title (const char *path, const char *text)
+{
+  const char *start = text + strspn (text, " \t\r\n");
+  if (g_str_has_prefix (start, "# ") && (g_str_has_suffix (path, ".md") || g_str_has_suffix (path, ".markdown"))) {
+    g_autofree char *heading = g_strndup (start + 2, strcspn (start + 2, "\r\n"));
+    if (*g_strstrip (heading) != '\0')
+      return g_steal_pointer (&heading);
+  }
+  return g_path_get_basename (path);
+}
+
 static RagifyRecord *
 make_file_record (const char *shown_path, const char *inner_path, gint64 mtime, char *text)
 {
@@ -75,7 +90,7 @@ make_file_record (const char *shown_path, const char *inner_path, gint64 mtime, 
   RagifyRecord *record = g_new0 (RagifyRecord, 1);
   record->id = make_id (shown_path);
   record->content = text;
-  record->title = g_path_get_basename (inner_path);
+  record->title = make_title (inner_path, text);
   record->uri = g_filename_to_uri (absolute, NULL, NULL);
   record->metadata = make_metadata (inner_path, mtime);
   return record;
@@ -171,16 +186,13 @@ ingest_input (Ingest *ingest, const char *path, GError **error)
   if (strcmp (path, "-") == 0 || ingest->options->ndjson || has_lines_name (path))
     return ingest_lines (ingest, path, error);
 
-  g_autoptr (GFile) file = g_file_new_for_path (path);
-  g_autoptr (GError) reason = NULL;
-  g_autoptr (GFileInfo) info =
-      g_file_query_info (file, G_FILE_ATTRIBUTE_TIME_MODIFIED, G_FILE_QUERY_INFO_NONE, NULL, &reason);
-  if (info == NULL) {
-    g_set_error (error, G_IO_ERROR, reason->code, "cannot read %s: %s", path, reason->message);
+  GStatBuf status;
+  if (g_stat (path, &status) < 0) {
+    int reason = errno;
+    g_set_error (error, G_IO_ERROR, g_io_error_from_errno (reason), "cannot read %s: %s", path, g_strerror (reason));
     return FALSE;
   }
-  gint64 mtime = (gint64)g_file_info_get_attribute_uint64 (info, G_FILE_ATTRIBUTE_TIME_MODIFIED);
-  return ingest_file (ingest, NULL, path, mtime, error);
+  return ingest_file (ingest, NULL, path, status.st_mtime, error);
 }
 
 static int
@@ -193,7 +205,7 @@ exit_code_for (const GError *error)
 static int
 ingest_all (RagifyControlOptions *control, IngestOptions *options)
 {
-  g_autoptr (RagifyHttpClient) client = ragify_control_connect (control, (guint)options->parallel);
+  g_autoptr (RagifyHttpClient) client = ragify_control_connect (control, (guint)options->parallel, 600);
   if (client == NULL)
     return RAGIFY_TOOL_EXIT_USAGE;
 
@@ -215,7 +227,9 @@ ingest_all (RagifyControlOptions *control, IngestOptions *options)
   ingest.report.totals = ragify_document_sender_get_totals (sender);
   if (error != NULL)
     ragify_tool_complain ("%s", error->message);
-  ragify_ingest_report_print (&ingest.report, control->json, options->quiet);
+  /* Where nothing was done the complaint says it all. */
+  if (error == NULL || ingest.report.totals->documents > 0 || ingest.report.totals->failures->len > 0)
+    ragify_ingest_report_print (&ingest.report, control->json, options->quiet);
   if (error != NULL)
     return exit_code_for (error);
   return fine && ingest.report.totals->failures->len == 0 ? RAGIFY_TOOL_EXIT_OK : RAGIFY_TOOL_EXIT_FAILED;

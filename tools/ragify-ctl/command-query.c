@@ -86,7 +86,7 @@ print_chunk (const json_t *chunk, gsize number, const QueryOptions *options)
   const char *document = ragify_json_get_string (chunk, "document_id");
   const char *kind = ragify_json_get_string (chunk, "score_kind");
   const char *from = ragify_json_get_string (source, "name");
-  const char *title = ragify_json_get_string (json_object_get (chunk, "metadata"), "title");
+  const char *title = ragify_json_get_string (chunk, "title");
 
   g_autofree char *heading = g_strdup_printf (
       "%" G_GSIZE_FORMAT ". %.3f %s  %s%s%s%s%s%s", number, ragify_json_get_number (chunk, "relevance_score", 0),
@@ -210,7 +210,7 @@ ask (RagifyControlOptions *control, const QueryOptions *options, const char *que
       return RAGIFY_TOOL_EXIT_USAGE;
     }
   }
-  g_autoptr (RagifyHttpClient) client = ragify_control_connect (control, 1);
+  g_autoptr (RagifyHttpClient) client = ragify_control_connect (control, 1, 60);
   if (client == NULL)
     return RAGIFY_TOOL_EXIT_USAGE;
 

@@ -1,4 +1,5 @@
 #include "command.h"
+#include "status-summary.h"
 
 #include "tools/common/json-reader.h"
 #include "tools/common/json-writer.h"
@@ -47,17 +48,18 @@ describe (const Answer *answer)
 }
 
 static void
-print_words (const char *url, const Answer *live, const Answer *ready, const Answer *stats)
+print_words (const char *url, const Answer *live, const Answer *ready, const Answer *stats, gboolean verbose)
 {
   g_autofree char *is_live = describe (live);
   g_autofree char *is_ready = describe (ready);
   g_autofree char *words = g_strdup_printf ("%s\n  alive: %s\n  ready: %s", url, is_live, is_ready);
   g_autofree char *printable = ragify_tool_printable (words);
   puts (printable);
-  if (ragify_http_reply_succeeded (stats->reply) && json_is_object (stats->json)) {
-    g_autofree char *details = ragify_terminal_text_from_json (stats->json, 2);
-    puts (details);
-  }
+  if (!ragify_http_reply_succeeded (stats->reply) || !json_is_object (stats->json))
+    return;
+  g_autofree char *details =
+      verbose ? ragify_terminal_text_from_json (stats->json, 2) : ragify_status_summary_format (stats->json);
+  puts (details);
 }
 
 static void
@@ -83,13 +85,18 @@ print_json (const char *url, const Answer *live, const Answer *ready, const Answ
 int
 ragify_control_status (RagifyControlOptions *control, int argc, char **argv)
 {
-  if (!ragify_control_parse (control, NULL, "", description, &argc, &argv))
+  gboolean verbose = FALSE;
+  const GOptionEntry entries[] = {
+    { "verbose", 'v', 0, G_OPTION_ARG_NONE, &verbose, "Print everything that the server counts", NULL },
+    G_OPTION_ENTRY_NULL,
+  };
+  if (!ragify_control_parse (control, entries, "", description, &argc, &argv))
     return RAGIFY_TOOL_EXIT_USAGE;
   if (argc > 1) {
     ragify_tool_complain ("status: '%s' is too much; it takes options only", argv[1]);
     return RAGIFY_TOOL_EXIT_USAGE;
   }
-  g_autoptr (RagifyHttpClient) client = ragify_control_connect (control, 1);
+  g_autoptr (RagifyHttpClient) client = ragify_control_connect (control, 1, 60);
   if (client == NULL)
     return RAGIFY_TOOL_EXIT_USAGE;
 
@@ -106,7 +113,7 @@ ragify_control_status (RagifyControlOptions *control, int argc, char **argv)
   if (control->json)
     print_json (url, &live, &ready, &stats);
   else
-    print_words (url, &live, &ready, &stats);
+    print_words (url, &live, &ready, &stats, verbose);
   gboolean fine = ragify_http_reply_succeeded (live.reply) && ragify_http_reply_succeeded (ready.reply);
   return fine ? RAGIFY_TOOL_EXIT_OK : RAGIFY_TOOL_EXIT_FAILED;
 }

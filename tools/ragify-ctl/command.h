@@ -5,10 +5,12 @@
 #include "tools/common/http-client.h"
 #include "tools/common/tool-exit.h"
 
+enum { RAGIFY_CONTROL_TIMEOUT_DEFAULT = G_MININT };
+
 /* Options that every command takes, before or after its name. */
 typedef struct {
   char *url;
-  int timeout; /* seconds */
+  int timeout; /* seconds; negative: the command's default */
   gboolean json;
 } RagifyControlOptions;
 
@@ -23,8 +25,10 @@ int ragify_control_documents (RagifyControlOptions *options, int argc, char **ar
 gboolean ragify_control_parse (RagifyControlOptions *options, const GOptionEntry *entries, const char *usage,
                                const char *description, int *argc, char ***argv);
 
-/* A client for the options' URL with as many connections, or NULL after a complaint (exit code …_USAGE). */
-RagifyHttpClient *ragify_control_connect (const RagifyControlOptions *options, guint connections);
+/* A client for the options' URL with as many connections, or NULL after a complaint (exit code …_USAGE).
+ * default_timeout: seconds, where the command line gives none. */
+RagifyHttpClient *
+ragify_control_connect (const RagifyControlOptions *options, guint connections, guint default_timeout);
 
 /* Sends a request. Returns the reply when it was a success; otherwise complains, sets *exit_code and returns NULL. */
 RagifyHttpReply *ragify_control_request (RagifyHttpClient *client, const char *method, const char *target,

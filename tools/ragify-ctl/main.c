@@ -46,7 +46,7 @@ add_common_entries (GOptionContext *context, RagifyControlOptions *options)
     { "url", 'u', 0, G_OPTION_ARG_STRING, &options->url, "The server's address (default: http://127.0.0.1:8080)",
       "URL" },
     { "timeout", 0, 0, G_OPTION_ARG_INT, &options->timeout,
-      "Give up after so many seconds without an answer (default: 60)", "SECONDS" },
+      "Give up after so many seconds without an answer (default: 60, ingest: 600)", "SECONDS" },
     { "json", 'j', 0, G_OPTION_ARG_NONE, &options->json, "Print JSON", NULL },
     G_OPTION_ENTRY_NULL,
   };
@@ -70,7 +70,7 @@ ragify_control_parse (RagifyControlOptions *options, const GOptionEntry *entries
     ragify_tool_complain ("%s (see 'ragify-ctl %s --help')", error->message, (*argv)[0]);
     return FALSE;
   }
-  if (options->timeout < 0) {
+  if (options->timeout < 0 && options->timeout != RAGIFY_CONTROL_TIMEOUT_DEFAULT) {
     ragify_tool_complain ("--timeout %d: expected 0 (for ever) or more seconds", options->timeout);
     return FALSE;
   }
@@ -84,12 +84,13 @@ ragify_control_parse (RagifyControlOptions *options, const GOptionEntry *entries
 }
 
 RagifyHttpClient *
-ragify_control_connect (const RagifyControlOptions *options, guint connections)
+ragify_control_connect (const RagifyControlOptions *options, guint connections, guint default_timeout)
 {
   const char *environment = g_getenv ("RAGIFY_URL");
   const char *url = options->url != NULL ? options->url : environment != NULL ? environment : "http://127.0.0.1:8080";
+  guint timeout = options->timeout >= 0 ? (guint)options->timeout : default_timeout;
   g_autoptr (GError) error = NULL;
-  RagifyHttpClient *client = ragify_http_client_new (url, (guint)options->timeout, connections, &error);
+  RagifyHttpClient *client = ragify_http_client_new (url, timeout, connections, &error);
   if (client == NULL)
     ragify_tool_complain ("%s", error->message);
   return client;
@@ -172,7 +173,7 @@ main (int argc, char **argv)
 {
   setlocale (LC_ALL, "");
   g_set_prgname ("ragify-ctl");
-  RagifyControlOptions options = { .timeout = 60 };
+  RagifyControlOptions options = { .timeout = RAGIFY_CONTROL_TIMEOUT_DEFAULT };
   /* GOption reorders the vector; it gets a copy so that every string can be freed. */
   g_auto (GStrv) arguments = g_strdupv (argv);
   g_autofree char **view = g_memdup2 (arguments, sizeof (char *) * ((gsize)argc + 1));

@@ -35,6 +35,13 @@ a_query_cannot_pass_for_them (void **state)
 }
 
 static void
+metadata_cannot_pass_for_them (void **state)
+{
+  expect ("{\"cache\":\"miss\",\"chunks\":[{\"metadata\":{\"cache\":\"disk\",\"degraded\":true}}],\"degraded\":false}",
+          "miss", FALSE);
+}
+
+static void
 a_false_start_is_started_again (void **state)
 {
   expect ("{\"ca\"cache\":\"miss\"\"degra\"degraded\":true}", "miss", TRUE);
@@ -51,9 +58,8 @@ main (void)
 {
   cmocka_set_message_output (CM_OUTPUT_TAP);
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test (level_and_degradation_are_seen),
-    cmocka_unit_test (a_query_cannot_pass_for_them),
-    cmocka_unit_test (a_false_start_is_started_again),
+    cmocka_unit_test (level_and_degradation_are_seen),      cmocka_unit_test (a_query_cannot_pass_for_them),
+    cmocka_unit_test (metadata_cannot_pass_for_them),       cmocka_unit_test (a_false_start_is_started_again),
     cmocka_unit_test (a_level_longer_than_its_room_is_cut),
   };
   return cmocka_run_group_tests (tests, NULL, NULL);
