@@ -2,6 +2,8 @@
  * Characters as the BERT tokenizer of Hugging Face sorts them. Its tables are of Unicode 8: marks, punctuation and
  * format characters that came later are letters to it, and so they are here, since a model has to see in use what it
  * saw in training. All functions are [any] and take a Unicode scalar value.
+ *
+ * SPDX-License-Identifier: MIT
  */
 #ifndef RAGIFY_CHARACTER_H
 #define RAGIFY_CHARACTER_H

@@ -1,4 +1,8 @@
-/* Elements that are floats: one product a lane and step. Included after vector.inc.h. */
+/*
+ * Elements that are floats: one product a lane and step. Included after vector.inc.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
 
 typedef float Element;
 typedef Vector Operand;

@@ -1,4 +1,8 @@
-/* The errors of the encoder: each message names the file, what was expected and what was found. */
+/*
+ * The errors of the encoder: each message names the file, what was expected and what was found.
+ *
+ * SPDX-License-Identifier: MIT
+ */
 #ifndef RAGIFY_ENCODER_ERROR_H
 #define RAGIFY_ENCODER_ERROR_H
 

@@ -10,6 +10,8 @@
  *
  * An encoder is immutable: all functions but open and free are [any], at once from as many threads as there are. Each
  * call computes on its own thread, in memory that the encoder keeps for the next one (about 4 MB a thread for MiniLM).
+ *
+ * SPDX-License-Identifier: MIT
  */
 #ifndef RAGIFY_ENCODER_H
 #define RAGIFY_ENCODER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "json-file.h"
 
 #include "encoder-error.h"

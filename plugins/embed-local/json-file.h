@@ -1,4 +1,8 @@
-/* A JSON file of a model folder, and the members of its objects with errors that name the file. [any] */
+/*
+ * A JSON file of a model folder, and the members of its objects with errors that name the file. [any]
+ *
+ * SPDX-License-Identifier: MIT
+ */
 #ifndef RAGIFY_JSON_FILE_H
 #define RAGIFY_JSON_FILE_H
 

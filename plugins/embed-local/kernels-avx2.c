@@ -1,4 +1,8 @@
-/* float products on AVX2 with FMA: 16 registers hold 4 x 3 sums. */
+/*
+ * float products on AVX2 with FMA: 16 registers hold 4 x 3 sums.
+ *
+ * SPDX-License-Identifier: MIT
+ */
 #include "kernels-tables.h"
 
 #include <stdint.h>

@@ -1,4 +1,8 @@
-/* bfloat16 products on AVX-512: each instruction adds two products to each of 16 sums. */
+/*
+ * bfloat16 products on AVX-512: each instruction adds two products to each of 16 sums.
+ *
+ * SPDX-License-Identifier: MIT
+ */
 #include "kernels-tables.h"
 
 #include <immintrin.h>

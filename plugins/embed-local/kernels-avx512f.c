@@ -1,4 +1,8 @@
-/* float products on AVX-512: 32 registers hold 8 x 3 sums. */
+/*
+ * float products on AVX-512: 32 registers hold 8 x 3 sums.
+ *
+ * SPDX-License-Identifier: MIT
+ */
 #include "kernels-tables.h"
 
 #include <immintrin.h>

@@ -1,4 +1,8 @@
-/* float products in what every CPU of this architecture has. */
+/*
+ * float products in what every CPU of this architecture has.
+ *
+ * SPDX-License-Identifier: MIT
+ */
 #include "kernels-tables.h"
 
 #include <stdint.h>

@@ -1,4 +1,8 @@
-/* The tables of kernels.h, one object file each, compiled for the CPU that it is named after. */
+/*
+ * The tables of kernels.h, one object file each, compiled for the CPU that it is named after.
+ *
+ * SPDX-License-Identifier: MIT
+ */
 #ifndef RAGIFY_KERNELS_TABLES_H
 #define RAGIFY_KERNELS_TABLES_H
 

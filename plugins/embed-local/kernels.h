@@ -11,6 +11,8 @@
  * Memory that is passed to these functions is aligned to 64 bytes, and so are the rows of it: strides, depths and
  * columns are multiples of `panel_columns` (and hence of `vector_lanes`), padded with zeros. All functions are [any]:
  * they keep no state, and two threads may use one table at once on different outputs.
+ *
+ * SPDX-License-Identifier: MIT
  */
 #ifndef RAGIFY_KERNELS_H
 #define RAGIFY_KERNELS_H

@@ -2,6 +2,8 @@
  * The functions of a RagifyKernels table, written once over `Vector` (vector.inc.h) and `Element` with its operations
  * (element-float.inc.h, or the file itself). TILE_ROWS x PANEL_VECTORS sums stay in registers for the whole depth of a
  * product: TILE_ROWS is chosen so that they, a row of weights and one broadcast input just fit.
+ *
+ * SPDX-License-Identifier: MIT
  */
 
 enum {

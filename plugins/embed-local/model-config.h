@@ -1,6 +1,8 @@
 /*
  * What a Hugging Face folder says about its model: config.json, and the files that sentence-transformers adds
  * (modules.json, sentence_bert_config.json, 1_Pooling/config.json).
+ *
+ * SPDX-License-Identifier: MIT
  */
 #ifndef RAGIFY_MODEL_CONFIG_H
 #define RAGIFY_MODEL_CONFIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "normaliser.h"
 
 #include "character.h"
@@ -12,8 +13,10 @@ typedef struct {
 
 typedef struct {
   const RagifyNormaliser *rules;
-  GString *output;
-  GArray *marks; /* of Mark: kept marks that wait for their canonical order; NULL until there is one */
+  RagifyTextBuffer *output;
+  Mark *marks; /* kept marks that wait for their canonical order; NULL until there is one */
+  gsize mark_count;
+  gsize mark_capacity;
 } State;
 
 static void
@@ -25,30 +28,37 @@ append_cased (State *state, gunichar c)
   if (state->rules->lower_case)
     count = ragify_character_to_lower (c, lower);
   for (gsize i = 0; i < count; i++)
-    if (lower[i] < 0x80)
-      g_string_append_c (state->output, (char)lower[i]);
-    else
-      g_string_append_unichar (state->output, lower[i]);
+    ragify_text_buffer_append_character (state->output, lower[i]);
 }
 
-/* Marks behind a character are put in the order of their combining classes; those of one class keep theirs. */
+static int
+compare_marks (gconstpointer a, gconstpointer b, gpointer user)
+{
+  return ((const Mark *)a)->combining_class - ((const Mark *)b)->combining_class;
+}
+
+/* Marks behind a character are put in the order of their combining classes; those of one class keep theirs: GLib's
+ * sort is stable, and not quadratic for a text that is all marks. */
 static void
 flush_marks (State *state)
 {
-  if (state->marks == NULL)
+  if (state->mark_count == 0)
     return;
+  if (state->mark_count > 1)
+    g_qsort_with_data (state->marks, (int)state->mark_count, sizeof *state->marks, compare_marks, NULL);
+  for (gsize i = 0; i < state->mark_count; i++)
+    append_cased (state, state->marks[i].character);
+  state->mark_count = 0;
+}
 
-  for (guint i = 1; i < state->marks->len; i++) {
-    const Mark mark = g_array_index (state->marks, Mark, i);
-    guint to = i;
-
-    for (; to > 0 && g_array_index (state->marks, Mark, to - 1).combining_class > mark.combining_class; to--)
-      g_array_index (state->marks, Mark, to) = g_array_index (state->marks, Mark, to - 1);
-    g_array_index (state->marks, Mark, to) = mark;
+static void
+keep_mark (State *state, Mark mark)
+{
+  if (state->mark_count == state->mark_capacity) {
+    state->mark_capacity = MAX (16, state->mark_capacity * 2);
+    state->marks = g_renew (Mark, state->marks, state->mark_capacity);
   }
-  for (guint i = 0; i < state->marks->len; i++)
-    append_cased (state, g_array_index (state->marks, Mark, i).character);
-  g_clear_pointer (&state->marks, g_array_unref);
+  state->marks[state->mark_count++] = mark;
 }
 
 static void
@@ -66,11 +76,8 @@ append_decomposed (State *state, gunichar c)
       continue;
     if (mark.combining_class == 0)
       append_cased (state, parts[i]);
-    else {
-      if (state->marks == NULL)
-        state->marks = g_array_new (FALSE, FALSE, sizeof mark);
-      g_array_append_val (state->marks, mark);
-    }
+    else
+      keep_mark (state, mark);
   }
 }
 
@@ -88,7 +95,7 @@ append_character (State *state, gunichar c)
   }
   if (ideograph) {
     flush_marks (state);
-    g_string_append_c (state->output, ' ');
+    ragify_text_buffer_append_byte (state->output, ' ');
   }
   if (rules->strip_accents)
     append_decomposed (state, c);
@@ -96,12 +103,12 @@ append_character (State *state, gunichar c)
     append_cased (state, c);
   if (ideograph) {
     flush_marks (state);
-    g_string_append_c (state->output, ' ');
+    ragify_text_buffer_append_byte (state->output, ' ');
   }
 }
 
 void
-ragify_normaliser_append (const RagifyNormaliser *self, const char *text, gsize size, GString *output)
+ragify_normaliser_append (const RagifyNormaliser *self, const char *text, gsize size, RagifyTextBuffer *output)
 {
   State state = { .rules = self, .output = output };
   const char *const end = text + size;
@@ -124,9 +131,10 @@ ragify_normaliser_append (const RagifyNormaliser *self, const char *text, gsize 
     }
     flush_marks (&state);
     if (byte >= 'A' && byte <= 'Z' && self->lower_case)
-      g_string_append_c (output, (char)(byte + ('a' - 'A')));
+      ragify_text_buffer_append_byte (output, (char)(byte + ('a' - 'A')));
     else
-      g_string_append_c (output, (char)byte);
+      ragify_text_buffer_append_byte (output, (char)byte);
   }
   flush_marks (&state);
+  g_free (state.marks);
 }

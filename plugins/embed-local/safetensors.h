@@ -7,6 +7,8 @@
  * the format demands (https://github.com/huggingface/safetensors, "Format").
  *
  * A RagifySafetensors is immutable: all functions but open and close are [any].
+ *
+ * SPDX-License-Identifier: MIT
  */
 #ifndef RAGIFY_SAFETENSORS_H
 #define RAGIFY_SAFETENSORS_H

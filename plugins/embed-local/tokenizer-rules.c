@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tokenizer-rules.h"
 
 #include "encoder-error.h"

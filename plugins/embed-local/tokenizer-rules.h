@@ -1,6 +1,8 @@
 /*
  * What the files of a folder say about its tokenizer, before it is put to work: read from tokenizer.json, or from
  * vocab.txt and tokenizer_config.json.
+ *
+ * SPDX-License-Identifier: MIT
  */
 #ifndef RAGIFY_TOKENIZER_RULES_H
 #define RAGIFY_TOKENIZER_RULES_H

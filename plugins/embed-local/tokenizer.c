@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tokenizer.h"
 
 #include "character.h"
@@ -49,12 +50,12 @@ sink_add (Sink *sink, guint32 id)
 static void
 normalise_token (RagifyTokenizer *self, RagifyAddedToken *token)
 {
-  GString *const normalised = g_string_new (NULL);
+  g_auto (RagifyTextBuffer) normalised = { 0 };
 
-  ragify_normaliser_append (&self->rules.normaliser, token->content, token->size, normalised);
+  ragify_normaliser_append (&self->rules.normaliser, token->content, token->size, &normalised);
   g_free (token->content);
-  token->size = normalised->len;
-  token->content = g_string_free (normalised, FALSE);
+  token->size = normalised.size;
+  token->content = g_strndup (normalised.data, normalised.size);
 }
 
 static void
@@ -130,7 +131,7 @@ classify (const RagifyTokenizer *self, const char *text, gsize *length)
   if (byte < 0x80)
     return self->classes[byte];
   c = g_utf8_get_char (text);
-  *length = g_utf8_skip[byte];
+  *length = (guint8)g_utf8_skip[byte];
   return ragify_character_is_space (c)         ? CLASS_SPACE
          : ragify_character_is_punctuation (c) ? CLASS_PUNCTUATION
                                                : CLASS_WORD;
@@ -226,14 +227,13 @@ encode_around_added_tokens (Sink *sink, const char *text, gsize size, gboolean n
 static void
 encode_raw (Sink *sink, const char *text, gsize size)
 {
-  GString *normalised;
+  g_auto (RagifyTextBuffer) normalised = { 0 };
 
   if (size == 0 || sink_is_full (sink))
     return;
-  normalised = g_string_sized_new (size + 16);
-  ragify_normaliser_append (&sink->tokenizer->rules.normaliser, text, size, normalised);
-  encode_around_added_tokens (sink, normalised->str, normalised->len, TRUE, encode_words);
-  g_string_free (normalised, TRUE);
+  ragify_text_buffer_reserve (&normalised, size + 16);
+  ragify_normaliser_append (&sink->tokenizer->rules.normaliser, text, size, &normalised);
+  encode_around_added_tokens (sink, normalised.data, normalised.size, TRUE, encode_words);
 }
 
 gsize

@@ -3,6 +3,8 @@
  * Hugging Face's `tokenizers` gives.
  *
  * A RagifyTokenizer is immutable: all functions but new and free are [any].
+ *
+ * SPDX-License-Identifier: MIT
  */
 #ifndef RAGIFY_TOKENIZER_H
 #define RAGIFY_TOKENIZER_H

@@ -2,6 +2,8 @@
  * Vectors of floats in the compiler's own vector types, and the functions of them that a transformer needs.
  * Included once by each kernels-*.c, which defines VECTOR_BYTES first: everything here is static, so that code for one
  * CPU never ends up in the file of another.
+ *
+ * SPDX-License-Identifier: MIT
  */
 
 typedef float Vector __attribute__ ((vector_size (VECTOR_BYTES)));

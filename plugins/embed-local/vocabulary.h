@@ -1,4 +1,8 @@
-/* The pieces of words that a model knows, and their numbers: an open-addressing hash table over bytes. */
+/*
+ * The pieces of words that a model knows, and their numbers: an open-addressing hash table over bytes.
+ *
+ * SPDX-License-Identifier: MIT
+ */
 #ifndef RAGIFY_VOCABULARY_H
 #define RAGIFY_VOCABULARY_H
 

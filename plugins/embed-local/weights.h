@@ -3,6 +3,8 @@
  * are packed into memory of our own; the table of words stays in the mapped file, where a text needs a few rows of it.
  *
  * RagifyWeights are immutable once loaded: all members may be read from any thread.
+ *
+ * SPDX-License-Identifier: MIT
  */
 #ifndef RAGIFY_WEIGHTS_H
 #define RAGIFY_WEIGHTS_H

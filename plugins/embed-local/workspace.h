@@ -1,4 +1,8 @@
-/* The memory of one computation, and a pool that keeps it for the next. */
+/*
+ * The memory of one computation, and a pool that keeps it for the next.
+ *
+ * SPDX-License-Identifier: MIT
+ */
 #ifndef RAGIFY_WORKSPACE_H
 #define RAGIFY_WORKSPACE_H
 

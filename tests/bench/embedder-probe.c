@@ -12,6 +12,8 @@
  *     time         embeds each text by a call of its own                          CPU microseconds per text
  *     time-batch   embeds all of them in one call                                 CPU microseconds per text
  *     time-tokens  tokenizes each                                                 CPU microseconds per text
+ *
+ * SPDX-License-Identifier: MIT
  */
 #include "encoder.h"
 #include "reference-encoder.h"

@@ -28,8 +28,8 @@ static const char *const texts[] = {
   "a",
   "sixteen bits are enough, if the sums are kept in thirty-two of them",
   "n\303\270rd \342\200\224 \346\227\245\346\234\254 <pad> [SEP]",
-  "The tokens of this text are nearly all of them letters, so that it is long: the quick brown fox, "
-  "the quick brown fox, and once again the quick brown fox; then it stops somewhere behind the limit.",
+  ("The tokens of this text are nearly all of them letters, so that it is long: the quick brown fox, "
+   "the quick brown fox, and once again the quick brown fox; then it stops somewhere behind the limit."),
 };
 
 enum { TEXTS = G_N_ELEMENTS (texts) };

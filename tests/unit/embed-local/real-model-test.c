@@ -21,9 +21,9 @@ static const char *const texts[] = {
   "0-dimensional biomaterials show inductive properties.",
   "",
   "na\303\257ve caf\303\251, \346\227\245\346\234\254\350\252\236 and \320\221\321\212\320\273\320\263\320\260\321\200",
-  "Alterations of the architecture of cerebral white matter in the developing human brain can affect cortical "
-  "development and result in functional disabilities. A line scan diffusion-weighted magnetic resonance imaging "
-  "sequence was applied to measure the apparent diffusion coefficient.",
+  ("Alterations of the architecture of cerebral white matter in the developing human brain can affect cortical "
+   "development and result in functional disabilities. A line scan diffusion-weighted magnetic resonance imaging "
+   "sequence was applied to measure the apparent diffusion coefficient."),
 };
 
 static RagifyEncoder *
