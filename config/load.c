@@ -3,7 +3,7 @@
 #include "config/loader.h"
 
 /* Enough for the mistakes that people make, and an end to those that are made on purpose. */
-enum { SUGGESTIONS_MAX = 2000000 };
+enum { SUGGESTIONS_MAX = 200000 };
 
 void
 ragify_load_report (RagifyLoader *loader, RagifySeverity severity, const RagifyConfigNode *node, const char *key,

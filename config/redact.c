@@ -46,7 +46,7 @@ ragify_redact (const char *text)
       g_string_append_len (shown, at, (gssize)word);
       at += word;
       if (*at == '\'')
-        at++;
+        g_string_append_c (shown, *at++);
       g_string_append (shown, "***");
       at += strcspn (at, " \t&;'\"");
     } else if (strncmp (at, "://", 3) == 0 && find_password (at + 3, &begin, &end)) {

@@ -38,9 +38,17 @@ static const RagifyKey broken_keys[] = {
 };
 
 static const RagifyKey memory_keys[] = {
-  { .name = "max-entries", .type = RAGIFY_KEY_INT, .flags = RAGIFY_KEY_RELOADABLE, .default_value = "10000", .minimum = "1" },
+  { .name = "max-entries",
+    .type = RAGIFY_KEY_INT,
+    .flags = RAGIFY_KEY_RELOADABLE,
+    .default_value = "10000",
+    .minimum = "1" },
   { .name = "max-bytes", .type = RAGIFY_KEY_SIZE, .default_value = "256MiB", .minimum = "1MiB" },
-  { .name = "ttl", .type = RAGIFY_KEY_DURATION, .flags = RAGIFY_KEY_RELOADABLE, .default_value = "5min", .minimum = "1s" },
+  { .name = "ttl",
+    .type = RAGIFY_KEY_DURATION,
+    .flags = RAGIFY_KEY_RELOADABLE,
+    .default_value = "5min",
+    .minimum = "1s" },
 };
 
 static const RagifyKey redis_keys[] = {
@@ -84,8 +92,7 @@ static const RagifyKey reranker_keys[] = {
   { .name = "base-url", .type = RAGIFY_KEY_URI, .flags = RAGIFY_KEY_REQUIRED },
 };
 
-#define SCHEMA(list)                                                                                                   \
-  .schema = { .keys = (list), .count = G_N_ELEMENTS (list), .stride = sizeof (RagifyKey) }
+#define SCHEMA(list) .schema = { .keys = (list), .count = G_N_ELEMENTS (list), .stride = sizeof (RagifyKey) }
 
 static const RagifyComponent components[] = {
   { .kind = RAGIFY_KIND_SOURCE, .name = "broken", .summary = "A schema with a wrong default.", SCHEMA (broken_keys) },

@@ -1,5 +1,5 @@
-/* Components to test configurations against: schemas as plugins have them, in one table, so that the expected texts do not
- * hang on which plugins were built.
+/* Components to test configurations against: schemas as plugins have them, in one table, so that the expected texts do
+ * not hang on which plugins were built.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -8,8 +8,8 @@
 
 #include "config/config.h"
 
-/* Sources files, http, postgres and old; caches memory, redis and disk; embedders local and remote; the stores faiss and
- * pgvector; the text index fts5 (xapian is not "installed"); the reranker http; the extractor pdf. */
+/* Sources files, http, postgres and old; caches memory, redis and disk; embedders local and remote; the stores faiss
+ * and pgvector; the text index fts5 (xapian is not "installed"); the reranker http; the extractor pdf. */
 extern const RagifySchemaLookup test_components;
 
 /* How often prepare() ran, and the folders that it was last given, joined with ':'. */

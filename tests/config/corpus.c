@@ -2,11 +2,12 @@
  *
  *   corpus bad FOLDER    each NAME.conf, or folder NAME.d, must give exactly the text of NAME.expected, and be refused
  *                        unless that text has no error in it
- *   corpus good FOLDER   each must load without any error or warning; where NAME.print is there, --print-config of it must
- *                        be that text
- *   corpus write FOLDER  writes NAME.expected of all cases that have none yet, for a person to read and judge
+ *   corpus good FOLDER   each must load without any error or warning; where NAME.print is there, --print-config of it
+ * must be that text corpus write FOLDER  writes NAME.expected of all cases that have none yet, for a person to read and
+ * judge
  *
- * Paths are relative to FOLDER, so that texts do not depend on where it lies. A file NAME.set holds overrides, one a line.
+ * Paths are relative to FOLDER, so that texts do not depend on where it lies. A file NAME.set holds overrides, one a
+ * line.
  */
 #include "tests/config/components.h"
 
@@ -58,8 +59,8 @@ load (const char *name, char **text, unsigned int *problems)
   }
   config = ragify_config_load (&input, &test_components, diagnostics);
   *text = ragify_diagnostics_to_text (diagnostics);
-  *problems = ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR)
-              + ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_WARNING);
+  *problems = ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) +
+              ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_WARNING);
   return config;
 }
 
@@ -91,8 +92,8 @@ run_bad (const char *name, const char *stem, bool write)
   }
   detail = g_strdup_printf ("expected:\n%sfound (%s):\n%s", present ? expected : "(no file)\n",
                             refused ? "refused" : "loaded", found);
-  verdict (present && strcmp (expected, found) == 0 && !leaks_secret (found) && refused == (strstr (found, " error: ") != NULL)
-               && *found != '\0',
+  verdict (present && strcmp (expected, found) == 0 && !leaks_secret (found) &&
+               refused == (strstr (found, " error: ") != NULL) && *found != '\0',
            stem, detail);
 }
 
