@@ -45,8 +45,11 @@ static void
 a_key_is_the_same_everywhere (void **state)
 {
   const RagifyTierKey key = key_of_words ("what is retrieval?");
-  (void)expected;
-  assert_true (same (key, key_of_words ("what is retrieval?")));
+  GString *text = g_string_new (NULL);
+  for (guint i = 0; i < sizeof key.bytes; i++)
+    g_string_append_printf (text, "%02x", key.bytes[i]);
+  assert_string_equal (text->str, "bb200920372a6fa37cc9a7ea2c80fed7");
+  g_string_free (text, TRUE);
 }
 
 static void
