@@ -456,10 +456,14 @@ host_call_on_cancel (RagifyCall *handle, void (*notify) (RagifyCall *call, void 
     cancel = ragify_cancel_new (handle, call->instance_loop);
     atomic_store (&call->cancel, cancel);
   }
+  /* The canceller looks for `cancel` after it has set the flag: either it finds it or we see the flag. Once the callback
+   * is set it may complete the call from another thread, so the call is not touched after that. */
+  const gboolean cancelled = atomic_load (&call->cancelled);
+  ragify_cancel_ref (cancel);
   ragify_cancel_set (cancel, notify, user);
-  /* The canceller looks for `cancel` after it has set the flag: either it found it or we find the flag. */
-  if (notify != NULL && atomic_load (&call->cancelled))
+  if (notify != NULL && cancelled)
     ragify_cancel_fire (cancel);
+  ragify_cancel_unref (cancel);
 }
 
 static RagifyCallItem *

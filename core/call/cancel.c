@@ -30,6 +30,12 @@ ragify_cancel_new (RagifyCall *handle, RagifyLoop *loop)
 }
 
 void
+ragify_cancel_ref (RagifyCancel *cancel)
+{
+  atomic_fetch_add (&cancel->references, 1);
+}
+
+void
 ragify_cancel_unref (RagifyCancel *cancel)
 {
   if (atomic_fetch_sub (&cancel->references, 1) != 1)
@@ -76,7 +82,7 @@ run_where_due (RagifyCancel *cancel)
   } else if (!cancel->posted) {
     cancel->posted = TRUE;
     cancel->task.run = run_on_loop;
-    atomic_fetch_add (&cancel->references, 1);
+    ragify_cancel_ref (cancel);
     ragify_loop_post (cancel->loop, &cancel->task);
   }
 }
@@ -84,7 +90,7 @@ run_where_due (RagifyCancel *cancel)
 void
 ragify_cancel_set (RagifyCancel *cancel, void (*notify) (RagifyCall *call, void *user), void *user)
 {
-  atomic_fetch_add (&cancel->references, 1); /* the callback may end the call, and with it the last reference */
+  ragify_cancel_ref (cancel); /* the callback may end the call, and with it the last reference */
   pthread_mutex_lock (&cancel->lock);
   cancel->notify = notify;
   cancel->user = user;
@@ -97,7 +103,7 @@ ragify_cancel_set (RagifyCancel *cancel, void (*notify) (RagifyCall *call, void 
 void
 ragify_cancel_fire (RagifyCancel *cancel)
 {
-  atomic_fetch_add (&cancel->references, 1); /* the callback may end the call, and with it the last reference */
+  ragify_cancel_ref (cancel); /* the callback may end the call, and with it the last reference */
   pthread_mutex_lock (&cancel->lock);
   cancel->fired = TRUE;
   if (cancel->notify != NULL)

@@ -12,6 +12,7 @@ typedef struct RagifyCancel RagifyCancel;
 
 /* `loop`: where the callback must run; NULL: anywhere. One reference. [any] */
 RagifyCancel *ragify_cancel_new (RagifyCall *handle, RagifyLoop *loop);
+void ragify_cancel_ref (RagifyCancel *cancel);
 void ragify_cancel_unref (RagifyCancel *cancel);
 
 /* Sets or, with NULL, takes back the callback; runs it where the call was cancelled already. [any] */
