@@ -294,13 +294,17 @@ retry_after (const RagifyRun *run)
 static void
 finish_unanswered (RagifyRun *run, const char *title, const char *what)
 {
-  GString *reasons = g_string_new (what);
-  for (guint i = 0; i < run->n_warnings; i++)
-    g_string_append_printf (reasons, "%s%s", i == 0 ? ": " : "; ", run->warnings[i]);
+  RagifyWriter reasons;
+  ragify_writer_init (&reasons, 256);
+  ragify_writer_text (&reasons, what);
+  for (guint i = 0; i < run->n_warnings; i++) {
+    ragify_writer_text (&reasons, i == 0 ? ": " : "; ");
+    ragify_writer_text (&reasons, run->warnings[i]);
+  }
   RagifyProblem problem = { 0 };
-  ragify_problem_set (&problem, 503, title, NULL, "%s", reasons->str);
+  ragify_problem_set (&problem, 503, title, NULL, "%.*s", (int)reasons.size, reasons.data);
   problem.retry_after = retry_after (run);
-  g_string_free (reasons, TRUE);
+  ragify_writer_clear (&reasons);
   finish_problem (run, &problem);
 }
 

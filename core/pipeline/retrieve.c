@@ -32,6 +32,17 @@ is_meant (const RagifyPipeline *pipeline, const RagifyRetrieverPlace *place, con
   return is_named (names, place->name) || is_named (names, pipeline->holders[place->holder].name);
 }
 
+static void
+refuse_name (const RagifyPipeline *pipeline, const RagifyStr *name, const char *field, RagifyProblem *problem)
+{
+  g_autofree const char **known = g_new0 (const char *, pipeline->n_retrievers + 1);
+  for (guint i = 0; i < pipeline->n_retrievers; i++)
+    known[i] = pipeline->retrievers[i].name;
+  g_autofree char *list = g_strjoinv ("', '", (char **)known);
+  ragify_problem_set (problem, 422, "Invalid value", field, "%s: expected names among '%s', found '%s'", field, list,
+                      name->data);
+}
+
 static gboolean
 check_names (const RagifyPipeline *pipeline, const RagifyStrList *names, const char *field, RagifyProblem *problem)
 {
@@ -42,12 +53,7 @@ check_names (const RagifyPipeline *pipeline, const RagifyStrList *names, const c
       r++;
     if (r < pipeline->n_retrievers)
       continue;
-    GString *known = g_string_new (NULL);
-    for (r = 0; r < pipeline->n_retrievers; r++)
-      g_string_append_printf (known, "%s'%s'", r == 0 ? "" : ", ", pipeline->retrievers[r].name);
-    ragify_problem_set (problem, 422, "Invalid value", field, "%s: expected names among %s, found '%s'", field,
-                        known->str, names->items[i].data);
-    g_string_free (known, TRUE);
+    refuse_name (pipeline, &names->items[i], field, problem);
     return FALSE;
   }
   return TRUE;

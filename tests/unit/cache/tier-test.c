@@ -298,7 +298,8 @@ static void
 a_failing_level_is_skipped (void **state)
 {
   World *world = *state;
-  Script script = { .code = RAGIFY_E_UNAVAILABLE };
+  static Script script; /* calls may still be on their way when this returns */
+  script.code = RAGIFY_E_UNAVAILABLE;
   world->second = world->first;
   world->first = rig_scripted (world->rig, "broken", &scripted_cache, &script);
   make_tier (world, 2, 60 * G_USEC_PER_SEC, 60 * G_USEC_PER_SEC);
@@ -312,7 +313,8 @@ static void
 a_silent_level_is_not_waited_for (void **state)
 {
   World *world = *state;
-  Script script = { .hangs = TRUE };
+  static Script script;
+  script.hangs = TRUE;
   world->second = world->first;
   world->first = rig_scripted (world->rig, "silent", &scripted_cache, &script);
   make_tier (world, 2, 60 * G_USEC_PER_SEC, 60 * G_USEC_PER_SEC);

@@ -216,16 +216,20 @@ typedef struct {
 static void
 take_reply (Reply *reply, const RagifyAnswer *answer)
 {
-  GString *text = g_string_new_len (answer->head, (gssize)answer->head_size);
-  if (answer->body != NULL)
-    g_string_append_len (text, (const char *)answer->body->data, (gssize)answer->body->size);
-  *reply = (Reply){ .status = answer->status,
-                    .cache = g_strdup (answer->cache),
-                    .content_type = g_strdup (answer->content_type),
-                    .degraded = answer->degraded,
-                    .retry_after = answer->retry_after,
-                    .size = text->len };
-  reply->text = g_string_free (text, FALSE);
+  const gsize body_size = answer->body != NULL ? answer->body->size : 0;
+  *reply = (Reply){
+    .status = answer->status,
+    .text = g_malloc0 (answer->head_size + body_size + 1),
+    .size = answer->head_size + body_size,
+    .cache = g_strdup (answer->cache),
+    .content_type = g_strdup (answer->content_type),
+    .degraded = answer->degraded,
+    .retry_after = answer->retry_after,
+  };
+  if (answer->head_size > 0)
+    memcpy (reply->text, answer->head, answer->head_size);
+  if (body_size > 0)
+    memcpy (reply->text + answer->head_size, answer->body->data, body_size);
 }
 
 static void
