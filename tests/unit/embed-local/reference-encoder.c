@@ -293,8 +293,8 @@ reference_encoder_compare (const ReferenceEncoder *self, const RagifyEncoder *en
                            gsize count)
 {
   const gsize size = self->config.hidden_size;
-  g_autofree float *vectors = g_new (float, count *size);
-  g_autofree double *expected = g_new (double, size);
+  g_autofree float *vectors = g_new0 (float, count *size);
+  g_autofree double *expected = g_new0 (double, size);
   double smallest = 1;
 
   if (!ragify_encoder_embed (encoder, texts, count, NULL, NULL, vectors, NULL, NULL))
