@@ -79,8 +79,10 @@ runtime_init (RagifyRuntime *runtime, const RagifyConfigNode *host)
   runtime->loops = g_new0 (RagifyLoop *, runtime->n_loops);
   for (guint i = 0; i < runtime->n_loops; i++)
     runtime->loops[i] = ragify_loop_new (i);
+  /* Two more than cores: a query finds a thread, and the scheduler's share of a core, also while an ingest computes. */
   const gint64 workers = ragify_config_node_get_int (host, "workers");
-  runtime->workers = ragify_workers_new (workers > 0 ? (guint)workers : MAX (g_get_num_processors (), 2), WORKER_QUEUE);
+  runtime->workers =
+      ragify_workers_new (workers > 0 ? (guint)workers : MAX (g_get_num_processors (), 1) + 2, WORKER_QUEUE);
 }
 
 static void

@@ -307,6 +307,7 @@ ragify_call_cancel (RagifyCall *call)
 {
   if (call->handle == NULL || call->finished_already || atomic_exchange (&call->cancelled, TRUE))
     return;
+  ragify_handle_cancel (call->handle);
   if (call->home != NULL && call->expiry.index != 0)
     ragify_loop_arm (call->home, &call->expiry, MIN (call->expiry.at, ragify_now () + RAGIFY_CALL_GRACE_US));
   RagifyCancel *cancel = atomic_load (&call->cancel);
@@ -326,7 +327,7 @@ ragify_call_open (RagifyCall *call, RagifyNode *node)
   atomic_init (&call->phase, RAGIFY_CALL_INVOKED);
   pthread_mutex_init (&call->emit_lock, NULL);
   ragify_owner_ref (call->owner);
-  call->handle = ragify_handle_new (call, ragify_node_tally (node));
+  call->handle = ragify_handle_new (call, ragify_node_tally (node), call->deadline);
   if (call->home != NULL) {
     call->expiry.expired = expire;
     ragify_loop_arm (call->home, &call->expiry, call->deadline + RAGIFY_CALL_GRACE_US);
@@ -393,7 +394,7 @@ ragify_call_end (RagifyCall *call)
 {
   RagifyOwner *owner = call->owner;
   const guint64 until = call->deadline + RAGIFY_CALL_GRACE_US;
-  const struct timespec limit = { .tv_sec = (time_t) (until / 1000000), .tv_nsec = (long) (until % 1000000) * 1000 };
+  const struct timespec limit = { .tv_sec = (time_t)(until / 1000000), .tv_nsec = (long)(until % 1000000) * 1000 };
   pthread_mutex_lock (&call->emit_lock);
   gboolean complete = wait_for_completion (call, &limit);
   pthread_mutex_unlock (&call->emit_lock);
@@ -434,15 +435,13 @@ host_call_alloc (RagifyCall *handle, uint64_t size)
 static uint64_t
 host_call_deadline_us (RagifyCall *handle)
 {
-  const RagifyCall *call = ragify_handle_call (handle);
-  return call != NULL ? call->deadline : 1;
+  return ragify_handle_deadline (handle);
 }
 
 static uint32_t
 host_call_cancelled (RagifyCall *handle)
 {
-  const RagifyCall *call = ragify_handle_call (handle);
-  return call == NULL || atomic_load (&call->cancelled);
+  return ragify_handle_cancelled (handle);
 }
 
 static void
@@ -456,8 +455,8 @@ host_call_on_cancel (RagifyCall *handle, void (*notify) (RagifyCall *call, void 
     cancel = ragify_cancel_new (handle, call->instance_loop);
     atomic_store (&call->cancel, cancel);
   }
-  /* The canceller looks for `cancel` after it has set the flag: either it finds it or we see the flag. Once the callback
-   * is set it may complete the call from another thread, so the call is not touched after that. */
+  /* The canceller looks for `cancel` after it has set the flag: either it finds it or we see the flag. Once the
+   * callback is set it may complete the call from another thread, so the call is not touched after that. */
   const gboolean cancelled = atomic_load (&call->cancelled);
   ragify_cancel_ref (cancel);
   ragify_cancel_set (cancel, notify, user);
@@ -496,7 +495,7 @@ static uint32_t
 host_call_emit (RagifyCall *handle, const void *item)
 {
   RagifyCall *call = ragify_handle_call (handle);
-  if (call == NULL || atomic_load (&call->cancelled))
+  if (call == NULL || ragify_handle_cancelled (handle))
     return RAGIFY_EMIT_STOP;
   const char *fault = refuse_item (call, item);
   RagifyCallItem *node = fault == NULL ? copy_item (call, item) : NULL;

@@ -8,9 +8,12 @@
 #define SEGMENTS 4096u /* 4 M calls at once */
 #define CACHED 32u     /* free slots that a thread keeps for itself */
 
-/* `word`: generation << 2 | state. */
+/* `word`: generation << 3 | cancelled << 2 | state. */
+enum { STATE = 3, CANCELLED = 4, SHIFT = 3 };
+
 typedef struct Slot {
   _Atomic guint64 word;
+  _Atomic guint64 deadline;
   _Atomic (RagifyCall *) call;
   _Atomic (RagifyTally *) tally;
 } Slot;
@@ -78,7 +81,7 @@ fill_cache (void)
 }
 
 RagifyCall *
-ragify_handle_new (RagifyCall *call, RagifyTally *tally)
+ragify_handle_new (RagifyCall *call, RagifyTally *tally, guint64 deadline)
 {
   if (cache.count == 0)
     fill_cache ();
@@ -86,10 +89,11 @@ ragify_handle_new (RagifyCall *call, RagifyTally *tally)
   guint64 unused;
   Slot *slot = slot_of (to_handle (number, 0), &unused);
   const guint64 generation =
-      ((atomic_load_explicit (&slot->word, memory_order_relaxed) >> 2) + 1) & G_GUINT64_CONSTANT (0xffffffffff);
+      ((atomic_load_explicit (&slot->word, memory_order_relaxed) >> SHIFT) + 1) & G_GUINT64_CONSTANT (0xffffffffff);
   atomic_store_explicit (&slot->call, call, memory_order_relaxed);
   atomic_store_explicit (&slot->tally, tally, memory_order_relaxed);
-  atomic_store_explicit (&slot->word, MAX (generation, 1) << 2 | RAGIFY_HANDLE_OPEN, memory_order_release);
+  atomic_store_explicit (&slot->deadline, deadline, memory_order_relaxed);
+  atomic_store_explicit (&slot->word, MAX (generation, 1) << SHIFT | RAGIFY_HANDLE_OPEN, memory_order_release);
   return to_handle (number, MAX (generation, 1));
 }
 
@@ -101,18 +105,66 @@ ragify_handle_call (RagifyCall *handle)
   if (slot == NULL)
     return NULL;
   const guint64 word = atomic_load_explicit (&slot->word, memory_order_acquire);
-  if (word >> 2 != generation || (word & 3) == RAGIFY_HANDLE_GONE)
+  if (word >> SHIFT != generation || (word & STATE) == RAGIFY_HANDLE_GONE)
     return NULL;
   return atomic_load_explicit (&slot->call, memory_order_relaxed);
+}
+
+/* Moves the handle from one of two states to another, keeping or setting the cancelled bit; FALSE when it is in
+ * neither. */
+static gboolean
+change (RagifyCall *handle, gboolean also_abandoned, guint64 state, guint64 bits, guint64 *before)
+{
+  guint64 generation;
+  Slot *slot = slot_of (handle, &generation);
+  if (slot == NULL)
+    return FALSE;
+  guint64 word = atomic_load_explicit (&slot->word, memory_order_acquire);
+  for (;;) {
+    const guint64 found = word & STATE;
+    if (word >> SHIFT != generation || found == RAGIFY_HANDLE_GONE ||
+        (found == RAGIFY_HANDLE_ABANDONED && !also_abandoned))
+      return FALSE;
+    const guint64 next = (word & ~(guint64)STATE) | (state != STATE ? state : found) | bits;
+    *before = found;
+    if (atomic_compare_exchange_weak (&slot->word, &word, next))
+      return TRUE;
+  }
 }
 
 gboolean
 ragify_handle_abandon (RagifyCall *handle)
 {
+  guint64 before;
+  return change (handle, FALSE, RAGIFY_HANDLE_ABANDONED, CANCELLED, &before);
+}
+
+void
+ragify_handle_cancel (RagifyCall *handle)
+{
+  guint64 before;
+  change (handle, TRUE, STATE, CANCELLED, &before);
+}
+
+gboolean
+ragify_handle_cancelled (RagifyCall *handle)
+{
   guint64 generation;
   Slot *slot = slot_of (handle, &generation);
-  guint64 expected = generation << 2 | RAGIFY_HANDLE_OPEN;
-  return atomic_compare_exchange_strong (&slot->word, &expected, generation << 2 | RAGIFY_HANDLE_ABANDONED);
+  const guint64 word = slot != NULL ? atomic_load_explicit (&slot->word, memory_order_acquire) : 0;
+  return slot == NULL || word >> SHIFT != generation || (word & STATE) == RAGIFY_HANDLE_GONE || (word & CANCELLED) != 0;
+}
+
+guint64
+ragify_handle_deadline (RagifyCall *handle)
+{
+  guint64 generation;
+  Slot *slot = slot_of (handle, &generation);
+  const guint64 deadline = slot != NULL ? atomic_load_explicit (&slot->deadline, memory_order_relaxed) : 0;
+  /* Read before the generation is: when that still fits, the deadline was this call's. */
+  atomic_thread_fence (memory_order_acquire);
+  const gboolean same = slot != NULL && atomic_load_explicit (&slot->word, memory_order_relaxed) >> SHIFT == generation;
+  return same ? MAX (deadline, 1) : 1;
 }
 
 RagifyHandleState
@@ -120,18 +172,12 @@ ragify_handle_complete (RagifyCall *handle, RagifyCall **call)
 {
   guint64 generation;
   Slot *slot = slot_of (handle, &generation);
-  if (slot == NULL)
+  RagifyCall *found = slot != NULL ? atomic_load_explicit (&slot->call, memory_order_acquire) : NULL;
+  guint64 before;
+  if (!change (handle, TRUE, RAGIFY_HANDLE_GONE, 0, &before))
     return RAGIFY_HANDLE_GONE;
-  guint64 word = atomic_load_explicit (&slot->word, memory_order_acquire);
-  for (;;) {
-    if (word >> 2 != generation || (word & 3) == RAGIFY_HANDLE_GONE)
-      return RAGIFY_HANDLE_GONE;
-    RagifyCall *found = atomic_load_explicit (&slot->call, memory_order_relaxed);
-    if (atomic_compare_exchange_weak (&slot->word, &word, generation << 2 | RAGIFY_HANDLE_GONE)) {
-      *call = found;
-      return (RagifyHandleState)(word & 3);
-    }
-  }
+  *call = found; /* the same generation before and after: the slot was not used for another call in between */
+  return (RagifyHandleState)before;
 }
 
 RagifyTally *
@@ -157,7 +203,7 @@ ragify_handle_doubled (RagifyCall *handle)
 {
   guint64 generation;
   Slot *slot = slot_of (handle, &generation);
-  const gboolean same = slot != NULL && atomic_load (&slot->word) >> 2 == generation;
+  const gboolean same = slot != NULL && atomic_load (&slot->word) >> SHIFT == generation;
   RagifyTally *tally = same ? atomic_load_explicit (&slot->tally, memory_order_relaxed) : NULL;
   if (tally != NULL)
     __atomic_fetch_add (&tally->doubled, 1, __ATOMIC_RELAXED);

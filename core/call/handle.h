@@ -25,7 +25,7 @@ typedef struct RagifyTally {
 RagifyTally *ragify_tally_find (const char *name); /* [any] */
 
 /* A new handle for `call`, open. [any] */
-RagifyCall *ragify_handle_new (RagifyCall *call, RagifyTally *tally);
+RagifyCall *ragify_handle_new (RagifyCall *call, RagifyTally *tally, guint64 deadline);
 
 /* A completion came for a handle that is gone: logged and counted. [any] */
 void ragify_handle_doubled (RagifyCall *handle);
@@ -33,8 +33,14 @@ void ragify_handle_doubled (RagifyCall *handle);
 /* The call of an open or abandoned handle; NULL when it is gone. [any] */
 RagifyCall *ragify_handle_call (RagifyCall *handle);
 
-/* Moves an open handle to abandoned; FALSE when it is no longer open. [any] */
+/* Moves an open handle to abandoned, and cancelled; FALSE when it is no longer open. [any] */
 gboolean ragify_handle_abandon (RagifyCall *handle);
+
+/* What a plugin may ask at any time, also when another of its threads is just completing the call: answered from the
+ * slot alone. A call that is gone is cancelled, with a deadline in the past. [any] */
+void ragify_handle_cancel (RagifyCall *handle);
+gboolean ragify_handle_cancelled (RagifyCall *handle);
+guint64 ragify_handle_deadline (RagifyCall *handle);
 
 /* Takes the right to complete: sets `*call` and returns what the state was; GONE: somebody else has it. From then on
  * the handle is gone for the plugin. [any] */

@@ -12,7 +12,8 @@ extern "C" {
 #endif
 
 /* One operation that the host asked for. It is completed exactly once, by call_done() or call_fail(); until then the
- * arguments that came with it stay valid, also when the host has stopped waiting. */
+ * arguments that came with it stay valid, also when the host has stopped waiting. call_cancelled and call_deadline_us
+ * may be asked from any number of threads at any time; all else that takes a call comes from one thread at a time. */
 typedef struct RagifyCall RagifyCall;
 
 /* The node that an instance belongs to, as far as this instance sees it. Valid from create() until destroy() returns.
