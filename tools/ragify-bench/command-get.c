@@ -3,15 +3,15 @@
 
 #include <string.h>
 
-static const char summary[] =
-    "Sends one and the same request to any URL and measures, for comparing servers that serve the same bytes.";
+static const char summary[] = "Sends one and the same request to any URL and measures, for comparing servers\n"
+                              "that serve the same bytes.";
 
 static const char description[] = "The request is GET, or POST when a body is given.\n"
                                   "\n" RAGIFY_TOOL_EXIT_HELP "\n"
                                   "\n"
                                   "Example:\n"
-                                  "  ragify-bench get --url http://127.0.0.1:9000/answer.json --clients 16 --duration "
-                                  "10 --pid $(pgrep -f 'nginx: worker')\n";
+                                  "  ragify-bench get --url http://127.0.0.1:9000/answer.json --clients 16 \\\n"
+                                  "    --pid $(pgrep -f 'nginx: worker')\n";
 
 typedef struct {
   char *path;

@@ -4,23 +4,24 @@
 
 static const char summary[] = "Sends the queries of a file to POST /v1/context and measures.";
 
-static const char description[] =
-    "Without --rate it is a closed loop: each client sends its next query when it has the answer to the last. With "
-    "--rate it is an open loop:\n"
-    "queries are due at given times whatever the server does, and each latency counts from the time its query was due, "
-    "so that a server\n"
-    "that stalls cannot hide the queries that piled up meanwhile (no coordinated omission).\n"
-    "\n"
-    "Percentiles come from a histogram with buckets at most 1/128 of their value wide: never too small, too large by "
-    "less than 0.79 %.\n"
-    "They cover answers with status 2xx and queries that timed out; all else is counted by status and kind.\n"
-    "\n"
-    "The exit code is 0 only when every query got an answer with status 2xx.\n"
-    "\n" RAGIFY_TOOL_EXIT_HELP "\n"
-    "\n"
-    "Examples:\n"
-    "  ragify-bench run --queries queries.jsonl --clients 8 --duration 10 --cache bypass --pid $(pidof ragify-host)\n"
-    "  ragify-bench run --queries queries.jsonl --rate 500 --distribution zipf:1.1 --cpu 1 --json\n";
+static const char description[] = "Without --rate it is a closed loop: each client sends its next query when it\n"
+                                  "has the answer to the last. With --rate it is an open loop: queries are due at\n"
+                                  "given times whatever the server does, and each latency counts from the time its\n"
+                                  "query was due, so that a server that stalls cannot hide the queries that piled\n"
+                                  "up meanwhile (no coordinated omission).\n"
+                                  "\n"
+                                  "Percentiles come from a histogram with buckets at most 1/128 of their value\n"
+                                  "wide: never too small, too large by less than 0.79 %. They cover answers with\n"
+                                  "status 2xx and queries that timed out; all else is counted by status and kind.\n"
+                                  "\n"
+                                  "The exit code is 0 only when every query got an answer with status 2xx.\n"
+                                  "\n" RAGIFY_TOOL_EXIT_HELP "\n"
+                                  "\n"
+                                  "Examples:\n"
+                                  "  ragify-bench run --queries queries.jsonl --clients 8 --cache bypass \\\n"
+                                  "    --pid $(pidof ragify-host)\n"
+                                  "  ragify-bench run --queries queries.jsonl --rate 500 \\\n"
+                                  "    --distribution zipf:1.1 --cpu 1 --json\n";
 
 typedef struct {
   char *queries;

@@ -39,14 +39,16 @@ append_counts (GString *line, const RagifyLoadResult *result)
 }
 
 static void
-print_latency (const RagifyLoadResult *result)
+print_latency (const char *name, const RagifyLatencyHistogram *latency)
 {
-  printf ("latency   ");
+  if (ragify_latency_histogram_get_count (latency) == 0)
+    return;
+  printf ("%-10s", name);
   for (gsize i = 0; i < G_N_ELEMENTS (percentiles); i++)
     printf ("p%g %.3f  ", percentiles[i],
-            (double)ragify_latency_histogram_get_percentile (result->latency, percentiles[i]) * 1e-6);
-  printf ("max %.3f  mean %.3f ms\n", (double)ragify_latency_histogram_get_max (result->latency) * 1e-6,
-          ragify_latency_histogram_get_mean (result->latency) * 1e-6);
+            (double)ragify_latency_histogram_get_percentile (latency, percentiles[i]) * 1e-6);
+  printf ("max %.3f  mean %.3f ms\n", (double)ragify_latency_histogram_get_max (latency) * 1e-6,
+          ragify_latency_histogram_get_mean (latency) * 1e-6);
 }
 
 static void
@@ -92,7 +94,8 @@ ragify_load_report_print (const RagifyBenchLoad *load, const char *what, const R
   printf ("answers   %s in %.2f s: %.1f/s, %.1f MB of bodies\n", count, result->elapsed, rate (result),
           (double)result->body_bytes * 1e-6);
   printf ("by status %s\n", counts->str);
-  print_latency (result);
+  print_latency ("latency", result->latency);
+  print_latency ("in host", result->processing);
   print_levels (result);
   print_server (measurement);
   if (measurement->idle_open > 0)
@@ -106,16 +109,15 @@ ragify_load_report_print (const RagifyBenchLoad *load, const char *what, const R
 }
 
 static void
-write_latency (RagifyJsonWriter *writer, const RagifyLoadResult *result)
+write_latency (RagifyJsonWriter *writer, const char *name, const RagifyLatencyHistogram *latency)
 {
-  ragify_json_writer_begin_object (writer, "latency_seconds");
+  ragify_json_writer_begin_object (writer, name);
   for (gsize i = 0; i < G_N_ELEMENTS (percentiles); i++)
     ragify_json_writer_add_number (writer, percentile_names[i],
-                                   (double)ragify_latency_histogram_get_percentile (result->latency, percentiles[i]) *
-                                       1e-9);
-  ragify_json_writer_add_number (writer, "min", (double)ragify_latency_histogram_get_min (result->latency) * 1e-9);
-  ragify_json_writer_add_number (writer, "max", (double)ragify_latency_histogram_get_max (result->latency) * 1e-9);
-  ragify_json_writer_add_number (writer, "mean", ragify_latency_histogram_get_mean (result->latency) * 1e-9);
+                                   (double)ragify_latency_histogram_get_percentile (latency, percentiles[i]) * 1e-9);
+  ragify_json_writer_add_number (writer, "min", (double)ragify_latency_histogram_get_min (latency) * 1e-9);
+  ragify_json_writer_add_number (writer, "max", (double)ragify_latency_histogram_get_max (latency) * 1e-9);
+  ragify_json_writer_add_number (writer, "mean", ragify_latency_histogram_get_mean (latency) * 1e-9);
   ragify_json_writer_end_object (writer);
 }
 
@@ -183,7 +185,9 @@ ragify_load_report_print_json (const RagifyBenchLoad *load, const char *what, co
   ragify_json_writer_add_integer (writer, "body_bytes", (gint64)result->body_bytes);
   ragify_json_writer_add_integer (writer, "degraded", (gint64)result->degraded);
   ragify_json_writer_add_integer (writer, "reconnects", (gint64)result->reconnects);
-  write_latency (writer, result);
+  write_latency (writer, "latency_seconds", result->latency);
+  if (ragify_latency_histogram_get_count (result->processing) > 0)
+    write_latency (writer, "processing_seconds", result->processing);
   write_counts (writer, result);
   write_server (writer, measurement);
   ragify_json_writer_add_integer (writer, "idle_open", measurement->idle_open);

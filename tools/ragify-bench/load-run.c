@@ -86,6 +86,7 @@ ragify_load_result_free (RagifyLoadResult *result)
   if (result == NULL)
     return;
   ragify_latency_histogram_free (result->latency);
+  ragify_latency_histogram_free (result->processing);
   g_hash_table_unref (result->levels);
   g_free (result);
 }
@@ -258,17 +259,22 @@ use_or_keep (Connection *connection)
   }
 }
 
+/* What the answer says about itself. */
 static void
-count_level (RagifyLoadResult *result, const RagifyAnswerProbe *probe)
+count_answer (RagifyLoadResult *result, const RagifyAnswerProbe *probe)
 {
-  const char *level = *probe->level != '\0' ? probe->level : "(none)";
+  const char *found = ragify_answer_probe_get_level (probe);
+  const char *level = *found != '\0' ? found : "(none)";
+  double time = ragify_answer_probe_get_processing_time (probe);
   guint64 *count = g_hash_table_lookup (result->levels, level);
   if (count == NULL) {
     count = g_new0 (guint64, 1);
     g_hash_table_insert (result->levels, g_strdup (level), count);
   }
   (*count)++;
-  result->degraded += probe->degraded ? 1 : 0;
+  result->degraded += ragify_answer_probe_is_degraded (probe) ? 1 : 0;
+  if (time >= 0 && time < 1e6)
+    ragify_latency_histogram_record (result->processing, (guint64)(time * 1e9));
 }
 
 static void
@@ -282,7 +288,7 @@ take_answer (Connection *connection)
   if (status >= 200 && status < 300) {
     ragify_latency_histogram_record (run->result->latency, time - connection->since);
     if (run->plan->probe)
-      count_level (run->result, &connection->probe);
+      count_answer (run->result, &connection->probe);
   }
   if (!ragify_response_reader_keeps_alive (connection->reader)) {
     run->result->reconnects++;
@@ -507,6 +513,7 @@ new_run (const RagifyLoadPlan *plan)
   run->plan = plan;
   run->result = g_new0 (RagifyLoadResult, 1);
   run->result->latency = ragify_latency_histogram_new ();
+  run->result->processing = ragify_latency_histogram_new ();
   run->result->levels = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   run->free = g_ptr_array_new ();
   run->epoll = epoll_create1 (EPOLL_CLOEXEC);

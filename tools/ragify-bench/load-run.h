@@ -26,7 +26,7 @@ typedef struct {
   guint64 request_limit;       /* 0: until duration or the sampler ends */
   double timeout;              /* seconds for one answer */
   guint64 seed;
-  gboolean probe; /* look for cache levels and degraded answers */
+  gboolean probe; /* look for times in the host, cache levels and degraded answers */
 } RagifyLoadPlan;
 
 typedef enum {
@@ -45,7 +45,8 @@ enum {
 };
 
 typedef struct {
-  RagifyLatencyHistogram *latency; /* ns */
+  RagifyLatencyHistogram *latency;    /* ns */
+  RagifyLatencyHistogram *processing; /* ns that answers say they took in the host; empty without probe */
   guint64 statuses[RAGIFY_LOAD_STATUSES];
   guint64 errors[RAGIFY_LOAD_ERRORS];
   const char *malformed; /* what the first malformed answer had wrong, or NULL */

@@ -5,18 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char help[] =
-    "Usage: ragify-bench COMMAND [OPTIONS]\n"
-    "\n"
-    "Measures a ragify-host, or any HTTP server, from outside.\n"
-    "\n"
-    "Commands:\n"
-    "  run      Queries of a file against POST /v1/context: closed or open loop, Zipf, uniform or once each\n"
-    "  get      One and the same request against any URL\n"
-    "  targets  The project's table of targets, measured, as Markdown\n"
-    "\n"
-    "'ragify-bench COMMAND --help' tells more about each.\n"
-    "\n" RAGIFY_TOOL_EXIT_HELP "\n";
+static const char help[] = "Usage: ragify-bench COMMAND [OPTIONS]\n"
+                           "\n"
+                           "Measures a ragify-host, or any HTTP server, from outside.\n"
+                           "\n"
+                           "Commands:\n"
+                           "  run      Queries of a file against POST /v1/context: closed or open loop,\n"
+                           "           Zipf, uniform or once each\n"
+                           "  get      One and the same request against any URL\n"
+                           "  targets  The project's table of targets, measured, as Markdown\n"
+                           "\n"
+                           "'ragify-bench COMMAND --help' tells more about each.\n"
+                           "\n" RAGIFY_TOOL_EXIT_HELP "\n";
 
 int
 main (int argc, char **argv)

@@ -8,13 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char description[] = "  list         Print the documents of the store (id, chunks, last change, title)\n"
+static const char description[] = "  list         Print the store's documents: id, chunks, last change, title\n"
                                   "  get ID       Print one document\n"
                                   "  delete ID …  Remove documents\n"
                                   "\n"
-                                  "With --json, list prints one JSON object with all the documents asked for, get the "
-                                  "server's answer as it came, delete what\n"
-                                  "was deleted.\n"
+                                  "With --json, list prints one object with all the documents asked for, get the\n"
+                                  "server's answer as it came, delete the number of chunks removed for each id.\n"
                                   "\n" RAGIFY_TOOL_EXIT_HELP "\n";
 
 typedef struct {

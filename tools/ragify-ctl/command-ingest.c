@@ -10,18 +10,18 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char description[] =
-    "DIR   its text files: *.md, *.markdown, *.txt, *.text, *.rst and names without an extension, as far as they are "
-    "UTF-8 text.\n"
-    "      Hidden names and symbolic links are passed over. The document's id is 'file:' and DIR with the path inside "
-    "it, so\n"
-    "      that the same command brings the same documents up to date; its metadata have path and mtime.\n"
-    "FILE  one text file, or with --ndjson or a name that ends in .ndjson or .jsonl one JSON object a line:\n"
-    "      {\"_id\" or \"id\", \"content\" or \"title\" + \"text\", \"uri\", \"metadata\": {…}}\n"
-    "-     the same JSON lines from standard input\n"
-    "\n"
-    "Documents that the store has already, unchanged, are not embedded again.\n"
-    "\n" RAGIFY_TOOL_EXIT_HELP "\n";
+static const char description[] = "DIR   its text files: *.md, *.markdown, *.txt, *.text, *.rst and names without\n"
+                                  "      an extension, as far as they are UTF-8 text. Hidden names and symbolic\n"
+                                  "      links are passed over. A document's id is 'file:' and DIR with the path\n"
+                                  "      inside it, so that the same command brings the same documents up to\n"
+                                  "      date; its metadata have path and mtime.\n"
+                                  "FILE  one text file; or, when its name ends in .ndjson or .jsonl or with\n"
+                                  "      --ndjson, a JSON object a line: {\"_id\" or \"id\", \"content\" or\n"
+                                  "      \"title\" and \"text\", \"uri\", \"metadata\": {…}}\n"
+                                  "-     the same JSON lines from standard input\n"
+                                  "\n"
+                                  "Documents that the store has already, unchanged, are not embedded again.\n"
+                                  "\n" RAGIFY_TOOL_EXIT_HELP "\n";
 
 typedef struct {
   RagifyDocumentSenderOptions sender;

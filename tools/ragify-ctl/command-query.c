@@ -8,13 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char description[] = "TEXT is the question (several words are joined; '-' reads it from standard input).\n"
+static const char description[] = "TEXT is the question (several words are joined; '-' reads standard input).\n"
                                   "\n"
-                                  "The answer's order is that of the pipeline's last ranking stage; the score in front "
-                                  "of each chunk is its relevance from 0 to 1\n"
-                                  "and what kind it is. With --json the server's answer is printed as it came.\n"
-                                  "\n"
-                                  "Exit code 0 also for an empty answer; a degraded answer is told on standard error.\n"
+                                  "The order is that of the pipeline's last ranking stage; the number in front of\n"
+                                  "each chunk is its relevance from 0 to 1, and of what kind. With --json the\n"
+                                  "server's answer is printed as it came. An empty answer is exit code 0 too; that\n"
+                                  "an answer is degraded is told on standard error.\n"
                                   "\n" RAGIFY_TOOL_EXIT_HELP "\n";
 
 typedef struct {

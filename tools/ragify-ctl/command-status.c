@@ -7,8 +7,8 @@
 
 #include <stdio.h>
 
-static const char description[] = "Asks /livez, /readyz and /v1/stats. Exit code 0 when the server is alive and ready, "
-                                  "1 when it answers but is not ready.\n"
+static const char description[] = "Asks /livez, /readyz and /v1/stats. Exit code 0 when the server is alive and\n"
+                                  "ready, 1 when it answers but is not ready.\n"
                                   "\n" RAGIFY_TOOL_EXIT_HELP "\n";
 
 /* One endpoint's answer; reply is NULL when it did not answer. */

@@ -17,27 +17,25 @@ static const Command commands[] = {
   { "documents", ragify_control_documents },
 };
 
-static const char summary[] =
-    "Asks a running ragify-host, fills it with documents, and shows how it is.\n"
-    "\n"
-    "Commands:\n"
-    "  query TEXT               Ask; print the chunks with scores and sources\n"
-    "  ingest DIR|FILE|-        Send text files, or documents as NDJSON, to the host's store\n"
-    "  status                   Is it alive, is it ready, what does it count\n"
-    "  documents list|get|delete  See and remove what the store holds\n"
-    "\n"
-    "'ragify-ctl COMMAND --help' tells more about each.";
+static const char summary[] = "Asks a running ragify-host, fills it with documents, and shows how it is.\n"
+                              "\n"
+                              "Commands:\n"
+                              "  query TEXT                 Ask; print the chunks with scores and sources\n"
+                              "  ingest DIR|FILE|-          Send text files, or NDJSON, to the host's store\n"
+                              "  status                     Is it alive and ready, what does it count\n"
+                              "  documents list|get|delete  See and remove what the store holds\n"
+                              "\n"
+                              "'ragify-ctl COMMAND --help' tells more about each.";
 
-static const char description[] =
-    "Environment:\n"
-    "  RAGIFY_URL  the server's address when --url is not given\n"
-    "\n" RAGIFY_TOOL_EXIT_HELP "\n"
-    "\n"
-    "Examples:\n"
-    "  ragify-ctl ingest docs\n"
-    "  ragify-ctl query \"how do I add a source?\" --max-chunks 3\n"
-    "  ragify-ctl query \"how do I add a source?\" --format prompt | llm \"Answer from these passages\"\n"
-    "  ragify-ctl --url http://10.0.0.5:8080 status --json\n";
+static const char description[] = "Environment:\n"
+                                  "  RAGIFY_URL  the server's address when --url is not given\n"
+                                  "\n" RAGIFY_TOOL_EXIT_HELP "\n"
+                                  "\n"
+                                  "Examples:\n"
+                                  "  ragify-ctl ingest docs\n"
+                                  "  ragify-ctl query \"how do I add a source?\" --max-chunks 3\n"
+                                  "  ragify-ctl query \"how do I add a source?\" --format prompt\n"
+                                  "  ragify-ctl --url http://10.0.0.5:8080 status --json\n";
 
 static void
 add_common_entries (GOptionContext *context, RagifyControlOptions *options)

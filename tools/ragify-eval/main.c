@@ -13,30 +13,29 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char summary[] = "Ingests a BEIR collection into a running ragify-host, asks its judged queries and "
-                              "prints nDCG@10, recall@100 and MRR@10 per\n"
-                              "retrieval mode.";
+static const char summary[] = "Ingests a BEIR collection into a running ragify-host, asks its judged queries\n"
+                              "and prints nDCG@10, recall@100 and MRR@10 for each retrieval mode.";
 
-static const char description[] =
-    "FOLDER holds corpus.jsonl {_id, title, text}, queries.jsonl {_id, text} and qrels.tsv (query-id, corpus-id, "
-    "score; a header line), or qrels/test.tsv.\n"
-    "\n"
-    "A document's content is its title, a line feed and its text (for the models' tokenizer and the text indexes a "
-    "line feed is a blank, so this is BEIR's usual\n"
-    "title-and-text form); its title goes along as the document's title. With --chunking none (the default) each is "
-    "one chunk and 100 chunks are asked for;\n"
-    "with --chunking default documents are cut, 400 chunks are asked for, and documents are ranked by their best "
-    "chunk.\n"
-    "\n"
-    "Queries go past the cache. The mean is over all judged queries that have a relevant document; a query without an "
-    "answer counts as 0. nDCG has linear gain, as\n"
-    "trec_eval and BEIR have it. The store should hold nothing but the collection: answers from outside are counted "
-    "and told.\n"
-    "\n" RAGIFY_TOOL_EXIT_HELP "\n"
-    "\n"
-    "Examples:\n"
-    "  ragify-eval scifact\n"
-    "  ragify-eval scifact --host-binary build/core/ragify-host --config ragify.conf.d --modes hybrid --json\n";
+static const char description[] = "FOLDER holds corpus.jsonl {_id, title, text}, queries.jsonl {_id, text} and\n"
+                                  "qrels.tsv (query-id, corpus-id, score; a header line), or qrels/test.tsv.\n"
+                                  "\n"
+                                  "A document's content is its title, a line feed and its text. (Tokenizers and\n"
+                                  "text indexes take a line feed for a blank, so that this is BEIR's usual form\n"
+                                  "of title and text.) Its title goes along as the document's title. With\n"
+                                  "--chunking none, the default, each document is one chunk and 100 chunks are\n"
+                                  "asked for; with --chunking default documents are cut, 400 chunks are asked for,\n"
+                                  "and documents are ranked by their best chunk.\n"
+                                  "\n"
+                                  "Queries go past the cache. The mean is over all judged queries that have a\n"
+                                  "relevant document; a query without an answer counts as 0. nDCG has linear gain,\n"
+                                  "as trec_eval and BEIR have it. The store should hold nothing but the collection;\n"
+                                  "documents from outside in the answers are counted and told.\n"
+                                  "\n" RAGIFY_TOOL_EXIT_HELP "\n"
+                                  "\n"
+                                  "Examples:\n"
+                                  "  ragify-eval scifact\n"
+                                  "  ragify-eval scifact --modes hybrid --json \\\n"
+                                  "    --host-binary build/core/ragify-host --config ragify.conf.d\n";
 
 typedef struct {
   char *url;
