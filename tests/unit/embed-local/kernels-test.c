@@ -221,7 +221,7 @@ attend_one (const RagifyAttention *attention, gsize tokens, const float *input, 
 {
   const gsize size = attention->head_size;
   const gsize width = attention->heads * size;
-  g_autofree double *scores = g_new (double, tokens);
+  g_autofree double *scores = g_new0 (double, tokens);
   double sum = 0;
 
   for (gsize key = 0; key < tokens; key++) {
@@ -253,7 +253,7 @@ check_attention (const RagifyKernels *kernels, gsize tokens, gsize head_size, gb
   void *const elements = allocate (tokens * stride * kernels->element_size);
   void *const output = allocate (tokens * heads * size * kernels->element_size);
   float *const bias = allocate (heads * bias_stride * sizeof (float));
-  g_autofree double *expected = g_new (double, size);
+  g_autofree double *expected = g_new0 (double, size);
   const RagifyAttention attention = {
     .heads = heads,
     .head_size = size,

@@ -93,7 +93,7 @@ linear (const ReferenceEncoder *self, const double *x, gsize count, const char *
 {
   const double *const weights = get (self, layer, part, ".weight", columns, depth);
   const double *const bias = get (self, layer, part, ".bias", 0, columns);
-  double *const y = g_new (double, count *columns);
+  double *const y = g_new0 (double, count *columns);
 
   for (gsize row = 0; row < count; row++)
     for (gsize column = 0; column < columns; column++)
@@ -175,7 +175,7 @@ attend_one (const ReferenceEncoder *self, const double *q, const double *k, cons
 {
   const gsize hidden = self->config.hidden_size;
   const gsize size = hidden / self->config.heads;
-  g_autofree double *scores = g_new (double, count);
+  g_autofree double *scores = g_new0 (double, count);
   double largest = -INFINITY;
   double sum = 0;
 
@@ -215,7 +215,7 @@ attend (const ReferenceEncoder *self, double *x, gsize count, const char *layer)
       linear (self, x, count, layer, bert ? "attention.self.key" : "attention.attn.k", hidden, hidden);
   g_autofree double *v =
       linear (self, x, count, layer, bert ? "attention.self.value" : "attention.attn.v", hidden, hidden);
-  g_autofree double *context = g_new (double, count *hidden);
+  g_autofree double *context = g_new0 (double, count *hidden);
   g_autofree double *y = NULL;
 
   for (gsize head = 0; head < self->config.heads; head++)
