@@ -8,6 +8,10 @@
 
 #include <stdbool.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct RagifyFault {
   int32_t code; /* RAGIFY_E_… */
   char message[600];
@@ -20,4 +24,7 @@ bool ragify_fault_set (RagifyFault *fault, int32_t code, const char *format, ...
 /* The same for exhausted memory. */
 bool ragify_fault_memory (RagifyFault *fault);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
