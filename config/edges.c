@@ -69,7 +69,8 @@ report_unknown (const Edges *edges, const Reference *reference)
   }
   ragify_suggestion_init (&suggestion, reference->name, &edges->loader->suggestions);
   for (unsigned int kind = 0; kind < RAGIFY_N_KINDS; kind++)
-    for (unsigned int i = 0; (kinds & RAGIFY_KIND_BIT (kind)) != 0 && i < edges->by_kind[kind]->len; i++)
+    for (unsigned int i = 0;
+         (kinds & RAGIFY_KIND_BIT (kind)) != 0 && i < edges->by_kind[kind]->len && edges->loader->suggestions > 0; i++)
       ragify_suggestion_try (&suggestion,
                              ((const RagifyConfigNode *)g_ptr_array_index (edges->by_kind[kind], i))->name);
   hint = ragify_suggestion_text (&suggestion);

@@ -18,7 +18,7 @@ enum {
   EXTRACTOR = RAGIFY_KIND_BIT (RAGIFY_KIND_ID_EXTRACTOR),
   INGEST = RAGIFY_KIND_BIT (RAGIFY_KIND_ID_INGEST),
   PIPELINE = RAGIFY_KIND_BIT (RAGIFY_KIND_ID_PIPELINE),
-  PLUGIN_KINDS = EMBEDDER | VECTOR_STORE | TEXT_INDEX | SOURCE | CACHE | RERANKER | EXTRACTOR
+  PLUGIN_KINDS = RAGIFY_PLUGIN_KINDS
 };
 
 static const RagifyKindInfo kinds[RAGIFY_N_KINDS] = {
@@ -131,13 +131,13 @@ static const RagifyHostKey host_keys[] = {
              .default_value = "/var/lib/ragify",
              .summary = "Where stores, indexes and other state lie; relative paths of other keys are under it." } },
   { .kinds = HOST,
-    .traits = RAGIFY_HOST_KEY_OPERATIONAL,
+    .traits = RAGIFY_HOST_KEY_OPERATIONAL | RAGIFY_HOST_KEY_INSTALLED,
     .key = { .name = "models-dir",
              .type = RAGIFY_KEY_PATH,
              .default_value = "/usr/share/ragify/models",
              .summary = "Where embedding models that are named, not given by path, are looked for." } },
   { .kinds = HOST,
-    .traits = RAGIFY_HOST_KEY_OPERATIONAL | RAGIFY_HOST_KEY_NOT_EMPTY,
+    .traits = RAGIFY_HOST_KEY_OPERATIONAL | RAGIFY_HOST_KEY_NOT_EMPTY | RAGIFY_HOST_KEY_INSTALLED,
     .key = { .name = "plugin-dir",
              .type = RAGIFY_KEY_LIST,
              .default_value = "/usr/lib/ragify/plugins",

@@ -54,6 +54,8 @@ bool ragify_kind_from_name (const char *name, RagifyKind *kind);
 #define RAGIFY_HOST_KEY_OPERATIONAL 1u
 /* The value is a list of texts separated by ';' for which an empty list makes no sense, such as references. */
 #define RAGIFY_HOST_KEY_NOT_EMPTY 2u
+/* The default is where the host was installed; the table's stands for it where nobody says so. */
+#define RAGIFY_HOST_KEY_INSTALLED 4u
 
 typedef struct RagifyHostKey {
   uint32_t kinds;      /* RAGIFY_KIND_BIT of each kind that has it */
@@ -61,6 +63,13 @@ typedef struct RagifyHostKey {
   uint32_t traits;     /* RAGIFY_HOST_KEY_… */
   RagifyKey key;
 } RagifyHostKey;
+
+/* All kinds that plugins implement. */
+#define RAGIFY_PLUGIN_KINDS                                                                                            \
+  (RAGIFY_KIND_BIT (RAGIFY_KIND_ID_EMBEDDER) | RAGIFY_KIND_BIT (RAGIFY_KIND_ID_VECTOR_STORE) |                         \
+   RAGIFY_KIND_BIT (RAGIFY_KIND_ID_TEXT_INDEX) | RAGIFY_KIND_BIT (RAGIFY_KIND_ID_SOURCE) |                             \
+   RAGIFY_KIND_BIT (RAGIFY_KIND_ID_CACHE) | RAGIFY_KIND_BIT (RAGIFY_KIND_ID_RERANKER) |                                \
+   RAGIFY_KIND_BIT (RAGIFY_KIND_ID_EXTRACTOR))
 
 /* The host keys of a kind in the order in which people should read them. */
 const RagifyHostKey *const *ragify_host_keys (RagifyKind kind, size_t *count);

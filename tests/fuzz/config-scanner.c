@@ -117,9 +117,12 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 static void
 mutate (GByteArray *bytes, GRand *random)
 {
-  static const char liked[] = "[]=\";\\#${}\n\r \t\x00\xff\xc3ab1";
+  static const char liked[] = "[]=\";\\#${}\n\r \t\x00\xff\xc3"
+                              "ab1";
   guint8 byte = (guint8)liked[g_rand_int_range (random, 0, sizeof liked - 1)];
   guint at = bytes->len == 0 ? 0 : (guint)g_rand_int_range (random, 0, (gint32)bytes->len);
+
+  guint length = (guint)g_rand_int_range (random, 1, 9);
 
   switch (bytes->len == 0 ? 1 : g_rand_int_range (random, 0, 4)) {
   case 0:
@@ -131,7 +134,7 @@ mutate (GByteArray *bytes, GRand *random)
     bytes->data[at] = byte;
     break;
   case 2:
-    g_byte_array_remove_range (bytes, at, MIN (bytes->len - at, (guint)g_rand_int_range (random, 1, 9)));
+    g_byte_array_remove_range (bytes, at, MIN (bytes->len - at, length));
     break;
   default:
     bytes->data[at] = bytes->data[bytes->len - 1 - at];
