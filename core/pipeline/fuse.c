@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#define LANES 16
+typedef float Lanes __attribute__ ((vector_size (16)));
 
 /* The largest score of a list; 0 where none is above it. */
 static float
@@ -155,17 +155,20 @@ ragify_rank_relevance (guint rank)
 float
 ragify_dot (const float *a, const float *b, guint dimension)
 {
-  /* Sums side by side, so that the compiler may use vector registers without changing the order of additions. */
-  float sums[LANES] = { 0 };
+  /* Sums side by side in vector registers: the compiler must not change the order of additions by itself. */
+  Lanes sums[4] = { { 0 } };
   guint i = 0;
-  for (; i + LANES <= dimension; i += LANES)
-    for (guint lane = 0; lane < LANES; lane++)
-      sums[lane] += a[i + lane] * b[i + lane];
-  float sum = 0;
+  for (; i + 16 <= dimension; i += 16)
+    for (guint k = 0; k < 4; k++) {
+      Lanes left, right;
+      memcpy (&left, a + i + 4 * k, sizeof left);
+      memcpy (&right, b + i + 4 * k, sizeof right);
+      sums[k] += left * right;
+    }
+  const Lanes all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  float sum = (all[0] + all[1]) + (all[2] + all[3]);
   for (; i < dimension; i++)
     sum += a[i] * b[i];
-  for (guint lane = 0; lane < LANES; lane++)
-    sum += sums[lane];
   return sum;
 }
 
