@@ -319,7 +319,7 @@ follow_page (RagifyCommitter *committer, RagifyNode *index, guint64 since, const
   if (!text_upsert (index, owner, present, n_present, &removed, last ? &page->generation : before, reason))
     return FALSE;
   g_free (*cursor);
-  *cursor = g_strndup (page->cursor.data, page->cursor.size);
+  *cursor = page->cursor.size > 0 ? g_strndup (page->cursor.data, page->cursor.size) : g_strdup ("");
   return TRUE;
 }
 
