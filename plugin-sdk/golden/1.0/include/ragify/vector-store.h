@@ -1,0 +1,172 @@
+/* Ragify plugin SDK: vector stores, which keep chunks with their vectors and are the truth about documents.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A write that was completed with call_done is committed: it survives kill -9 and power failure, and the next search
+ * finds it. Each committed batch raises the generation by one. A store started without an embedder keeps chunks for
+ * words alone: upsert then brings no vectors, and search fails with INVALID.
+ */
+#ifndef RAGIFY_VECTOR_STORE_H
+#define RAGIFY_VECTOR_STORE_H
+
+#include "plugin.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RAGIFY_KIND_VECTOR_STORE "ragify.vector-store/1"
+
+/* How a batch treats one document. */
+#define RAGIFY_DOCUMENT_REPLACE 0u /* the batch holds all its chunks; whatever was there before is removed with it */
+#define RAGIFY_DOCUMENT_STAGE 1u   /* more chunks will follow; they are kept, but not found, until COMMIT */
+#define RAGIFY_DOCUMENT_COMMIT 2u  /* the last chunks: staged ones of the same content hash become the document */
+
+#define RAGIFY_DOCUMENT_DELETED 1u /* flags: list with `since`: it was removed */
+
+typedef struct RagifyDocument {
+  uint32_t struct_size;
+  uint32_t mode;  /* upsert: RAGIFY_DOCUMENT_REPLACE … */
+  uint32_t flags; /* list: RAGIFY_DOCUMENT_DELETED */
+  uint32_t reserved;
+  RagifyStr id;
+  RagifyStr uri;
+  RagifyStr title;
+  RagifyStr metadata;      /* one JSON object as text; empty for none */
+  RagifyUuid content_hash; /* of content, metadata and how it was cut: equal exactly when nothing needs doing */
+  uint64_t chunks;         /* list: how many it has */
+  uint64_t staged;         /* list: chunks staged for it so far */
+  RagifyUuid staged_hash;  /* list: the content hash that they belong to */
+  int64_t created_at;      /* wall clock, µs; upsert: 0 keeps the first one */
+  int64_t updated_at;
+} RagifyDocument;
+
+typedef struct RagifyDocumentList {
+  const RagifyDocument *items;
+  uint64_t count;
+  uint32_t stride; /* bytes from one item to the next */
+  uint32_t reserved;
+} RagifyDocumentList;
+
+typedef struct RagifyStoreUpsert {
+  uint32_t struct_size;
+  uint32_t reserved;
+  RagifyDocumentList documents; /* every document that a chunk names, once */
+  RagifyChunkList chunks;       /* ids set and different from each other */
+  RagifyVectors vectors;        /* one for each chunk, unit length; or none at all */
+} RagifyStoreUpsert;
+
+typedef struct RagifyStoreUpsertResult {
+  uint32_t struct_size;
+  uint32_t reserved;
+  RagifyGeneration generation; /* after the batch */
+  uint64_t inserted;           /* chunks */
+  RagifyUuidList removed; /* chunks that the batch replaced and that are gone; ids that were written again are not */
+} RagifyStoreUpsertResult;
+
+typedef struct RagifyStoreSearch {
+  uint32_t struct_size;
+  uint32_t top_k;             /* 1..100000, per vector */
+  RagifyVectors vectors;      /* one or more queries */
+  const RagifyFilter *filter; /* NULL: none */
+  RagifyPairList tuning;      /* such as nprobe; unknown names are ignored, wrong types INVALID */
+} RagifyStoreSearch;
+
+typedef struct RagifyStoreSearchResult {
+  uint32_t struct_size;
+  uint32_t reserved;
+  RagifyHitList hits;   /* all queries' hits, one query after the other */
+  RagifyU32List counts; /* how many belong to each query */
+} RagifyStoreSearchResult;
+
+#define RAGIFY_FETCH_CONTENT 1u /* content, title, URI, document id, place, times */
+#define RAGIFY_FETCH_METADATA 2u
+#define RAGIFY_FETCH_VECTORS 4u /* as the index keeps them: unit length, possibly quantised */
+
+typedef struct RagifyStoreFetch {
+  uint32_t struct_size;
+  uint32_t what; /* RAGIFY_FETCH_… */
+  RagifyUuidList ids;
+} RagifyStoreFetch;
+
+typedef struct RagifyStoreFetchResult {
+  uint32_t struct_size;
+  uint32_t reserved;
+  RagifyChunkList chunks; /* one for each id, in their order; unknown ones RAGIFY_CHUNK_MISSING. Empty where only
+                             vectors were asked for */
+  RagifyVectors vectors;  /* one for each id, where asked for; unknown ones all 0 */
+} RagifyStoreFetchResult;
+
+#define RAGIFY_LIST_DOCUMENTS 0u
+#define RAGIFY_LIST_CHUNKS 1u /* with content and metadata */
+
+typedef struct RagifyStoreList {
+  uint32_t struct_size;
+  uint32_t what;              /* RAGIFY_LIST_… */
+  uint32_t limit;             /* at most this many, 1..10000 */
+  uint32_t flags;             /* 0 */
+  RagifyStr cursor;           /* empty: from the beginning */
+  RagifyStrList documents;    /* only these documents; empty list: all */
+  const RagifyFilter *filter; /* NULL: none */
+  uint64_t since; /* only what changed in batches after this counter, deletions included; 0: all that is there */
+} RagifyStoreList;
+
+typedef struct RagifyStoreListResult {
+  uint32_t struct_size;
+  uint32_t reserved;
+  RagifyDocumentList documents;
+  RagifyChunkList chunks;      /* removed ones RAGIFY_CHUNK_DELETED, where `since` was given */
+  RagifyStr cursor;            /* go on with this; empty: the list is whole */
+  RagifyGeneration generation; /* that the answer reflects */
+  uint32_t since_too_old;      /* 1: changes since then are no longer known; list everything */
+  uint32_t reserved2;
+} RagifyStoreListResult;
+
+/* What any of the three names is removed; all empty removes nothing. */
+typedef struct RagifyStoreRemove {
+  uint32_t struct_size;
+  uint32_t reserved;
+  RagifyUuidList ids;         /* chunks */
+  RagifyStrList documents;    /* documents, with what is staged for them */
+  const RagifyFilter *filter; /* every chunk that matches; NULL: none */
+} RagifyStoreRemove;
+
+typedef struct RagifyStoreRemoveResult {
+  uint32_t struct_size;
+  uint32_t reserved;
+  RagifyGeneration generation;
+  RagifyUuidList removed; /* chunks that are gone */
+} RagifyStoreRemoveResult;
+
+typedef struct RagifyStoreOptimize {
+  uint32_t struct_size;
+  uint32_t reserved;
+  RagifyPairList tuning; /* such as recall (a target, 0..1) or index (a factory string) */
+} RagifyStoreOptimize;
+
+typedef struct RagifyStoreGeneration {
+  uint32_t struct_size;
+  uint32_t reserved;
+  RagifyGeneration generation;
+  uint64_t documents;
+  uint64_t chunks;
+  uint64_t vectors;
+} RagifyStoreGeneration;
+
+typedef struct RagifyVectorStoreOperations {
+  uint32_t struct_size;
+  uint32_t reserved;
+  void (*upsert) (void *instance, RagifyCall *call, const RagifyStoreUpsert *args); /* [call] RagifyStoreUpsertResult */
+  void (*search) (void *instance, RagifyCall *call, const RagifyStoreSearch *args); /* [call] RagifyStoreSearchResult */
+  void (*fetch) (void *instance, RagifyCall *call, const RagifyStoreFetch *args);   /* [call] RagifyStoreFetchResult */
+  void (*list) (void *instance, RagifyCall *call, const RagifyStoreList *args);     /* [call] RagifyStoreListResult */
+  void (*remove) (void *instance, RagifyCall *call, const RagifyStoreRemove *args); /* [call] RagifyStoreRemoveResult */
+  void (*optimize) (void *instance, RagifyCall *call, const RagifyStoreOptimize *args); /* [call] RagifyStatsResult */
+  void (*flush) (void *instance, RagifyCall *call, const RagifyNothing *args);          /* [call] result: none */
+  void (*generation) (void *instance, RagifyCall *call, const RagifyNothing *args); /* [call] RagifyStoreGeneration */
+} RagifyVectorStoreOperations;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
