@@ -1,24 +1,19 @@
 #include "database.h"
 
+#include "folder.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
-
-#define LOCK_POLL_US 20000
 
 struct RagifyDatabase {
   char *folder;
   char *file;
-  char *read_only; /* why it cannot be written; NULL: it can */
-  int lock;
+  RagifyFolder *held;
   uint64_t cache_bytes;
   uint32_t reader_limit;
   RagifyConnection *writer;
@@ -57,12 +52,10 @@ static const char schema[]
       "CREATE UNIQUE INDEX removals_chunk ON removals (chunk) WHERE chunk IS NOT NULL;"
       "CREATE UNIQUE INDEX removals_document ON removals (document) WHERE chunk IS NULL;";
 
-static uint64_t
-now_us (void)
+static const char *
+read_only (const RagifyDatabase *database)
 {
-  struct timespec time;
-  (void)clock_gettime (CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+  return ragify_folder_read_only (database->held);
 }
 
 static char *
@@ -72,80 +65,6 @@ join (const char *folder, const char *name)
   if (path != NULL)
     (void)sprintf (path, "%s/%s", folder, name);
   return path;
-}
-
-/* Makes the folder and those above it. */
-static bool
-make_folder (const char *folder, RagifyFault *fault)
-{
-  char *path = strdup (folder);
-  if (path == NULL)
-    return ragify_fault_memory (fault);
-  for (char *slash = strchr (path + 1, '/'); slash != NULL; slash = strchr (slash + 1, '/')) {
-    *slash = '\0';
-    (void)mkdir (path, 0750);
-    *slash = '/';
-  }
-  free (path);
-  struct stat status;
-  if (mkdir (folder, 0750) != 0 && errno != EEXIST)
-    return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "%s: cannot make the folder: %s", folder, strerror (errno));
-  if (stat (folder, &status) != 0 || !S_ISDIR (status.st_mode))
-    return ragify_fault_set (fault, RAGIFY_E_INVALID, "%s: expected a folder, found something else", folder);
-  return true;
-}
-
-static void
-read_owner (int lock, char *owner, size_t size)
-{
-  ssize_t count = pread (lock, owner, size - 1, 0);
-  owner[count > 0 ? count : 0] = '\0';
-  owner[strcspn (owner, "\n")] = '\0';
-}
-
-static bool
-wait_for_lock (RagifyDatabase *database, uint64_t wait_us, RagifyFault *fault)
-{
-  uint64_t until = now_us () + wait_us;
-  while (flock (database->lock, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR)
-      return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "%s: cannot be locked: %s", database->folder,
-                               strerror (errno));
-    if (now_us () >= until) {
-      char owner[32];
-      read_owner (database->lock, owner, sizeof owner);
-      return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE,
-                               "%s: another store has this folder open (process %s); stop it, or give this one a path "
-                               "of its own",
-                               database->folder, owner[0] != '\0' ? owner : "not known");
-    }
-    (void)usleep (LOCK_POLL_US);
-  }
-  char owner[32];
-  int length = snprintf (owner, sizeof owner, "%ld\n", (long)getpid ());
-  /* Only for the message above: a full disk must not keep the store closed. */
-  if (ftruncate (database->lock, 0) == 0)
-    (void)!pwrite (database->lock, owner, (size_t)length, 0);
-  return true;
-}
-
-/* Takes the folder's lock, or finds that it cannot be written. */
-static bool
-take_lock (RagifyDatabase *database, uint64_t wait_us, RagifyFault *fault)
-{
-  char *path = join (database->folder, "lock");
-  if (path == NULL)
-    return ragify_fault_memory (fault);
-  database->lock = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-  int cause = errno;
-  free (path);
-  if (database->lock >= 0)
-    return wait_for_lock (database, wait_us, fault);
-  if (cause != EROFS && cause != EACCES && cause != EPERM)
-    return ragify_fault_set (fault, cause == ENOSPC ? RAGIFY_E_EXHAUSTED : RAGIFY_E_UNAVAILABLE,
-                             "%s: cannot be opened: %s", database->folder, strerror (cause));
-  database->read_only = strdup (strerror (cause));
-  return database->read_only != NULL || ragify_fault_memory (fault);
 }
 
 static bool
@@ -246,9 +165,9 @@ check_schema (RagifyDatabase *database, RagifyConnection *connection, RagifyFaul
   int found = has_schema (connection, fault);
   if (found < 0)
     return false;
-  if (found == 0 && database->read_only != NULL)
+  if (found == 0 && read_only (database) != NULL)
     return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "%s: there is no store yet, and the folder is read-only (%s)",
-                             database->folder, database->read_only);
+                             database->folder, read_only (database));
   if (found == 0)
     return make_schema (connection, fault);
   int64_t format;
@@ -265,7 +184,7 @@ check_schema (RagifyDatabase *database, RagifyConnection *connection, RagifyFaul
 static bool
 open_files (RagifyDatabase *database, RagifyFault *fault)
 {
-  RagifyConnectionMode mode = database->read_only != NULL ? RAGIFY_CONNECTION_READ_ONLY : RAGIFY_CONNECTION_WRITE;
+  RagifyConnectionMode mode = read_only (database) != NULL ? RAGIFY_CONNECTION_READ_ONLY : RAGIFY_CONNECTION_WRITE;
   RagifyConnection *connection = ragify_connection_open (database->file, mode, database->cache_bytes, fault);
   if (connection == NULL)
     return false;
@@ -273,7 +192,7 @@ open_files (RagifyDatabase *database, RagifyFault *fault)
     ragify_connection_close (connection);
     return false;
   }
-  if (database->read_only == NULL) {
+  if (read_only (database) == NULL) {
     database->writer = connection;
   } else {
     database->idle[database->idle_count++] = connection;
@@ -294,7 +213,6 @@ make (const RagifyDatabaseOptions *options)
   (void)pthread_cond_init (&database->changed, &attributes);
   (void)pthread_condattr_destroy (&attributes);
   (void)pthread_mutex_init (&database->mutex, NULL);
-  database->lock = -1;
   database->cache_bytes = options->cache_bytes;
   database->reader_limit = options->readers > 0 ? options->readers : 1;
   database->folder = strdup (options->folder);
@@ -314,8 +232,8 @@ ragify_database_open (const RagifyDatabaseOptions *options, RagifyFault *fault)
     ragify_fault_memory (fault);
     return NULL;
   }
-  if (make_folder (options->folder, fault) && take_lock (database, options->lock_wait_us, fault) &&
-      open_files (database, fault))
+  database->held = ragify_folder_open (options->folder, options->lock_wait_us, fault);
+  if (database->held != NULL && open_files (database, fault))
     return database;
   ragify_database_close (database);
   return NULL;
@@ -330,12 +248,10 @@ ragify_database_close (RagifyDatabase *database)
     ragify_connection_close (database->idle[i]);
   /* The writer last: the last one out empties the write-ahead log into the file. */
   ragify_connection_close (database->writer);
-  if (database->lock >= 0)
-    (void)close (database->lock);
+  ragify_folder_close (database->held);
   (void)pthread_cond_destroy (&database->changed);
   (void)pthread_mutex_destroy (&database->mutex);
   free (database->idle);
-  free (database->read_only);
   free (database->file);
   free (database->folder);
   free (database);
@@ -350,7 +266,7 @@ ragify_database_folder (const RagifyDatabase *database)
 const char *
 ragify_database_read_only (const RagifyDatabase *database)
 {
-  return database->read_only;
+  return read_only (database);
 }
 
 RagifyConnection *
@@ -368,7 +284,7 @@ ragify_database_borrow (RagifyDatabase *database, RagifyFault *fault)
   if (connection != NULL)
     return connection;
   connection = ragify_connection_open (
-      database->file, database->read_only != NULL ? RAGIFY_CONNECTION_READ_ONLY : RAGIFY_CONNECTION_READ,
+      database->file, read_only (database) != NULL ? RAGIFY_CONNECTION_READ_ONLY : RAGIFY_CONNECTION_READ,
       database->cache_bytes, fault);
   if (connection == NULL) {
     (void)pthread_mutex_lock (&database->mutex);
@@ -397,9 +313,9 @@ ragify_database_give_back (RagifyDatabase *database, RagifyConnection *connectio
 RagifyConnection *
 ragify_database_begin_write (RagifyDatabase *database, uint64_t deadline_us, RagifyFault *fault)
 {
-  if (database->read_only != NULL) {
+  if (read_only (database) != NULL) {
     ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "%s: nothing can be written, the folder is read-only (%s)",
-                      database->folder, database->read_only);
+                      database->folder, read_only (database));
     return NULL;
   }
   struct timespec until = { .tv_sec = (time_t)(deadline_us / 1000000), .tv_nsec = (long)(deadline_us % 1000000) * 1000 };

@@ -1,4 +1,4 @@
-/* One connection to the store's SQLite file, with its prepared statements. One thread at a time. */
+/* One connection to a SQLite file, with its prepared statements. One thread at a time. */
 #ifndef RAGIFY_CONNECTION_H
 #define RAGIFY_CONNECTION_H
 
@@ -34,6 +34,9 @@ int ragify_connection_step (RagifyConnection *connection, sqlite3_stmt *statemen
 
 int64_t ragify_connection_last_row (RagifyConnection *connection);
 int64_t ragify_connection_changes (RagifyConnection *connection);
+
+/* For what is not here. */
+sqlite3 *ragify_connection_handle (RagifyConnection *connection);
 
 /* Whether a transaction is open. */
 bool ragify_connection_busy (RagifyConnection *connection);

@@ -48,7 +48,7 @@ fail (RagifyConnection *connection, RagifyFault *fault)
   case SQLITE_CORRUPT:
   case SQLITE_NOTADB:
     return fail_as (connection, fault, RAGIFY_E_INTERNAL,
-                    "the file is damaged; restore a backup, or remove the folder and ingest again");
+                    "the file is damaged; restore a backup, or remove the folder and fill it again");
   case SQLITE_IOERR:
     if (cause == ENOSPC || cause == EDQUOT)
       return fail_as (connection, fault, RAGIFY_E_EXHAUSTED, "the disk is full");
@@ -227,6 +227,12 @@ int64_t
 ragify_connection_changes (RagifyConnection *connection)
 {
   return sqlite3_changes (connection->handle);
+}
+
+sqlite3 *
+ragify_connection_handle (RagifyConnection *connection)
+{
+  return connection->handle;
 }
 
 bool
