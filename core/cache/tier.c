@@ -13,6 +13,7 @@
 #include "core/call/operations.h"
 
 #define DEFAULT_DEADLINE_US 50000
+#define NO_END_US (3650 * 86400 * (guint64)G_USEC_PER_SEC)
 #define DEFAULT_NEGATIVE_TTL_US (10 * G_USEC_PER_SEC)
 
 typedef struct {
@@ -365,7 +366,7 @@ ragify_tier_new (RagifyRuntime *runtime, const RagifyTierOptions *options)
     tier->levels[i] = (Level){
       .node = from->node,
       .kind = g_strdup (from->kind),
-      .ttl_us = from->ttl_us,
+      .ttl_us = from->ttl_us != 0 ? from->ttl_us : NO_END_US,
       .deadline_us = from->deadline_us != 0 ? from->deadline_us : DEFAULT_DEADLINE_US,
       .hits = new_series (runtime, "ragify_cache_level_hits_total", "Gets that the level answered", tier, name),
       .misses = new_series (runtime, "ragify_cache_level_misses_total", "Gets that the level did not have", tier, name),

@@ -15,7 +15,7 @@ typedef struct RagifyTierGet RagifyTierGet;
 typedef struct RagifyTierLevel {
   RagifyNode *node;
   const char *kind;    /* what the answer's `cache` says: the plugin's component name, "memory" */
-  guint64 ttl_us;      /* the level's own */
+  guint64 ttl_us;      /* the level's own; 0: no end */
   guint64 deadline_us; /* for one get or set; 0: 50 ms */
 } RagifyTierLevel;
 
