@@ -56,3 +56,10 @@ ragify_roster_set (RagifyRoster *roster, uint32_t number, const RagifyUuid *id, 
   __atomic_store_n (&roster->pages[page]->lengths[number & (RAGIFY_ROSTER_ROWS - 1)], length, __ATOMIC_RELEASE);
   return true;
 }
+
+void
+ragify_roster_drop (RagifyRoster *roster, uint32_t number)
+{
+  RagifyRosterPage *page = roster->pages[number >> RAGIFY_ROSTER_SHIFT];
+  __atomic_store_n (&page->lengths[number & (RAGIFY_ROSTER_ROWS - 1)], 0, __ATOMIC_RELEASE);
+}

@@ -34,6 +34,9 @@ void ragify_roster_free (RagifyRoster *roster);
 /* [writer] `length` is at least 1. False when memory is exhausted. */
 bool ragify_roster_set (RagifyRoster *roster, uint32_t number, const RagifyUuid *id, uint32_t length);
 
+/* [writer] The number, which was given, stands for nobody any more. */
+void ragify_roster_drop (RagifyRoster *roster, uint32_t number);
+
 /* [any] 0: nobody has this number. */
 static inline uint32_t
 ragify_roster_length (const RagifyRoster *roster, uint32_t number)
