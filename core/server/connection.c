@@ -103,14 +103,12 @@ static void
 check_idle (RagifyConnection *connection, guint64 now)
 {
   const RagifyListenOptions *options = &connection->listener->shared->options;
+  const guint64 patience = connection->crowded != NULL ? CROWDED_PATIENCE_US : options->idle_timeout_us;
   if (connection->head_began == 0 && has_part_of_head (connection))
     connection->head_began = now;
-  if (connection->head_began != 0 && now - connection->head_began >= options->head_timeout_us) {
+  if (connection->head_began != 0 && now - connection->head_began >= options->head_timeout_us)
     ragify_exchange_timed_out (&connection->exchange);
-    return;
-  }
-  const guint64 patience = connection->crowded != NULL ? CROWDED_PATIENCE_US : options->idle_timeout_us;
-  if (now - connection->since >= patience)
+  else if (now - connection->since >= patience)
     ragify_connection_shut (connection);
 }
 
@@ -143,21 +141,38 @@ ragify_connection_set_limit (RagifyConnection *connection, guint64 limit)
 
 /* ---- the socket ---- */
 
-void
-ragify_connection_watch (RagifyConnection *connection)
+static void
+watch (RagifyConnection *connection)
 {
-  struct epoll_event event = { .events = EPOLLRDHUP | EPOLLONESHOT, .data.ptr = connection };
-  if (!connection->watched && connection->listener->watch >= 0)
-    connection->watched = epoll_ctl (connection->listener->watch, EPOLL_CTL_ADD, connection->descriptor, &event) == 0;
+  struct epoll_event event = { .events = EPOLLRDHUP | EPOLLET, .data.ptr = connection };
+  connection->watched = epoll_ctl (connection->listener->watch, EPOLL_CTL_ADD, connection->descriptor, &event) == 0;
+}
+
+static void
+unwatch (RagifyConnection *connection)
+{
+  if (connection->watched)
+    epoll_ctl (connection->listener->watch, EPOLL_CTL_DEL, connection->descriptor, NULL);
+  if (connection->ended)
+    g_ptr_array_remove_fast (connection->listener->ended, connection);
+  connection->watched = connection->ended = FALSE;
 }
 
 void
-ragify_connection_unwatch (RagifyConnection *connection)
+ragify_connection_client_ended (RagifyConnection *connection)
 {
-  if (!connection->watched)
-    return;
-  connection->watched = FALSE;
-  epoll_ctl (connection->listener->watch, EPOLL_CTL_DEL, connection->descriptor, NULL);
+  if (!connection->ended)
+    g_ptr_array_add (connection->listener->ended, connection);
+  connection->ended = TRUE;
+  ragify_exchange_client_left (&connection->exchange);
+}
+
+/* libmicrohttpd 0.9.75 does not see an end that came together with the last bytes. */
+void
+ragify_connection_settle_ended (RagifyConnection *connection)
+{
+  if (connection->exchange.state <= RAGIFY_EXCHANGE_BODY || connection->exchange.state == RAGIFY_EXCHANGE_LINGERING)
+    ragify_connection_shut (connection);
 }
 
 void
@@ -249,6 +264,7 @@ connection_new (RagifyListener *listener, struct MHD_Connection *mhd)
   connection->crowded = find_crowded (connection);
   all_prepend (connection);
   idle_append (connection);
+  watch (connection);
   connection->tick.expired = tick_expired;
   connection->tick_period = tick_period (&listener->shared->options);
   ragify_loop_arm (listener->loop, &connection->tick, connection->since + connection->tick_period);
@@ -260,7 +276,7 @@ connection_free (RagifyConnection *connection)
 {
   RagifyListener *listener = connection->listener;
   ragify_loop_disarm (listener->loop, &connection->tick);
-  ragify_connection_unwatch (connection);
+  unwatch (connection);
   idle_remove (connection);
   all_remove (connection);
   ragify_exchange_clear (&connection->exchange);

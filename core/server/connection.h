@@ -28,7 +28,8 @@ struct RagifyConnection {
   guint64 head_began; /* when bytes of a head without its request line were first seen; 0: not */
   guint64 consumed;   /* bytes of all whole requests, where known */
   gboolean consumed_known;
-  gboolean watched;
+  gboolean watched; /* for the end of the client's side */
+  gboolean ended;   /* the client can send no more; in the listener's list of those */
   RagifyExchange exchange;
 };
 
@@ -42,9 +43,10 @@ void ragify_connection_completed (void *listener, struct MHD_Connection *mhd, vo
 
 /* The present state must be over at `limit` (monotonic µs; 0: whenever). */
 void ragify_connection_set_limit (RagifyConnection *connection, guint64 limit);
-/* Watches whether the client leaves while nothing is read from it. */
-void ragify_connection_watch (RagifyConnection *connection);
-void ragify_connection_unwatch (RagifyConnection *connection);
+/* The client has ended its side. */
+void ragify_connection_client_ended (RagifyConnection *connection);
+/* Everything that it had sent before has been read: nothing more will come of a request that is not whole. */
+void ragify_connection_settle_ended (RagifyConnection *connection);
 /* Sends a whole response past libmicrohttpd, where nothing of its own is under way, and ends our side. */
 void ragify_connection_send_last (RagifyConnection *connection, const char *data, gsize size);
 /* Both sides are done with: libmicrohttpd finds it closed. */

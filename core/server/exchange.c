@@ -75,7 +75,6 @@ queue_reply (RagifyExchange *exchange)
 static void
 wake_connection (RagifyExchange *exchange)
 {
-  ragify_connection_unwatch (exchange->connection);
   MHD_resume_connection (exchange->connection->mhd);
   ragify_listener_wake (exchange->listener);
 }
@@ -404,7 +403,9 @@ settle (RagifyExchange *exchange)
   if (waits || exchange->state == RAGIFY_EXCHANGE_PAUSED) {
     ragify_connection_set_limit (exchange->connection, 0);
     MHD_suspend_connection (exchange->connection->mhd);
-    ragify_connection_watch (exchange->connection);
+    /* A client that left in the meantime does not say so again. */
+    if (exchange->connection->ended)
+      ragify_exchange_client_left (exchange);
   }
   return MHD_YES;
 }
@@ -501,6 +502,30 @@ ragify_exchange_client_left (RagifyExchange *exchange)
   }
 }
 
+/* Writes a problem past libmicrohttpd, which then finds the connection closed. */
+static void
+answer_last (RagifyExchange *exchange, guint status, const char *title, const char *field, const char *detail)
+{
+  gsize size = 0;
+  if (exchange->id[0] == '\0')
+    ragify_request_id_choose (ragify_str (NULL, 0), exchange->id);
+  ragify_problem_set (&exchange->problem, status, title, field, "%s", detail);
+  g_autofree char *text = ragify_reply_raw_problem (&exchange->problem, exchange->id, &size);
+  ragify_problem_clear (&exchange->problem);
+  drop_work (exchange);
+  ragify_connection_send_last (exchange->connection, text, size);
+  exchange->dead = TRUE;
+}
+
+void
+ragify_exchange_refused_by_parser (RagifyExchange *exchange, guint status)
+{
+  if (status == 413)
+    answer_last (exchange, 413, "Content too large", "Content-Length", "Content-Length is larger than any body may be");
+  else
+    answer_last (exchange, 400, "Bad request", "Content-Length", "Content-Length must be digits, once");
+}
+
 void
 ragify_exchange_timed_out (RagifyExchange *exchange)
 {
@@ -512,17 +537,9 @@ ragify_exchange_timed_out (RagifyExchange *exchange)
   };
   if (exchange->state < G_N_ELEMENTS (names) && names[exchange->state] != NULL)
     ragify_listener_count_refused (exchange->listener, names[exchange->state]);
-  if (exchange->state <= RAGIFY_EXCHANGE_BODY) {
-    if (exchange->state != RAGIFY_EXCHANGE_BODY)
-      ragify_request_id_choose (ragify_str (NULL, 0), exchange->id);
-    ragify_problem_set (&exchange->problem, 408, "Request timeout", NULL,
-                        "the request did not arrive as a whole in the time that it has");
-    gsize size = 0;
-    g_autofree char *text = ragify_reply_raw_problem (&exchange->problem, exchange->id, &size);
-    ragify_problem_clear (&exchange->problem);
-    drop_work (exchange);
-    ragify_connection_send_last (exchange->connection, text, size);
-  }
+  if (exchange->state <= RAGIFY_EXCHANGE_BODY)
+    answer_last (exchange, 408, "Request timeout", NULL,
+                 "the request did not arrive as a whole in the time that it has");
   exchange->dead = TRUE;
   ragify_connection_shut (exchange->connection);
 }

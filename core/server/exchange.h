@@ -4,7 +4,7 @@
  *
  *   idle ─► head ─► body ─► finishing ─► replied ─► idle
  *                    │ ▲        │
- *                 paused      waiting          (both: suspended, the client watched)
+ *                 paused      waiting          (both: suspended)
  *
  * A refusal whose body is still to come, and large, is written past libmicrohttpd, which would close at once and so
  * lose it: `lingering` reads the body and drops it until the client has had time to read the refusal.
@@ -101,6 +101,8 @@ enum MHD_Result ragify_exchange_access (RagifyExchange *exchange, const char *ta
 void ragify_exchange_client_left (RagifyExchange *exchange);
 /* The request took too long to arrive. */
 void ragify_exchange_timed_out (RagifyExchange *exchange);
+/* libmicrohttpd refuses the head, for its Content-Length, and is about to answer in its own words. */
+void ragify_exchange_refused_by_parser (RagifyExchange *exchange, guint status);
 /* It is over, whichever way. */
 void ragify_exchange_end (RagifyExchange *exchange);
 /* The connection is about to be closed by us: what is under way is forgotten. */

@@ -66,18 +66,40 @@ ragify_listener_count_refused (RagifyListener *listener, const char *reason)
   ragify_series_add (series, 1);
 }
 
-/* What libmicrohttpd refuses by itself is known from its log only. */
+/* The connection whose head is whole and has not been given to the access handler, which is called right after: only
+ * the one that libmicrohttpd is busy with can be in that state. */
+static RagifyConnection *
+find_parsed (const RagifyListener *listener)
+{
+  for (RagifyConnection *connection = listener->all; connection != NULL; connection = connection->next_all)
+    if (connection->exchange.state == RAGIFY_EXCHANGE_HEAD &&
+        MHD_get_connection_info (connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE) != NULL)
+      return connection;
+  return NULL;
+}
+
+/* What libmicrohttpd refuses by itself is known from its log only. Where it does so for a Content-Length, 0.9.75 writes
+ * the head of its answer twice, so there ours goes out first and its own nowhere. */
+static void
+take_parser_error (RagifyListener *listener, guint status)
+{
+  char reason[24];
+  g_snprintf (reason, sizeof reason, "parser-%u", status);
+  ragify_listener_count_refused (listener, reason);
+  RagifyConnection *connection = find_parsed (listener);
+  if (connection != NULL)
+    ragify_exchange_refused_by_parser (&connection->exchange, status);
+}
+
 static void
 log_message (void *user, const char *format, va_list arguments)
 {
   RagifyListener *listener = user;
-  if (listener->shared != NULL && g_str_has_prefix (format, "Error processing request (HTTP response code is %u")) {
+  if (listener->all != NULL && g_str_has_prefix (format, "Error processing request (HTTP response code is %u")) {
     va_list copy;
     va_copy (copy, arguments);
-    char reason[24];
-    g_snprintf (reason, sizeof reason, "parser-%u", va_arg (copy, unsigned int));
+    take_parser_error (listener, va_arg (copy, guint));
     va_end (copy);
-    ragify_listener_count_refused (listener, reason);
   }
   g_autofree char *text = g_strdup_vprintf (format, arguments);
   g_debug ("libmicrohttpd: %s", g_strchomp (text));
@@ -106,17 +128,15 @@ source_check (GSource *source)
          g_source_query_unix_fd (source, self->watch_tag) != 0;
 }
 
-/* Clients that went away while their request was under way. */
+/* Clients that have ended their side. */
 static void
 handle_watched (RagifyListener *listener)
 {
   struct epoll_event events[WATCH_EVENTS];
   const int count = epoll_wait (listener->watch, events, WATCH_EVENTS, 0);
   /* A connection cannot be freed in between: only the daemon does that, which does not run here. */
-  for (int i = 0; i < count; i++) {
-    RagifyConnection *connection = events[i].data.ptr;
-    ragify_exchange_client_left (&connection->exchange);
-  }
+  for (int i = 0; i < count; i++)
+    ragify_connection_client_ended (events[i].data.ptr);
 }
 
 static void
@@ -128,6 +148,10 @@ run_daemon (RagifyListener *listener)
   /* No time-outs of its own are set, so that it answers "now" or "whenever". */
   if (MHD_get_timeout (listener->daemon, &timeout) == MHD_YES && timeout == 0)
     listener->pending = TRUE;
+  if (listener->pending)
+    return;
+  for (guint i = 0; i < listener->ended->len; i++)
+    ragify_connection_settle_ended (g_ptr_array_index (listener->ended, i));
 }
 
 static gboolean
@@ -213,6 +237,7 @@ listener_free (RagifyListener *listener)
 {
   if (listener->watch >= 0)
     close (listener->watch);
+  g_ptr_array_unref (listener->ended);
   g_clear_pointer (&listener->live, MHD_destroy_response);
   g_clear_pointer (&listener->live_close, MHD_destroy_response);
   g_clear_pointer (&listener->serving, ragify_serving_unref);
@@ -229,6 +254,7 @@ ragify_listener_new (RagifyServerShared *shared, RagifyLoop *loop, int descripto
   listener->loop = loop;
   listener->serving = ragify_serving_ref (serving);
   listener->requests = g_new0 (RagifySeries *, ragify_routes_count () * RAGIFY_STATUS_PLACES);
+  listener->ended = g_ptr_array_new ();
   listener->watch = epoll_create1 (EPOLL_CLOEXEC);
   if (listener->watch < 0 || !start_daemon (listener, descriptor)) {
     g_set_error (error, G_FILE_ERROR, (int)g_file_error_from_errno (errno), "listen = %s: cannot start: %s",

@@ -41,7 +41,8 @@ struct RagifyListener {
   RagifyLoop *loop;
   struct MHD_Daemon *daemon;
   GSource *source;
-  int watch;        /* epoll; connections that wait for an answer, for clients that leave */
+  int watch;        /* epoll; tells of clients that end their side */
+  GPtrArray *ended; /* connections whose clients have */
   gboolean pending; /* the daemon has something to do already */
   gboolean draining;
   guint under_way; /* atomic, written on the loop: exchanges from their request line to their end */

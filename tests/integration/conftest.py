@@ -245,11 +245,12 @@ class Host:
         return total
 
 
-def embedded_config(listen="127.0.0.1:0", http="", host="", pipeline="", store="", extra=""):
-    """The embedded default: FAISS store, words by Xapian or FTS5, memory cache; without a model, words only."""
+def embedded_config(listen="127.0.0.1:0", http="", host="", pipeline="", store="", extra="", embed=True):
+    """The embedded default: FAISS store, words by Xapian or FTS5, memory cache; without a model, or with embed=False,
+    words only."""
     modules = {os.path.basename(path) for path in glob.glob(str(build_dir() / "plugins" / "*" / "*.so"))}
     words = next((name for name in ("xapian", "fts5") if f"text-{name}.so" in modules), None)
-    models = models_dir()
+    models = models_dir() if embed else None
     retrieve = ["docs"] if models is not None else []
     lines = ["[host]", "threads = 2", host, "[http public]", f"listen = {listen}", http]
     lines += ["[cache ram]", "plugin = memory", "[tier answers]", "levels = ram"]
