@@ -27,7 +27,7 @@ ragify_corpus_ingest (RagifyDocumentSender *sender, const char *path, gboolean q
       g_hash_table_add (ids, g_strdup (record->id));
     if (!ragify_document_sender_add (sender, record, error))
       return FALSE;
-    ragify_progress_update (progress, ragify_document_sender_get_totals (sender)->documents,
+    ragify_progress_update (progress, ragify_document_totals_count (ragify_document_sender_get_totals (sender)),
                             ragify_record_reader_get_fraction (reader));
   }
 }

@@ -94,6 +94,7 @@ ragify_document_sender_new (RagifyHttpClient *client, const RagifyDocumentSender
   sender->target = make_target (options);
   sender->filling = new_batch (sender);
   sender->totals.failures = g_ptr_array_new_with_free_func (free_failure);
+  sender->totals.warnings = g_ptr_array_new_with_free_func (g_free);
   return sender;
 }
 
@@ -112,6 +113,7 @@ ragify_document_sender_free (RagifyDocumentSender *sender)
   wait_until_under_way (sender, 0);
   free_batch (sender->filling);
   g_ptr_array_unref (sender->totals.failures);
+  g_ptr_array_unref (sender->totals.warnings);
   g_free (sender->totals.generation);
   g_clear_error (&sender->failed);
   g_free (sender->target);
@@ -125,6 +127,12 @@ ragify_document_sender_add_failure (RagifyDocumentSender *sender, const char *id
   failure->id = g_strdup (id);
   failure->reason = g_strdup (reason);
   g_ptr_array_add (sender->totals.failures, failure);
+}
+
+guint64
+ragify_document_totals_count (const RagifyDocumentTotals *totals)
+{
+  return totals->documents + totals->unchanged;
 }
 
 const RagifyDocumentTotals *
@@ -149,6 +157,18 @@ end_batch (Batch *batch)
   free_batch (batch);
 }
 
+/* One entry of an answer's `failed`. */
+static void
+add_refused_document (RagifyDocumentSender *sender, const json_t *entry)
+{
+  const char *id = ragify_json_get_string (entry, "id");
+  const char *field = ragify_json_get_string (entry, "field");
+  const char *reason = ragify_json_get_string (entry, "reason");
+  g_autofree char *words = g_strdup_printf ("%s%s%s", field != NULL ? field : "", field != NULL ? ": " : "",
+                                            reason != NULL ? reason : "no reason given");
+  ragify_document_sender_add_failure (sender, id != NULL ? id : "(no id)", words);
+}
+
 static void
 add_answer (RagifyDocumentSender *sender, const json_t *answer)
 {
@@ -164,12 +184,13 @@ add_answer (RagifyDocumentSender *sender, const json_t *answer)
     totals->generation = g_strdup (generation);
   }
   const json_t *failed = json_object_get (answer, "failed");
-  for (gsize i = 0; i < json_array_size (failed); i++) {
-    const json_t *entry = json_array_get (failed, i);
-    const char *id = ragify_json_get_string (entry, "id");
-    const char *reason = ragify_json_get_string (entry, "reason");
-    ragify_document_sender_add_failure (sender, id != NULL ? id : "(no id)",
-                                        reason != NULL ? reason : "no reason given");
+  for (gsize i = 0; i < json_array_size (failed); i++)
+    add_refused_document (sender, json_array_get (failed, i));
+  const json_t *warnings = json_object_get (answer, "warnings");
+  for (gsize i = 0; i < json_array_size (warnings); i++) {
+    const char *warning = json_string_value (json_array_get (warnings, i));
+    if (warning != NULL && !g_ptr_array_find_with_equal_func (totals->warnings, warning, g_str_equal, NULL))
+      g_ptr_array_add (totals->warnings, g_strdup (warning));
   }
 }
 

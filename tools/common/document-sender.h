@@ -23,13 +23,17 @@ typedef struct {
 
 /* What has been acknowledged so far. */
 typedef struct {
-  guint64 documents; /* taken, of which */
-  guint64 unchanged; /*   the store had the same already */
-  guint64 replaced;  /*   another version was replaced */
-  guint64 chunks;
+  guint64 documents;   /* stored, of which */
+  guint64 replaced;    /*   took the place of another version */
+  guint64 unchanged;   /* besides: the store had them already */
+  guint64 chunks;      /* written for what was stored */
   GPtrArray *failures; /* of RagifyDocumentFailure */
+  GPtrArray *warnings; /* of char *, each once */
   char *generation;    /* of the store after the last batch, or NULL */
 } RagifyDocumentTotals;
+
+/* Documents that are in the store now: stored and unchanged. */
+guint64 ragify_document_totals_count (const RagifyDocumentTotals *totals);
 
 typedef struct {
   const char *store;    /* NULL: the server's only one */

@@ -44,7 +44,7 @@ shuffle (guint *values, guint count, RagifyRandomSource *random)
 RagifyQuerySampler *
 ragify_query_sampler_new (RagifyDistribution distribution, double exponent, guint count, guint64 seed)
 {
-  g_return_val_if_fail (count > 0, NULL);
+  g_assert (count > 0);
   RagifyQuerySampler *sampler = g_new0 (RagifyQuerySampler, 1);
   sampler->distribution = distribution;
   sampler->count = count;

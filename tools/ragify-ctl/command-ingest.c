@@ -47,7 +47,8 @@ typedef struct {
 static void
 show_progress (Ingest *ingest, double fraction)
 {
-  ragify_progress_update (ingest->progress, ragify_document_sender_get_totals (ingest->sender)->documents, fraction);
+  ragify_progress_update (ingest->progress,
+                          ragify_document_totals_count (ragify_document_sender_get_totals (ingest->sender)), fraction);
 }
 
 /* An id that stays the same when the same command is given again: a relative path stays relative, "./" and "//" go. */
@@ -228,7 +229,8 @@ ingest_all (RagifyControlOptions *control, IngestOptions *options)
   if (error != NULL)
     ragify_tool_complain ("%s", error->message);
   /* Where nothing was done the complaint says it all. */
-  if (error == NULL || ingest.report.totals->documents > 0 || ingest.report.totals->failures->len > 0)
+  if (error == NULL || ragify_document_totals_count (ingest.report.totals) > 0 ||
+      ingest.report.totals->failures->len > 0)
     ragify_ingest_report_print (&ingest.report, control->json, options->quiet);
   if (error != NULL)
     return exit_code_for (error);

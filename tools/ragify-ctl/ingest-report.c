@@ -69,14 +69,17 @@ ragify_ingest_report_print (const RagifyIngestReport *report, gboolean json, gbo
     const RagifyDocumentFailure *failure = g_ptr_array_index (totals->failures, i);
     ragify_tool_complain ("failed: %s: %s", failure->id, failure->reason);
   }
+  for (guint i = 0; i < totals->warnings->len; i++)
+    ragify_tool_complain ("%s", (const char *)g_ptr_array_index (totals->warnings, i));
   if (quiet)
     return;
-  g_autofree char *documents = ragify_format_count (totals->documents);
+  guint64 count = ragify_document_totals_count (totals);
+  g_autofree char *documents = ragify_format_count (count);
   g_autofree char *unchanged = ragify_format_count (totals->unchanged);
   g_autofree char *replaced = ragify_format_count (totals->replaced);
   g_autofree char *chunks = ragify_format_count (totals->chunks);
-  printf ("%s documents (%s unchanged, %s replaced), %s chunks, %u failed, in %.1f s (%.0f documents/s)\n", documents,
-          unchanged, replaced, chunks, totals->failures->len, report->seconds,
-          (double)totals->documents / MAX (report->seconds, 1e-3));
+  printf ("%s documents (%s unchanged, %s replaced), %s new chunks, %u failed, in %.1f s (%.0f documents/s)\n",
+          documents, unchanged, replaced, chunks, totals->failures->len, report->seconds,
+          (double)count / MAX (report->seconds, 1e-3));
   print_skipped (report);
 }

@@ -138,7 +138,7 @@ ingest (RagifyHttpClient *client, Report *report, GHashTable *ids, GError **erro
     return FALSE;
 
   const RagifyDocumentTotals *totals = ragify_document_sender_get_totals (sender);
-  report->documents = totals->documents;
+  report->documents = ragify_document_totals_count (totals);
   report->chunks = totals->chunks;
   report->failed_documents = totals->failures->len;
   report->ingest_seconds = (double)(g_get_monotonic_time () - started) / G_USEC_PER_SEC;
