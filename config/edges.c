@@ -141,9 +141,7 @@ resolve_key (const Edges *edges, RagifyConfigNode *node, size_t slot)
     reference.offset = item->offset;
     resolve (edges, &reference, targets, &disabled);
   }
-  if (needed && node->enabled && names->len == 0)
-    report (edges, &reference, "'%s' is empty", reference.key->key.name);
-  else if (needed && node->enabled && disabled > 0 && targets->len == 0)
+  if (needed && node->enabled && disabled > 0 && targets->len == 0)
     report (edges, &reference, "'%s' names only what is disabled; enable it, or disable [%s] as well",
             reference.key->key.name, node->group);
   node->values[slot].refs.count = targets->len;

@@ -52,10 +52,8 @@ bool ragify_kind_from_name (const char *name, RagifyKind *kind);
 
 /* The key says how, not what: its change alters no answer. */
 #define RAGIFY_HOST_KEY_OPERATIONAL 1u
-/* The value is a list of texts separated by ';' for which an empty list makes no sense, such as references. */
-#define RAGIFY_HOST_KEY_NOT_EMPTY 2u
 /* The default is where the host was installed; the table's stands for it where nobody says so. */
-#define RAGIFY_HOST_KEY_INSTALLED 4u
+#define RAGIFY_HOST_KEY_INSTALLED 2u
 
 typedef struct RagifyHostKey {
   uint32_t kinds;      /* RAGIFY_KIND_BIT of each kind that has it */

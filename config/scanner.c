@@ -454,7 +454,9 @@ RagifyScan *
 ragify_scan_bytes (const char *path, const char *bytes, size_t size, RagifyDiagnostics *diagnostics)
 {
   static const char byte_order_mark[] = "\xef\xbb\xbf";
-  Scanner s = { .scan = ragify_scan_new (path), .diagnostics = diagnostics, .next = bytes, .end = bytes + size };
+  /* Nothing read is nothing to point at. */
+  const char *begin = bytes == NULL ? "" : bytes;
+  Scanner s = { .scan = ragify_scan_new (path), .diagnostics = diagnostics, .next = begin, .end = begin + size };
   Line line = { 0 };
 
   if (size > RAGIFY_SCAN_FILE_MAX) {
@@ -463,7 +465,7 @@ ragify_scan_bytes (const char *path, const char *bytes, size_t size, RagifyDiagn
                                "larger than %d MiB; this is not a configuration file", RAGIFY_SCAN_FILE_MAX >> 20);
     return s.scan;
   }
-  if (size >= 3 && memcmp (bytes, byte_order_mark, 3) == 0)
+  if (size >= 3 && memcmp (begin, byte_order_mark, 3) == 0)
     s.next += 3;
   s.group_numbers = g_hash_table_new (g_str_hash, g_str_equal);
   s.keys = g_hash_table_new (g_str_hash, g_str_equal);
