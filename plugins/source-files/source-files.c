@@ -60,7 +60,7 @@ get_text (const RagifyHost *host, RagifyContext *context, const char *key)
 {
   RagifyStr value = { NULL, 0 };
   host->config_string (context, key, &value);
-  return g_strndup (value.data, value.size);
+  return g_strndup (value.size > 0 ? value.data : "", value.size);
 }
 
 static char **
@@ -229,7 +229,7 @@ scan (void *instance, RagifyCall *call, const RagifySourceScan *args)
     source->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from (error->message), 0);
     return;
   }
-  g_autofree char *cursor = g_strndup (args->cursor.data, args->cursor.size);
+  g_autofree char *cursor = g_strndup (args->cursor.size > 0 ? args->cursor.data : "", args->cursor.size);
   RagifySourceScanResult result = { .struct_size = sizeof result };
   guint emitted = 0;
   for (guint i = 0; i < entries->len; i++) {
