@@ -192,11 +192,12 @@ announce (const GPtrArray *servers)
 }
 
 static void
-wait_for_stop (void)
+wait_for_stop (const GPtrArray *servers)
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   const guint term = g_unix_signal_add (SIGTERM, on_stop_signal, loop);
   const guint interrupt = g_unix_signal_add (SIGINT, on_stop_signal, loop);
+  announce (servers); /* not earlier: who reads it may stop us at once */
   RagifyService *service = ragify_service_begin ();
   g_main_loop_run (loop);
   ragify_service_end (service);
@@ -229,8 +230,7 @@ serve (RagifyConfig *config, RagifyDiagnostics *diagnostics)
   RagifyGraph *graph = ragify_graph_new (&runtime, config, diagnostics);
   if (graph != NULL && listen_on_all (&runtime, config, ragify_graph_serving (graph), servers, diagnostics)) {
     print_diagnostics (diagnostics);
-    announce (servers);
-    wait_for_stop ();
+    wait_for_stop (servers);
     g_message ("stopping");
     drain (servers, ragify_config_node_get_duration (host, "drain-timeout"));
     code = RAGIFY_EXIT_OK;

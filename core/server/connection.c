@@ -18,9 +18,17 @@
 /* ---- lists ---- */
 
 static void
+count_idle (RagifyListener *listener, int change)
+{
+  const guint now = __atomic_load_n (&listener->n_idle, __ATOMIC_RELAXED);
+  __atomic_store_n (&listener->n_idle, now + (guint)change, __ATOMIC_RELAXED);
+}
+
+static void
 idle_append (RagifyConnection *connection)
 {
   RagifyListener *listener = connection->listener;
+  count_idle (listener, 1);
   connection->in_idle = TRUE;
   connection->newer_idle = NULL;
   connection->older_idle = listener->newest_idle;
@@ -38,6 +46,7 @@ idle_remove (RagifyConnection *connection)
   if (!connection->in_idle)
     return;
   connection->in_idle = FALSE;
+  count_idle (listener, -1);
   if (connection->newer_idle != NULL)
     connection->newer_idle->older_idle = connection->older_idle;
   else
@@ -193,9 +202,9 @@ ragify_connection_shut (RagifyConnection *connection)
 
 /* ---- what libmicrohttpd calls ---- */
 
-/* Makes room by closing the connection of this loop that has been idle for the longest time. */
+/* Closes the connection of this loop that has been idle for the longest time. */
 static gboolean
-evict_idle (RagifyListener *listener)
+evict_here (RagifyListener *listener)
 {
   RagifyConnection *oldest = listener->oldest_idle;
   if (oldest == NULL)
@@ -205,6 +214,40 @@ evict_idle (RagifyListener *listener)
   ragify_connection_shut (oldest);
   ragify_listener_count_refused (listener, "idle-evicted");
   return TRUE;
+}
+
+void
+ragify_connection_evict (RagifyTask *task)
+{
+  RagifyListener *listener = (RagifyListener *)((char *)task - offsetof (RagifyListener, evict));
+  __atomic_store_n (&listener->evict_posted, FALSE, __ATOMIC_SEQ_CST);
+  for (guint wanted = __atomic_exchange_n (&listener->evict_wanted, 0, __ATOMIC_SEQ_CST); wanted > 0; wanted--)
+    evict_here (listener);
+}
+
+/* Asks another loop to do it, soon. While this listener does not drain, the others are there. */
+static gboolean
+evict_elsewhere (const RagifyListener *listener)
+{
+  const RagifyServerShared *shared = listener->shared;
+  for (guint i = 0; i < shared->n_listeners && !listener->draining; i++) {
+    RagifyListener *other = shared->listeners[i];
+    if (other == listener ||
+        __atomic_load_n (&other->n_idle, __ATOMIC_RELAXED) <= __atomic_load_n (&other->evict_wanted, __ATOMIC_RELAXED))
+      continue;
+    __atomic_fetch_add (&other->evict_wanted, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_exchange_n (&other->evict_posted, TRUE, __ATOMIC_SEQ_CST))
+      ragify_loop_post (other->loop, &other->evict);
+    return TRUE;
+  }
+  return FALSE;
+}
+
+/* Makes room for one more connection. */
+static gboolean
+evict_idle (RagifyListener *listener)
+{
+  return evict_here (listener) || evict_elsewhere (listener);
 }
 
 enum MHD_Result
@@ -226,24 +269,39 @@ ragify_connection_accept (void *user, const struct sockaddr *address, socklen_t 
   return MHD_NO;
 }
 
-/* Whether the connection, which is counted already, is one too many. */
+/* Counts the connection among its client's. */
+static void
+count_client (RagifyConnection *connection)
+{
+  RagifyServerShared *shared = connection->listener->shared;
+  if (shared->options.max_connections_per_client == 0)
+    return;
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info (connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  connection->client = ragify_client_key (info != NULL ? info->client_addr : NULL);
+  connection->client_counted = ragify_client_table_add (shared->clients, &connection->client) > 0;
+}
+
+/* Whether there is one connection too many, this one counted. */
 static const char *
 find_crowded (RagifyConnection *connection)
 {
   RagifyServerShared *shared = connection->listener->shared;
   const RagifyListenOptions *options = &shared->options;
-  if (options->max_connections_per_client != 0) {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info (connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    connection->client = ragify_client_key (info != NULL ? info->client_addr : NULL);
-    connection->client_counted = TRUE;
-    if (ragify_client_table_add (shared->clients, &connection->client) > options->max_connections_per_client)
-      return "connections-of-client";
-  }
+  if (connection->client_counted &&
+      ragify_client_table_count (shared->clients, &connection->client) > options->max_connections_per_client)
+    return "connections-of-client";
   if (__atomic_load_n (&shared->connections, __ATOMIC_RELAXED) > options->max_connections &&
       !evict_idle (connection->listener))
     return "connections";
   return NULL;
+}
+
+const char *
+ragify_connection_crowded (RagifyConnection *connection)
+{
+  if (connection->crowded != NULL)
+    connection->crowded = find_crowded (connection);
+  return connection->crowded;
 }
 
 static RagifyConnection *
@@ -261,6 +319,7 @@ connection_new (RagifyListener *listener, struct MHD_Connection *mhd)
   __atomic_fetch_add (&listener->shared->connections, 1, __ATOMIC_RELAXED);
   ragify_series_add (listener->shared->connections_now, 1);
   ragify_series_add (listener->shared->connections_total, 1);
+  count_client (connection);
   connection->crowded = find_crowded (connection);
   all_prepend (connection);
   idle_append (connection);

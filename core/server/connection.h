@@ -41,8 +41,15 @@ void *ragify_connection_request_line (void *listener, const char *target, struct
 void ragify_connection_completed (void *listener, struct MHD_Connection *mhd, void **context,
                                   enum MHD_RequestTerminationCode code);
 
+/* Runs on a loop whose idle connections others need to make room: a listener's `evict`. */
+void ragify_connection_evict (RagifyTask *task);
+
 /* The present state must be over at `limit` (monotonic µs; 0: whenever). */
 void ragify_connection_set_limit (RagifyConnection *connection, guint64 limit);
+/* Why only health may be answered on the connection now (constant), or NULL. One that was too many when it came may no
+ * longer be. */
+const char *ragify_connection_crowded (RagifyConnection *connection);
+
 /* The client has ended its side. */
 void ragify_connection_client_ended (RagifyConnection *connection);
 /* Everything that it had sent before has been read: nothing more will come of a request that is not whole. */

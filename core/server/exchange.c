@@ -242,7 +242,7 @@ check_room (RagifyExchange *exchange)
   RagifyServerShared *shared = exchange->listener->shared;
   if (exchange->action->always)
     return TRUE;
-  const char *crowded = exchange->connection->crowded;
+  const char *crowded = ragify_connection_crowded (exchange->connection);
   const guint waiting = __atomic_load_n (&shared->waiting, __ATOMIC_RELAXED);
   if (crowded == NULL && waiting < shared->options.max_requests)
     return TRUE;

@@ -253,6 +253,7 @@ ragify_listener_new (RagifyServerShared *shared, RagifyLoop *loop, int descripto
   listener->shared = shared;
   listener->loop = loop;
   listener->serving = ragify_serving_ref (serving);
+  listener->evict.run = ragify_connection_evict;
   listener->requests = g_new0 (RagifySeries *, ragify_routes_count () * RAGIFY_STATUS_PLACES);
   listener->ended = g_ptr_array_new ();
   listener->watch = epoll_create1 (EPOLL_CLOEXEC);
@@ -293,6 +294,8 @@ take_queued (RagifyListener *listener, int descriptor)
 void
 ragify_listener_drain (RagifyListener *listener)
 {
+  if (listener->draining)
+    return;
   listener->draining = TRUE;
   const int descriptor = MHD_quiesce_daemon (listener->daemon);
   if (descriptor >= 0) {
@@ -305,8 +308,7 @@ ragify_listener_drain (RagifyListener *listener)
 void
 ragify_listener_close (RagifyListener *listener)
 {
-  if (!listener->draining)
-    ragify_listener_drain (listener);
+  ragify_listener_drain (listener);
   g_source_destroy (listener->source);
   g_source_unref (listener->source);
   for (RagifyConnection *connection = listener->all; connection != NULL; connection = connection->next_all)

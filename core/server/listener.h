@@ -21,6 +21,8 @@ typedef struct RagifyConnection RagifyConnection;
 
 /* Shared by the listeners of a server. */
 typedef struct RagifyServerShared {
+  RagifyListener **listeners;
+  guint n_listeners;
   RagifyListenOptions options; /* with defaults put in */
   RagifyMetrics *metrics;
   RagifyClientTable *clients;
@@ -49,6 +51,10 @@ struct RagifyListener {
   RagifyServing *serving;
   RagifyConnection *all; /* list through next_all */
   RagifyConnection *oldest_idle, *newest_idle;
+  guint n_idle;       /* atomic, written on the loop */
+  guint evict_wanted; /* atomic; idle connections that other loops want closed, and whether that is posted */
+  gboolean evict_posted;
+  RagifyTask evict;
   struct MHD_Response *live, *live_close;
   RagifySeries **requests; /* by route and place of the status; found when first used */
 };

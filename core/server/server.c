@@ -181,6 +181,8 @@ start_listeners (RagifyServer *server, RagifyServing *serving, GError **error)
     everywhere (server, close_listener, NULL);
     return FALSE;
   }
+  server->shared.listeners = server->listeners;
+  server->shared.n_listeners = server->n_listeners;
   everywhere (server, start_listener, NULL);
   return TRUE;
 }
@@ -268,6 +270,8 @@ ragify_server_free (RagifyServer *server)
 {
   if (server == NULL)
     return;
+  /* Not before all of them drain do they leave each other alone. */
+  everywhere (server, drain_listener, NULL);
   everywhere (server, close_listener, NULL);
   const char *path = ragify_listen_unix_path (server->shared.options.listen);
   if (path != NULL)

@@ -32,6 +32,13 @@ def receive_all(connection):
         return received
 
 
+def wait_until(condition, limit=20):
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
 def drip(host, data, period=0.1, limit=15):
     """Sends byte by byte until the host ends the connection; what it answered, and how long that took."""
     began = time.monotonic()
@@ -141,12 +148,9 @@ def test_clients_that_leave(host):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         connection.sendall(requests[number % len(requests)])
         connection.close()
-    deadline = time.monotonic() + 20
-    while host.descriptors() > before + 3 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert host.descriptors() <= before + 3
+    wait_until(lambda: host.descriptors() <= before + 3)
     assert host.get("/v1/documents/left").status == 404
-    assert host.metric("ragify_http_requests_waiting") == 0
+    wait_until(lambda: host.metric("ragify_http_requests_waiting") == 0)
 
 
 def test_work_is_cancelled_when_the_client_leaves(host):
@@ -165,10 +169,7 @@ def test_work_is_cancelled_when_the_client_leaves(host):
         if host.metric("ragify_http_clients_left_total") > before:
             break
     assert host.metric("ragify_http_clients_left_total") > before
-    deadline = time.monotonic() + 20
-    while host.metric("ragify_http_requests_waiting") > 0 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert host.metric("ragify_http_requests_waiting") == 0
+    wait_until(lambda: host.metric("ragify_http_requests_waiting") == 0)
 
 
 def test_connection_limit_keeps_health_answerable(make_host):
@@ -184,16 +185,13 @@ def test_connection_limit_keeps_health_answerable(make_host):
         for connection in held:
             connection.close()
         held = []
+        wait_until(lambda: host.metric("ragify_http_connections") <= 1)
         for _ in range(20):
             connection = host.connect()
             connection.sendall(b"POST /v1/context HTTP/1.1\r\nHost: a\r\n")
             held.append(connection)
-        deadline = time.monotonic() + 10
-        while True:
-            answer = host.context(query="x")
-            if answer.status == 503 or time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
+        wait_until(lambda: host.metric("ragify_http_connections") >= 21)
+        answer = host.context(query="x")
         assert answer.status == 503
         assert answer.headers["retry-after"] == "1"
         assert answer.headers["connection"] == "close"
@@ -209,10 +207,7 @@ def test_connection_limit_keeps_health_answerable(make_host):
     finally:
         for connection in held:
             connection.close()
-    deadline = time.monotonic() + 20
-    while host.context(query="x").status != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: host.context(query="x").status == 200)
 
 
 def test_connections_per_client(make_host):
