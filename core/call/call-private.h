@@ -62,6 +62,7 @@ struct RagifyCall {
   pthread_mutex_t emit_lock; /* guards the items and the credit callback */
   RagifyCallItem *items, **items_last;
   guint n_items;
+  gsize held; /* bytes of the items that nobody has taken */
   gboolean emit_posted, starved;
   void (*resume) (RagifyCall *call, void *user);
   void *resume_user;

@@ -94,6 +94,7 @@ take_items (RagifyCall *call)
   call->items = NULL;
   call->items_last = &call->items;
   call->n_items = 0;
+  call->held = 0;
   call->emit_posted = FALSE;
   pthread_mutex_unlock (&call->emit_lock);
   return first;
@@ -491,6 +492,17 @@ refuse_item (RagifyCall *call, const void *item)
   return NULL;
 }
 
+/* Counts an item among those that nobody has taken; FALSE when they are too many bytes. */
+static gboolean
+hold_item (RagifyCall *call, const RagifyCallItem *node)
+{
+  pthread_mutex_lock (&call->emit_lock);
+  call->held += ragify_arena_size (node->arena);
+  const gboolean fits = call->memory_limit == 0 || call->held <= call->memory_limit;
+  pthread_mutex_unlock (&call->emit_lock);
+  return fits;
+}
+
 static uint32_t
 host_call_emit (RagifyCall *handle, const void *item)
 {
@@ -503,6 +515,8 @@ host_call_emit (RagifyCall *handle, const void *item)
     fault = "emitted more than the call's memory limit";
   if (fault == NULL && call->operation->check_item != NULL)
     fault = call->operation->check_item (call->args, (void *)node->item);
+  if (fault == NULL && !hold_item (call, node))
+    fault = "emitted on and on, although it was told to wait";
   if (fault != NULL) {
     ragify_call_fail (call, RAGIFY_E_INTERNAL, "%s: %s: %s", ragify_node_name (call->node), call->operation->name,
                       fault);

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#define DIMENSION_MAX 65536u
+
 /* ---- what is checked ---- */
 
 static gboolean
@@ -41,6 +43,8 @@ check_vectors (const RagifyVectors *vectors)
     return NULL;
   if (vectors->items == NULL || vectors->dimension == 0)
     return "returned vectors without values";
+  if (vectors->dimension > DIMENSION_MAX)
+    return "returned vectors of a dimension outside 1..65536";
   if (!floats_ok (vectors->items, (gsize)vectors->count * vectors->dimension))
     return "returned a vector that is not finite";
   return NULL;
@@ -303,7 +307,7 @@ static const char *
 check_describe (const void *args, void *result)
 {
   const RagifyEmbedderInfo *info = result;
-  if (info->dimension == 0 || info->dimension > 65536)
+  if (info->dimension == 0 || info->dimension > DIMENSION_MAX)
     return "describes a dimension outside 1..65536";
   return str_ok (info->fingerprint) && info->fingerprint.size > 0 ? NULL : "describes no fingerprint";
 }

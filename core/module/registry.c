@@ -194,6 +194,10 @@ refuse_plugin (const RagifyRegistry *registry, const RagifyPlugin *plugin)
     char *refusal = refuse_component (registry, *component);
     if (refusal != NULL)
       return refusal;
+    for (const RagifyComponent *const *earlier = plugin->components; earlier != component; earlier++)
+      if (g_str_equal ((*earlier)->kind, (*component)->kind) && g_str_equal ((*earlier)->name, (*component)->name))
+        return g_strdup_printf ("it has two components '%s' of %s. Rename one of the two", (*component)->name,
+                                (*component)->kind);
   }
   return NULL;
 }
