@@ -195,14 +195,15 @@ static void
 wait_for_stop (const GPtrArray *servers)
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  const guint term = g_unix_signal_add (SIGTERM, on_stop_signal, loop);
-  const guint interrupt = g_unix_signal_add (SIGINT, on_stop_signal, loop);
+  /* Never taken back: a second signal while the host drains must not end it half-way. */
+  g_unix_signal_add_full (G_PRIORITY_DEFAULT, SIGTERM, on_stop_signal, g_main_loop_ref (loop),
+                          (GDestroyNotify)g_main_loop_unref);
+  g_unix_signal_add_full (G_PRIORITY_DEFAULT, SIGINT, on_stop_signal, g_main_loop_ref (loop),
+                          (GDestroyNotify)g_main_loop_unref);
   announce (servers); /* not earlier: who reads it may stop us at once */
   RagifyService *service = ragify_service_begin ();
   g_main_loop_run (loop);
   ragify_service_end (service);
-  g_source_remove (term);
-  g_source_remove (interrupt);
 }
 
 static void

@@ -77,9 +77,12 @@ def test_nothing_acknowledged_is_lost_by_kill_9(make_host, embed):
     host = make_host(name="killed", embed=embed)
     chance = random.Random(7)
     acknowledged, next_number = [], 0
-    for _ in range(rounds):
+    for turn in range(rounds):
         writer = Writer(host, next_number)
         writer.start()
+        give_up = time.monotonic() + 60
+        while turn % 2 == 0 and len(writer.acknowledged) < 2 and time.monotonic() < give_up:
+            time.sleep(0.01)  # every other kill comes after something was acknowledged, however slow the machine
         time.sleep(chance.uniform(0.02, 0.6))
         host.kill()
         writer.join()
@@ -96,7 +99,7 @@ def test_nothing_acknowledged_is_lost_by_kill_9(make_host, embed):
         for number in chance.sample(acknowledged, min(5, len(acknowledged))) + acknowledged[-2:]:
             assert_whole(host, number)
             assert found_by_words(host, number) == {f"doc-{number}"}
-    assert len(acknowledged) > rounds, "too few documents were written for this test to mean anything"
+    assert len(acknowledged) >= rounds, "too few documents were written for this test to mean anything"
     for number in acknowledged:
         assert_whole(host, number)
         assert found_by_words(host, number) == {f"doc-{number}"}
