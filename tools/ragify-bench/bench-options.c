@@ -218,14 +218,6 @@ measure (const RagifyBenchLoad *load, const RagifyEndpoint *endpoint, const GPtr
   return TRUE;
 }
 
-static gpointer
-complain (const GError *error, int *exit_code)
-{
-  ragify_tool_complain ("%s", error->message);
-  *exit_code = ragify_bench_exit_code (error);
-  return NULL;
-}
-
 RagifyBenchMeasurement *
 ragify_bench_measure (const RagifyBenchLoad *load, const RagifyEndpoint *endpoint, const GPtrArray *requests,
                       const char *distribution, gboolean probe, int *exit_code)
@@ -242,15 +234,15 @@ ragify_bench_measure (const RagifyBenchLoad *load, const RagifyEndpoint *endpoin
   const char *target = load->idle_target != NULL ? load->idle_target : "/livez";
   g_autoptr (GBytes) idle_request = ragify_endpoint_make_request (endpoint, "GET", target, NULL, NULL, 0);
 
-  if (sampler == NULL)
-    return complain (error, exit_code);
-  if (load->idle > 0) {
+  if (error == NULL && load->idle > 0)
     idle = ragify_idle_connections_open (endpoint, (guint)load->idle, idle_request, &error);
-    if (idle == NULL)
-      return complain (error, exit_code);
+  if (error == NULL)
+    measure (load, endpoint, requests, sampler, probe, pids, measurement, &error);
+  if (error != NULL) {
+    ragify_tool_complain ("%s", error->message);
+    *exit_code = ragify_bench_exit_code (error);
+    return NULL;
   }
-  if (!measure (load, endpoint, requests, sampler, probe, pids, measurement, &error))
-    return complain (error, exit_code);
   measurement->idle_open = (guint)load->idle;
   measurement->idle_closed = idle != NULL ? ragify_idle_connections_count_closed (idle) : 0;
   *exit_code = RAGIFY_TOOL_EXIT_OK;
