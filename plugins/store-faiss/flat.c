@@ -182,24 +182,18 @@ largest (const float *values, uint32_t count)
 {
   float most = 0;
   for (uint32_t i = 0; i < count; i++)
-    most = fmaxf (most, fabsf (values[i]));
+    most = fabsf (values[i]) > most ? fabsf (values[i]) : most;
   return most;
 }
 
 static RowBounds
-encode (const float *vector, uint32_t dimension, int8_t *codes)
+encode (const RagifyFlat *flat, const float *vector, int8_t *codes)
 {
-  float most = largest (vector, dimension);
-  RowBounds bounds = { .scale = most / 127, .lost = 0 };
-  float inverse = most > 0 ? 127 / most : 0;
-  for (uint32_t i = 0; i < dimension; i++) {
-    codes[i] = (int8_t)lrintf (vector[i] * inverse);
-    float lost = vector[i] - codes[i] * bounds.scale;
-    bounds.lost += lost * lost;
-  }
+  float most = largest (vector, flat->dimension);
+  float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
+  float lost = flat->kernels->encode (vector, flat->dimension, inverse, scale, codes);
   /* A little more than the sum says, for the rounding of the sum itself. */
-  bounds.lost = sqrtf (bounds.lost) * 1.0001F;
-  return bounds;
+  return (RowBounds){ .scale = scale, .lost = sqrtf (lost) * 1.0001F };
 }
 
 void
@@ -208,7 +202,7 @@ ragify_flat_write (RagifyFlat *flat, uint32_t row, const float *vector)
   int8_t *codes = row_codes (flat, row);
   memcpy (row_floats (flat, row), vector, flat->dimension * sizeof *vector);
   memset (codes + flat->dimension, 0, flat->stride - flat->dimension);
-  *row_bounds (flat, row) = encode (vector, flat->dimension, codes);
+  *row_bounds (flat, row) = encode (flat, vector, codes);
 }
 
 void

@@ -1,5 +1,6 @@
 #include "kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -36,7 +37,20 @@ scan_portable (const int8_t *codes, size_t stride, size_t rows, const int16_t *q
   }
 }
 
-static const RagifyKernels portable = { .name = "portable", .dot = dot_portable, .scan = scan_portable };
+static float
+encode_portable (const float *values, size_t count, float inverse, float scale, int8_t *codes)
+{
+  float sum = 0;
+  for (size_t i = 0; i < count; i++) {
+    codes[i] = (int8_t)lrintf (values[i] * inverse);
+    float lost = values[i] - codes[i] * scale;
+    sum += lost * lost;
+  }
+  return sum;
+}
+
+static const RagifyKernels portable
+    = { .name = "portable", .dot = dot_portable, .scan = scan_portable, .encode = encode_portable };
 
 #if WITH_X86
 
@@ -98,6 +112,25 @@ scan_avx2 (const int8_t *codes, size_t stride, size_t rows, const int16_t *query
   scan_portable (codes + row * stride, stride, rows - row, query, sums + row);
 }
 
+AVX2 static float
+encode_avx2 (const float *values, size_t count, float inverse, float scale, int8_t *codes)
+{
+  __m256 sum = _mm256_setzero_ps ();
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    __m256 value = _mm256_loadu_ps (values + i);
+    __m256i code = _mm256_cvtps_epi32 (_mm256_mul_ps (value, _mm256_set1_ps (inverse)));
+    __m256 lost = _mm256_fnmadd_ps (_mm256_cvtepi32_ps (code), _mm256_set1_ps (scale), value);
+    sum = _mm256_fmadd_ps (lost, lost, sum);
+    __m128i words = _mm_packs_epi32 (_mm256_castsi256_si128 (code), _mm256_extracti128_si256 (code, 1));
+    _mm_storel_epi64 ((__m128i *)(codes + i), _mm_packs_epi16 (words, words));
+  }
+  __m128 s = _mm_add_ps (_mm256_castps256_ps128 (sum), _mm256_extractf128_ps (sum, 1));
+  s = _mm_add_ps (s, _mm_movehl_ps (s, s));
+  float total = _mm_cvtss_f32 (s) + _mm_cvtss_f32 (_mm_movehdup_ps (s));
+  return total + encode_portable (values + i, count - i, inverse, scale, codes + i);
+}
+
 AVX512 static float
 dot_avx512 (const float *left, const float *right, size_t count)
 {
@@ -149,8 +182,10 @@ scan_avx512 (const int8_t *codes, size_t stride, size_t rows, const int16_t *que
   scan_portable (codes + row * stride, stride, rows - row, query, sums + row);
 }
 
-static const RagifyKernels avx2 = { .name = "avx2", .dot = dot_avx2, .scan = scan_avx2 };
-static const RagifyKernels avx512 = { .name = "avx512", .dot = dot_avx512, .scan = scan_avx512 };
+static const RagifyKernels avx2
+    = { .name = "avx2", .dot = dot_avx2, .scan = scan_avx2, .encode = encode_avx2 };
+static const RagifyKernels avx512
+    = { .name = "avx512", .dot = dot_avx512, .scan = scan_avx512, .encode = encode_avx2 };
 
 static int
 can_avx2 (void)

@@ -20,6 +20,10 @@ typedef struct RagifyKernels {
   /* sums[i] = the inner product of the query with row i, for `rows` rows of `stride` codes. Exact, so equal on every
    * CPU; the caller chooses the query's range so that no sum overflows. */
   void (*scan) (const int8_t *codes, size_t stride, size_t rows, const int16_t *query, int32_t *sums);
+
+  /* codes[i] = values[i] × inverse, rounded; |values[i]| × inverse ≤ 127. The answer is the square of what that loses:
+   * the sum of (values[i] − codes[i] × scale)². */
+  float (*encode) (const float *values, size_t count, float inverse, float scale, int8_t *codes);
 } RagifyKernels;
 
 /* The fastest that this CPU can run; constant. */

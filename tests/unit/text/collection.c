@@ -65,7 +65,7 @@ load_judgments (Collection *collection, const char *name)
   if (stream == NULL)
     return false;
   while (fgets (line, sizeof line, stream) != NULL) {
-    if (sscanf (line, "%199s %199s %lf", query, passage, &score) != 3)
+    if (sscanf (line, "%199[^\t]\t%199[^\t]\t%lf", query, passage, &score) != 3)
       continue;
     if (collection->judgment_count == room) {
       room = 2 * room + 1000;
