@@ -27,7 +27,7 @@ place_of_embedder (RagifyPipeline *pipeline, RagifyNode *node)
     if (pipeline->embedders[i] == node)
       return i;
   pipeline->embedders[pipeline->n_embedders] = node;
-  return (guint16)pipeline->n_embedders++;
+  return pipeline->n_embedders++;
 }
 
 static guint16
@@ -38,7 +38,7 @@ place_of_holder (RagifyPipeline *pipeline, RagifyNode *node)
       return i;
   pipeline->holders[pipeline->n_holders] =
       (RagifyHolder){ .node = node, .name = ragify_node_name (node), .embedder = RAGIFY_NO_EMBEDDER, .weight = 1 };
-  return (guint16)pipeline->n_holders++;
+  return pipeline->n_holders++;
 }
 
 static void

@@ -87,7 +87,7 @@ is_blank (RagifyStr text)
 static gboolean
 set_query (RagifyRequest *request, const RagifyField *field, const json_t *json, RagifyProblem *problem)
 {
-  RagifyStr text;
+  RagifyStr text = { 0 };
   if (!take_text (request, field, json, &text, problem))
     return FALSE;
   if (is_blank (text))

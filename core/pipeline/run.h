@@ -81,9 +81,9 @@ struct RagifyPipeline {
   RagifyRetrieverPlace *retrievers;
   guint n_retrievers;
   RagifyHolder *holders;
-  guint n_holders;
+  guint16 n_holders;
   RagifyNode **embedders;
-  guint n_embedders;
+  guint16 n_embedders;
   RagifyNode *tokenizer; /* NULL: none */
   RagifyTokenCounts *token_counts;
   RagifySeries *stages[RAGIFY_N_STAGES], *hit_duration, *miss_duration, *degraded, *failed;

@@ -255,6 +255,8 @@ words_alone_are_scored_by_cosine_too (void **state)
   assert_int_equal (world->store.searches, 0);
   assert_int_equal (world->store.vector_fetches, 1);
   assert_string_equal (text_of (chunk_at (answer, 0), "score_kind"), "cosine");
+  const json_t *scores = json_object_get (chunk_at (answer, 0), "scores"); /* the order is that of the words */
+  assert_true (json_number_value (json_object_get (scores, "fused")) == 1);
   assert_null (json_object_get (json_object_get (answer, "sources"), "docs"));
   json_decref (answer);
   answer = ask (world, "{\"query\": \"cats sleep\", \"mode\": \"dense\"}", 200);
