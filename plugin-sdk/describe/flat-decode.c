@@ -40,7 +40,7 @@ take (Reader *reader, void *data, uint64_t size)
 static bool
 take_number (Reader *reader, uint64_t *number, uint32_t size)
 {
-  uint8_t bytes[8];
+  uint8_t bytes[8] = { 0 };
   if (!take (reader, bytes, size))
     return false;
   *number = 0;
@@ -116,8 +116,8 @@ take_count (Reader *reader, const RagifyDescribedStruct *type, uint8_t *value, u
     store_number (value + type->members[2].offset, dimension, 4);
   }
   *total = number * dimension;
-  const uint32_t least = type->members[0].item == RAGIFY_TYPE_STRUCT ? 1 : flat_number_size (type->members[0].item);
-  if (*total > reader->left / least)
+  const uint32_t number_size = flat_number_size (type->members[0].item);
+  if (*total > reader->left / (number_size > 0 ? number_size : 1))
     return refuse (reader, "a list counts more items than there are");
   return true;
 }
