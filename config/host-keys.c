@@ -297,7 +297,7 @@ static const RagifyHostKey host_keys[] = {
     .key = { .name = "plugin",
              .type = RAGIFY_KEY_STRING,
              .flags = RAGIFY_KEY_REQUIRED,
-             .summary = "The component that does the work; `ragify-inspect` lists those installed." } },
+             .summary = "The component that does the work; an unknown one is answered with those installed." } },
   { .kinds = PLUGIN_KINDS,
     .key = { .name = "fallback",
              .type = RAGIFY_KEY_STRING,

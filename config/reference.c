@@ -9,17 +9,11 @@
 static const char introduction[] =
     "# Configuration reference\n"
     "\n"
-    "Every kind of group and every key, written by `ragify-config-reference` from the tables that the host checks "
-    "files "
-    "with:\n"
-    "do not edit it. [configuration.md](configuration.md) explains the language; `ragify-inspect` prints the keys of "
-    "any "
-    "plugin.\n"
+    "Every kind of group and every key, written by `ragify-config-reference` from the tables that the host checks\n"
+    "files with: do not edit it. [configuration.md](configuration.md) explains the language.\n"
     "\n"
-    "*Required* keys have no default. *Reloadable* ones are taken over by a running node; a change of others makes a "
-    "new "
-    "one.\n"
-    "Any text, URI or secret of a plugin can come from a file: `KEY-file = PATH` in the place of `KEY`.\n";
+    "*Required* keys have no default. *Reloadable* ones are taken over by a running node; a change of others makes a\n"
+    "new one. Any text, URI or secret of a plugin can come from a file: `KEY-file = PATH` in the place of `KEY`.\n";
 
 static void
 append_cell (GString *text, const char *cell)
