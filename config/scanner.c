@@ -198,51 +198,59 @@ skip_group (Scanner *s)
   s->skip_entries = true;
 }
 
-static void
-scan_group (Scanner *s, const Line *line, const char *open)
+/* Reads "kind name" between `at` and `close` into the two, to be freed in any case. False: reported. */
+static bool
+scan_group_words (Scanner *s, const Line *line, const char *at, const char *close, char **kind, char **name)
 {
-  const char *end = line->text + line->size;
-  const char *close = memchr (open, ']', (size_t)(end - open));
-  const char *at = open + 1;
-  uint32_t column = column_of (line, open);
-  g_autofree char *kind = NULL;
-  g_autofree char *name = NULL;
-  size_t size = 0;
+  uint32_t column = column_of (line, at) - 1; /* of the '[' */
+  size_t size = take_word (&at, close);
+  g_autofree char *shown = NULL;
 
-  s->in_group = false;
-  skip_group (s);
-  if (close == NULL) {
-    report (s, line->number, column, "a group without its closing ']'");
-    return;
-  }
+  *kind = g_strndup (at - size, size);
   size = take_word (&at, close);
-  kind = g_strndup (at - size, size);
-  size = take_word (&at, close);
-  name = g_strndup (at - size, size);
-  if (*kind == '\0') {
+  *name = g_strndup (at - size, size);
+  if (**kind == '\0') {
     report (s, line->number, column, "an empty group; expected [kind] or [kind name]");
-    return;
+    return false;
   }
-  if (!ragify_scan_is_word (kind, strlen (kind))) {
-    g_autofree char *shown = ragify_quote (kind);
+  if (!ragify_scan_is_word (*kind, strlen (*kind))) {
+    shown = ragify_quote (*kind);
     report (s, line->number, column, "%s cannot be a kind of group; kinds are words of letters and '-'", shown);
-    return;
+    return false;
   }
-  if (*name != '\0' && !ragify_scan_is_name (name, strlen (name))) {
-    g_autofree char *shown = ragify_quote (name);
+  if (**name != '\0' && !ragify_scan_is_name (*name, strlen (*name))) {
+    shown = ragify_quote (*name);
     report (s, line->number, column_of (line, at - size),
             "%s cannot be a name; names are letters, digits, '.', '_' and '-', begin with a letter or digit, and have "
             "at most "
             "%d characters",
             shown, RAGIFY_SCAN_NAME_MAX);
-    return;
+    return false;
   }
   if (take_word (&at, close) > 0) {
     report (s, line->number, column, "a group has a kind and one name, and this one has more words");
+    return false;
+  }
+  return true;
+}
+
+static void
+scan_group (Scanner *s, const Line *line, const char *open)
+{
+  const char *end = line->text + line->size;
+  const char *close = memchr (open, ']', (size_t)(end - open));
+  const char *at = close == NULL ? end : close + 1;
+  g_autofree char *kind = NULL;
+  g_autofree char *name = NULL;
+
+  skip_group (s);
+  if (close == NULL) {
+    report (s, line->number, column_of (line, open), "a group without its closing ']'");
     return;
   }
-  begin_group (s, kind, name, line->number, column);
-  at = close + 1;
+  if (!scan_group_words (s, line, open + 1, close, &kind, &name))
+    return;
+  begin_group (s, kind, name, line->number, column_of (line, open));
   while (at < end && is_blank (*at))
     at++;
   if (at < end && *at != '#' && *at != ';')

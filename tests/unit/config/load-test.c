@@ -268,6 +268,7 @@ a_secret_that_everybody_can_read_is_warned_of (void **state)
   assert_int_equal (g_chmod (dsn, 0644), 0);
   fixture_write (folder, "t.conf", FIXTURE_HTTP "[source s]\nplugin = postgres\ndsn-file = x.dsn\n" FIXTURE_PIPELINE);
   config = fixture_load_input (&input, &problems);
+  assert_non_null (config);
   assert_non_null (strstr (problems, ":5:12: warning: [source s]: 'dsn-file': everybody on this machine can read"));
   assert_null (strstr (problems, "hush"));
   assert_true (g_file_set_contents (dsn, "hu\0sh", 5, NULL));
