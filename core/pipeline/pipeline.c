@@ -168,6 +168,9 @@ ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *option
   for (guint i = 0; i < options->n_retrievers; i++)
     add_retriever (pipeline, &options->retrievers[i]);
   settle_retrievers (pipeline);
+  pipeline->batchers = g_new0 (RagifyEmbedBatcher *, pipeline->n_embedders);
+  for (guint i = 0; i < pipeline->n_embedders; i++)
+    pipeline->batchers[i] = ragify_embed_batcher_new (runtime, pipeline->embedders[i], 0);
   add_metrics (pipeline);
   pipeline->token_counts = ragify_token_counts_new ();
   for (guint i = 0; i < pipeline->n_holders; i++)
@@ -184,6 +187,9 @@ ragify_pipeline_free (RagifyPipeline *pipeline)
   ragify_token_counts_free (pipeline->token_counts);
   g_free (pipeline->retrievers);
   g_free (pipeline->holders);
+  for (guint i = 0; i < pipeline->n_embedders; i++)
+    ragify_embed_batcher_free (pipeline->batchers[i]);
+  g_free (pipeline->batchers);
   g_free (pipeline->embedders);
   g_free (pipeline->name);
   g_free (pipeline);
@@ -511,6 +517,8 @@ ragify_pipeline_cancel (RagifyRequest *request)
   if (run->get == NULL) {
     for (RagifyStep *step = run->steps; step != NULL; step = step->next)
       ragify_call_cancel (step->call);
+    for (guint i = 0; run->embeddings != NULL && i < run->pipeline->n_embedders; i++)
+      ragify_embed_wait_leave (&run->embeddings[i].wait);
     return;
   }
   ragify_tier_cancel (g_steal_pointer (&run->get));

@@ -245,38 +245,32 @@ begin_ask (RagifyRun *run, RagifyAsk *ask)
 /* ---- embedding ---- */
 
 static void
-embedded (RagifyStep *step)
+embedded (RagifyEmbedWait *wait)
 {
-  RagifyEmbedding *embedding = (RagifyEmbedding *)step;
-  RagifyRun *run = step->run;
+  RagifyEmbedding *embedding = (RagifyEmbedding *)wait;
+  RagifyRun *run = embedding->run;
   const guint16 index = (guint16)(embedding - run->embeddings);
-  const RagifyEmbedderEmbedResult *result = ragify_call_result (step->call);
   embedding->done = TRUE;
-  embedding->state = ragify_ask_state_of (ragify_call_code (step->call));
-  embedding->error = ragify_call_message (step->call);
-  if (result != NULL && result->vectors.count == 1)
-    embedding->vector = result->vectors;
-  else if (result != NULL) {
-    embedding->state = RAGIFY_ASK_ERROR;
-    embedding->error = "the embedder returned no vector";
-  }
-  ragify_run_stage (run, RAGIFY_STAGE_EMBED, ragify_call_duration (step->call));
+  embedding->vector = wait->vector;
+  embedding->state = ragify_ask_state_of (wait->code);
+  embedding->error = wait->message;
+  ragify_run_stage (run, RAGIFY_STAGE_EMBED, wait->duration);
   if (embedding->vector.count == 0 && !run->cancelled)
     ragify_run_warn (run, embedding->error);
   for (guint i = 0; i < run->asked; i++)
     if (run->asks[i].state == RAGIFY_ASK_WAITS && run->asks[i].place->embedder == index)
       resume_ask (run, &run->asks[i]);
+  ragify_run_release (run);
 }
 
 static void
 begin_embedding (RagifyRun *run, guint index)
 {
   RagifyEmbedding *embedding = &run->embeddings[index];
-  embedding->arguments = (RagifyEmbedderEmbed){ .struct_size = sizeof embedding->arguments,
-                                                .purpose = RAGIFY_PURPOSE_QUERY,
-                                                .texts = { .items = &run->request->query, .count = 1 } };
-  ragify_run_call (run, &embedding->step, run->pipeline->embedders[index], &ragify_operation_embedder_embed,
-                   &embedding->arguments, run->retrieve_deadline, embedded);
+  embedding->run = run;
+  ragify_run_hold (run);
+  ragify_embed_batcher_ask (run->pipeline->batchers[index], &embedding->wait, &run->request->owner, run->request->query,
+                            run->retrieve_deadline, embedded);
 }
 
 /* ---- waves ---- */

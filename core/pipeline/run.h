@@ -16,6 +16,7 @@
 
 #include <stdatomic.h>
 
+#include "core/batch/embed-batcher.h"
 #include "core/call/operations.h"
 #include "core/pipeline/candidates.h"
 #include "core/pipeline/dedupe.h"
@@ -83,6 +84,7 @@ struct RagifyPipeline {
   RagifyHolder *holders;
   guint16 n_holders;
   RagifyNode **embedders;
+  RagifyEmbedBatcher **batchers; /* one for each */
   guint16 n_embedders;
   RagifyNode *tokenizer; /* NULL: none */
   RagifyTokenCounts *token_counts;
@@ -102,8 +104,8 @@ struct RagifyStep {
 
 /* The query's embedding by one embedder. */
 typedef struct RagifyEmbedding {
-  RagifyStep step;
-  RagifyEmbedderEmbed arguments;
+  RagifyEmbedWait wait; /* first */
+  RagifyRun *run;
   gboolean wanted, done;
   RagifyVectors vector; /* count 0: failed */
   RagifyAskState state;

@@ -281,8 +281,8 @@ ask (RagifyTask *task)
 }
 
 static void
-ask_all (Rig *rig, RagifyPipeline *pipeline, const char *request, guint first_loop, guint count, guint leave_after_ms,
-         Reply *replies)
+ask_all (Rig *rig, RagifyPipeline *pipeline, const char *const *requests, guint n_requests, guint first_loop,
+         guint count, guint leave_after_ms, Reply *replies)
 {
   pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   pthread_cond_t done = PTHREAD_COND_INITIALIZER;
@@ -293,7 +293,7 @@ ask_all (Rig *rig, RagifyPipeline *pipeline, const char *request, guint first_lo
                                .rig = rig,
                                .loop = (first_loop + i) % rig->runtime.n_loops,
                                .pipeline = pipeline,
-                               .request = request,
+                               .request = requests[i % n_requests],
                                .leave_after_ms = leave_after_ms,
                                .lock = &lock,
                                .done = &done,
@@ -313,21 +313,28 @@ Reply
 rig_ask (Rig *rig, guint loop, RagifyPipeline *pipeline, const char *request)
 {
   Reply reply;
-  ask_all (rig, pipeline, request, loop, 1, 0, &reply);
+  ask_all (rig, pipeline, &request, 1, loop, 1, 0, &reply);
   return reply;
 }
 
 void
 rig_ask_many (Rig *rig, RagifyPipeline *pipeline, const char *request, guint count, Reply *replies)
 {
-  ask_all (rig, pipeline, request, 0, count, 0, replies);
+  ask_all (rig, pipeline, &request, 1, 0, count, 0, replies);
+}
+
+void
+rig_ask_each (Rig *rig, RagifyPipeline *pipeline, const char *const *requests, guint count, guint leave_after_ms,
+              Reply *replies)
+{
+  ask_all (rig, pipeline, requests, count, 0, count, leave_after_ms, replies);
 }
 
 Reply
 rig_ask_and_leave (Rig *rig, guint loop, RagifyPipeline *pipeline, const char *request, guint ms)
 {
   Reply reply;
-  ask_all (rig, pipeline, request, loop, 1, ms, &reply);
+  ask_all (rig, pipeline, &request, 1, loop, 1, ms, &reply);
   return reply;
 }
 

@@ -77,6 +77,9 @@ typedef struct Reply {
 Reply rig_ask (Rig *rig, guint loop, RagifyPipeline *pipeline, const char *request);
 /* Asks `count` times at once, spread over the loops. */
 void rig_ask_many (Rig *rig, RagifyPipeline *pipeline, const char *request, guint count, Reply *replies);
+/* Asks different questions at once; 0: nobody leaves. */
+void rig_ask_each (Rig *rig, RagifyPipeline *pipeline, const char *const *requests, guint count, guint leave_after_ms,
+                   Reply *replies);
 /* Asks and cancels after `ms`. */
 Reply rig_ask_and_leave (Rig *rig, guint loop, RagifyPipeline *pipeline, const char *request, guint ms);
 void reply_clear (Reply *reply);
