@@ -147,7 +147,8 @@ take_vectors (RagifyRun *run, const VectorStep *step, const RagifyVectors *vecto
   }
   for (guint i = 0; i < step->count; i++) {
     const float cosine = ragify_dot (query->items, vectors->items + (gsize)i * vectors->dimension, vectors->dimension);
-    run->candidates.cosines[step->candidates[i]] = cosine;
+    if (cosine != 0) /* of a chunk without a vector a store gives zeros */
+      run->candidates.cosines[step->candidates[i]] = cosine;
   }
 }
 

@@ -167,7 +167,8 @@ start_node (Rig *rig, const char *name, const RagifyComponent *component, Script
   const RagifyNodeOptions options = { .name = name,
                                       .component = component,
                                       .values = { .get = get_value, .destroy = free_values, .user = values } };
-  static const RagifyStart start = { .struct_size = sizeof start };
+  const gboolean store = g_str_equal (component->kind, RAGIFY_KIND_VECTOR_STORE);
+  const RagifyStart start = { .struct_size = sizeof start, .embedder = store ? rig->embedder : NULL };
   g_autoptr (GError) error = NULL;
   RagifyNode *node = ragify_node_new (&rig->runtime, &options, &error);
   if (node == NULL || !ragify_node_start (node, &start, ragify_now () + PATIENCE_US, &error))

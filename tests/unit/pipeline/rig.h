@@ -12,6 +12,7 @@ typedef struct Rig {
   RagifyRuntime runtime;
   RagifyRegistry *registry;
   GPtrArray *nodes;
+  const RagifyEmbedderInfo *embedder; /* what vector stores are told at start; NULL: none */
 } Rig;
 
 Rig *rig_new (guint loops);
