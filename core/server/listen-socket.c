@@ -39,8 +39,9 @@ static gboolean
 parse_address (const char *address, struct sockaddr_storage *parsed, socklen_t *size, GError **error)
 {
   const char *colon = strrchr (address, ':');
-  if (colon == NULL || colon == address || colon[1] == '\0')
-    return fail (error, address, "expected ADDRESS:PORT, [IPV6]:PORT or unix:PATH");
+  guint64 port = 0;
+  if (colon == NULL || colon == address || !g_ascii_string_to_unsigned (colon + 1, 10, 0, 65535, &port, NULL))
+    return fail (error, address, "expected ADDRESS:PORT, [IPV6]:PORT or unix:PATH, PORT being 0..65535");
   g_autofree char *host = g_strndup (address, (gsize)(colon - address));
   const gsize length = strlen (host);
   char *name = host;
@@ -55,8 +56,7 @@ parse_address (const char *address, struct sockaddr_storage *parsed, socklen_t *
   struct addrinfo *found = NULL;
   const gboolean is_localhost = strcmp (name, "localhost") == 0;
   if (getaddrinfo (is_localhost ? "127.0.0.1" : name, colon + 1, &hints, &found) != 0)
-    return fail (error, address,
-                 "not an IP address with a port number (0..65535); names other than localhost are not looked up");
+    return fail (error, address, "not an IP address; names other than localhost are not looked up");
   memcpy (parsed, found->ai_addr, found->ai_addrlen);
   *size = found->ai_addrlen;
   freeaddrinfo (found);
