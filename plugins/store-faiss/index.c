@@ -8,20 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is searched. Places 0 … base_count-1 are rows of the approximate index, the others rows of the exact one; the
+ * table lists the places that count. */
+typedef struct {
+  RagifyApproximate *base; /* NULL: none, and base_count is 0 */
+  uint32_t base_count;
+  uint32_t base_dead;
+  uint8_t *base_live; /* a bit for each of its rows */
+  RagifyFlat *flat;   /* the staged rows last */
+  RagifyPlaces places;
+  RagifyUuid *ids;    /* by place */
+  uint64_t *chunks;   /* by place */
+  uint32_t *metadata; /* by place */
+  uint32_t room;      /* places that there is memory for */
+  uint32_t count;     /* places that can be found, and dead ones of the base */
+} Contents;
+
 struct RagifyIndex {
   uint32_t dimension;
 
   /* Held for reading by every search, and for writing only while numbers move. Whoever writes is one thread at a time,
    * so the writer may read without it. */
   pthread_rwlock_t lock;
-  RagifyFlat *flat; /* one row for each place, the staged ones last */
-  RagifyPlaces places;
-  RagifyUuid *ids;    /* by place */
-  uint64_t *chunks;   /* by place */
-  uint32_t *metadata; /* by place */
-  uint32_t count;     /* places that can be found */
-  uint32_t staged;    /* further places behind them, which readers do not look at */
-  uint32_t room;
+  Contents now;
+  uint32_t staged; /* further places behind `count`, which readers do not look at */
 };
 
 static bool
@@ -36,21 +46,34 @@ make_lock (pthread_rwlock_t *lock)
   return ok;
 }
 
+static void
+contents_clear (Contents *contents)
+{
+  ragify_approximate_free (contents->base);
+  free (contents->base_live);
+  ragify_flat_free (contents->flat);
+  ragify_places_clear (&contents->places);
+  free (contents->ids);
+  free (contents->chunks);
+  free (contents->metadata);
+  *contents = (Contents){ 0 };
+}
+
 RagifyIndex *
-ragify_index_new (const RagifyIndexOptions *options, RagifyFault *fault)
+ragify_index_new (uint32_t dimension, RagifyFault *fault)
 {
   RagifyIndex *index = calloc (1, sizeof *index);
   if (index == NULL || !make_lock (&index->lock)) {
     free (index);
-    ragify_fault_memory (fault);
+    (void)ragify_fault_memory (fault);
     return NULL;
   }
-  index->dimension = options->dimension;
-  index->flat = ragify_flat_new (options->dimension, ragify_kernels_choose ());
-  if (index->flat != NULL && ragify_places_init (&index->places, 1024))
+  index->dimension = dimension;
+  index->now.flat = ragify_flat_new (dimension, ragify_kernels_choose ());
+  if (index->now.flat != NULL && ragify_places_init (&index->now.places, 1024))
     return index;
   ragify_index_free (index);
-  ragify_fault_memory (fault);
+  (void)ragify_fault_memory (fault);
   return NULL;
 }
 
@@ -59,11 +82,7 @@ ragify_index_free (RagifyIndex *index)
 {
   if (index == NULL)
     return;
-  ragify_flat_free (index->flat);
-  ragify_places_clear (&index->places);
-  free (index->ids);
-  free (index->chunks);
-  free (index->metadata);
+  contents_clear (&index->now);
   (void)pthread_rwlock_destroy (&index->lock);
   free (index);
 }
@@ -88,49 +107,42 @@ copy_longer (const void *items, size_t size, uint32_t count, uint32_t room)
 static bool
 grow_places (RagifyIndex *index)
 {
-  uint32_t used = index->count + index->staged;
-  if (used < index->room)
+  Contents before = index->now, after = index->now;
+  uint32_t used = before.count + index->staged;
+  if (used < before.room)
     return true;
-  if (index->room > UINT32_MAX / 2 - 1024)
+  if (before.room > UINT32_MAX / 2 - 1024)
     return false;
-  uint32_t room = index->room + index->room / 2 + 1024;
-  RagifyUuid *ids = copy_longer (index->ids, sizeof *ids, used, room);
-  uint64_t *chunks = copy_longer (index->chunks, sizeof *chunks, used, room);
-  uint32_t *metadata = copy_longer (index->metadata, sizeof *metadata, used, room);
-  bool ok = ids != NULL && chunks != NULL && metadata != NULL;
+  after.room = before.room + before.room / 2 + 1024;
+  after.ids = copy_longer (before.ids, sizeof *before.ids, used, after.room);
+  after.chunks = copy_longer (before.chunks, sizeof *before.chunks, used, after.room);
+  after.metadata = copy_longer (before.metadata, sizeof *before.metadata, used, after.room);
+  bool ok = after.ids != NULL && after.chunks != NULL && after.metadata != NULL;
   if (ok) {
-    RagifyUuid *old_ids = index->ids;
-    uint64_t *old_chunks = index->chunks;
-    uint32_t *old_metadata = index->metadata;
     (void)pthread_rwlock_wrlock (&index->lock);
-    index->ids = ids;
-    index->chunks = chunks;
-    index->metadata = metadata;
-    index->room = room;
+    index->now = after;
     (void)pthread_rwlock_unlock (&index->lock);
-    ids = old_ids;
-    chunks = old_chunks;
-    metadata = old_metadata;
   }
-  free (ids);
-  free (chunks);
-  free (metadata);
+  free (ok ? before.ids : after.ids);
+  free (ok ? before.chunks : after.chunks);
+  free (ok ? before.metadata : after.metadata);
   return ok;
 }
 
 static bool
 grow_table (RagifyIndex *index)
 {
-  if ((uint64_t)index->places.used + index->staged < ragify_places_room (&index->places))
+  Contents *now = &index->now;
+  if ((uint64_t)now->places.used + index->staged < ragify_places_room (&now->places))
     return true;
-  RagifyPlaces larger;
-  if (!ragify_places_init (&larger, 2 * ragify_places_room (&index->places)))
+  RagifyPlaces before = now->places, after;
+  if (!ragify_places_init (&after, 2 * ragify_places_room (&before)))
     return false;
-  for (uint32_t place = 0; place < index->count; place++)
-    ragify_places_add (&larger, index->ids, place);
-  RagifyPlaces before = index->places;
+  for (uint32_t place = 0; place < now->count; place++)
+    if (place >= now->base_count || (now->base_live[place >> 3] >> (place & 7) & 1) != 0)
+      ragify_places_add (&after, now->ids, place);
   (void)pthread_rwlock_wrlock (&index->lock);
-  index->places = larger;
+  now->places = after;
   (void)pthread_rwlock_unlock (&index->lock);
   ragify_places_clear (&before);
   return true;
@@ -139,13 +151,21 @@ grow_table (RagifyIndex *index)
 static bool
 grow_flat (RagifyIndex *index)
 {
-  uint32_t rows = index->count + index->staged + 1;
-  if (rows <= ragify_flat_room (index->flat))
+  uint32_t rows = index->now.count + index->staged + 1 - index->now.base_count;
+  if (rows <= ragify_flat_room (index->now.flat))
     return true;
   (void)pthread_rwlock_wrlock (&index->lock);
-  bool ok = ragify_flat_reserve (index->flat, rows);
+  bool ok = ragify_flat_reserve (index->now.flat, rows);
   (void)pthread_rwlock_unlock (&index->lock);
   return ok;
+}
+
+static void
+fill_place (Contents *contents, uint32_t place, const RagifyIndexEntry *entry)
+{
+  contents->ids[place] = entry->id;
+  contents->chunks[place] = entry->chunk;
+  contents->metadata[place] = (uint32_t)entry->metadata;
 }
 
 bool
@@ -156,11 +176,9 @@ ragify_index_stage (RagifyIndex *index, const RagifyIndexEntry *entry, const flo
                              UINT32_MAX);
   if (!grow_places (index) || !grow_table (index) || !grow_flat (index))
     return ragify_fault_memory (fault);
-  uint32_t place = index->count + index->staged;
-  index->ids[place] = entry->id;
-  index->chunks[place] = entry->chunk;
-  index->metadata[place] = (uint32_t)entry->metadata;
-  ragify_flat_write (index->flat, place, vector);
+  uint32_t place = index->now.count + index->staged;
+  fill_place (&index->now, place, entry);
+  ragify_flat_write (index->now.flat, place - index->now.base_count, vector);
   index->staged++;
   return true;
 }
@@ -172,127 +190,274 @@ ragify_index_discard (RagifyIndex *index)
 }
 
 static void
-move_place (RagifyIndex *index, uint32_t to, uint32_t from)
+move_place (Contents *contents, uint32_t to, uint32_t from)
 {
-  index->ids[to] = index->ids[from];
-  index->chunks[to] = index->chunks[from];
-  index->metadata[to] = index->metadata[from];
-  ragify_flat_move (index->flat, to, from);
+  contents->ids[to] = contents->ids[from];
+  contents->chunks[to] = contents->chunks[from];
+  contents->metadata[to] = contents->metadata[from];
+  ragify_flat_move (contents->flat, to - contents->base_count, from - contents->base_count);
 }
 
-/* Takes out a place that the table does not list; the last one moves there. */
+/* Takes out a place that the table does not list. Of the exact rows the last one moves there; a row of the base stays
+ * and counts no more. */
 static void
-drop_place (RagifyIndex *index, uint32_t place)
+drop_place (Contents *contents, uint32_t place)
 {
-  uint32_t last = --index->count;
+  if (place < contents->base_count) {
+    contents->base_live[place >> 3] &= (uint8_t)~(1u << (place & 7));
+    contents->base_dead++;
+    return;
+  }
+  uint32_t last = --contents->count;
   if (place == last)
     return;
-  ragify_places_remove (&index->places, index->ids, last);
-  move_place (index, place, last);
-  ragify_places_add (&index->places, index->ids, place);
+  ragify_places_remove (&contents->places, contents->ids, last);
+  move_place (contents, place, last);
+  ragify_places_add (&contents->places, contents->ids, place);
 }
 
 /* From the last to the first, so that whatever stands behind the place at hand is listed already. */
 static void
-publish_staged (RagifyIndex *index)
+publish_staged (Contents *contents, uint32_t staged)
 {
-  uint32_t first = index->count;
-  index->count += index->staged;
-  index->staged = 0;
-  for (uint32_t place = index->count; place-- > first;) {
-    uint32_t before = ragify_places_find (&index->places, index->ids, &index->ids[place]);
-    if (before == RAGIFY_PLACE_NONE) {
-      ragify_places_add (&index->places, index->ids, place);
+  uint32_t first = contents->count;
+  contents->count += staged;
+  for (uint32_t place = contents->count; place-- > first;) {
+    uint32_t before = ragify_places_find (&contents->places, contents->ids, &contents->ids[place]);
+    if (before != RAGIFY_PLACE_NONE && before >= contents->base_count) {
+      move_place (contents, before, place);
+      drop_place (contents, place);
       continue;
     }
-    move_place (index, before, place);
-    drop_place (index, place);
+    if (before != RAGIFY_PLACE_NONE) {
+      ragify_places_remove (&contents->places, contents->ids, before);
+      drop_place (contents, before);
+    }
+    ragify_places_add (&contents->places, contents->ids, place);
   }
 }
 
 void
 ragify_index_publish (RagifyIndex *index, const RagifyUuid *removed, size_t removed_count)
 {
+  Contents *now = &index->now;
   (void)pthread_rwlock_wrlock (&index->lock);
-  publish_staged (index);
+  publish_staged (now, index->staged);
+  index->staged = 0;
   for (size_t i = 0; i < removed_count; i++) {
-    uint32_t place = ragify_places_find (&index->places, index->ids, &removed[i]);
+    uint32_t place = ragify_places_find (&now->places, now->ids, &removed[i]);
     if (place == RAGIFY_PLACE_NONE)
       continue;
-    ragify_places_remove (&index->places, index->ids, place);
-    drop_place (index, place);
+    ragify_places_remove (&now->places, now->ids, place);
+    drop_place (now, place);
   }
-  ragify_flat_resize (index->flat, index->count);
+  ragify_flat_resize (now->flat, now->count - now->base_count);
   (void)pthread_rwlock_unlock (&index->lock);
 }
 
-/* A bit for each place whose metadata match. NULL when memory is exhausted. */
+/* A bit for each of `count` places from `first` on whose metadata match and that live. NULL when memory is exhausted. */
 static uint8_t *
-make_bitmap (const RagifyIndex *index, const RagifyMatches *matches)
+make_bitmap (const Contents *contents, uint32_t first, uint32_t count, const RagifyMatches *matches,
+             const uint8_t *live)
 {
-  uint8_t *bits = calloc (1, index->count / 8 + 1);
+  uint8_t *bits = calloc (1, (size_t)count / 8 + 1);
   if (bits == NULL)
     return NULL;
-  for (uint32_t place = 0; place < index->count; place++)
-    if (ragify_matches_has (matches, index->metadata[place]))
-      bits[place >> 3] |= (uint8_t)(1u << (place & 7));
+  for (uint32_t i = 0; i < count; i++)
+    if ((live == NULL || (live[i >> 3] >> (i & 7) & 1) != 0)
+        && ragify_matches_has (matches, contents->metadata[first + i]))
+      bits[i >> 3] |= (uint8_t)(1u << (i & 7));
   return bits;
 }
 
-/* With the lock held. */
 static bool
-search_places (const RagifyIndex *index, const float *query, uint32_t wanted, const RagifyMatches *matches,
-               uint64_t *keys, uint32_t *found)
+search_base (const Contents *contents, const float *query, uint32_t wanted, const RagifyMatches *matches,
+             const RagifyApproximateTuning *tuning, uint64_t *keys, uint32_t *found, RagifyFault *fault)
 {
-  uint8_t *bits = NULL;
-  if (matches != NULL && (bits = make_bitmap (index, matches)) == NULL)
-    return false;
-  bool ok = ragify_flat_search (index->flat, query, wanted, bits, keys, found);
-  free (bits);
+  *found = 0;
+  if (contents->base_count == contents->base_dead)
+    return true;
+  float *scores = malloc (wanted * sizeof *scores);
+  int64_t *rows = malloc (wanted * sizeof *rows);
+  uint8_t *bits = matches == NULL
+                      ? contents->base_live
+                      : make_bitmap (contents, 0, contents->base_count, matches, contents->base_live);
+  bool ok = scores != NULL && rows != NULL && bits != NULL
+                ? ragify_approximate_search (contents->base, query, wanted, bits, tuning, scores, rows, found, fault)
+                : ragify_fault_memory (fault);
+  for (uint32_t i = 0; ok && i < *found; i++)
+    keys[i] = ragify_top_key (scores[i], (uint32_t)rows[i]);
+  if (matches != NULL)
+    free (bits);
+  free (scores);
+  free (rows);
   return ok;
+}
+
+static bool
+search_flat (const Contents *contents, const float *query, uint32_t wanted, const RagifyMatches *matches,
+             uint64_t *keys, uint32_t *found, RagifyFault *fault)
+{
+  uint32_t rows = contents->count - contents->base_count;
+  uint8_t *bits = NULL;
+  if (matches != NULL && (bits = make_bitmap (contents, contents->base_count, rows, matches, NULL)) == NULL)
+    return ragify_fault_memory (fault);
+  bool ok = ragify_flat_search (contents->flat, query, wanted, bits, keys, found) || ragify_fault_memory (fault);
+  free (bits);
+  /* A key's lower half is the row. */
+  for (uint32_t i = 0; ok && i < *found; i++)
+    keys[i] += contents->base_count;
+  return ok;
+}
+
+/* With the lock held: the best of both, best first. */
+static bool
+search_places (const Contents *contents, const float *query, uint32_t wanted, const RagifyMatches *matches,
+               const RagifyApproximateTuning *tuning, uint64_t *keys, uint32_t *found, RagifyFault *fault)
+{
+  uint32_t first, second;
+  if (!search_base (contents, query, wanted, matches, tuning, keys, &first, fault) ||
+      !search_flat (contents, query, wanted, matches, keys + first, &second, fault))
+    return false;
+  if (first > 0)
+    ragify_top_sort (keys, (size_t)first + second);
+  *found = first + second < wanted ? first + second : wanted;
+  return true;
 }
 
 bool
 ragify_index_search (RagifyIndex *index, const float *query, uint32_t wanted, const RagifyMatches *matches,
-                     const RagifyIndexTuning *tuning, RagifyHit *hits, uint32_t *found, RagifyFault *fault)
+                     const RagifyApproximateTuning *tuning, RagifyHit *hits, uint32_t *found, RagifyFault *fault)
 {
-  uint64_t *keys = malloc (((size_t)wanted + 1) * sizeof *keys);
+  uint64_t *keys = malloc ((2 * (size_t)wanted + 1) * sizeof *keys);
   if (keys == NULL)
     return ragify_fault_memory (fault);
   (void)pthread_rwlock_rdlock (&index->lock);
   uint32_t count = 0;
-  bool ok = search_places (index, query, wanted, matches, keys, &count);
+  bool ok = search_places (&index->now, query, wanted, matches, tuning, keys, &count, fault);
   for (uint32_t i = 0; ok && i < count; i++)
-    hits[i] = (RagifyHit){ .id = index->ids[ragify_top_number (keys[i])], .score = ragify_top_score (keys[i]) };
+    hits[i] = (RagifyHit){ .id = index->now.ids[ragify_top_number (keys[i])], .score = ragify_top_score (keys[i]) };
   (void)pthread_rwlock_unlock (&index->lock);
   free (keys);
-  if (!ok)
-    return ragify_fault_memory (fault);
-  *found = count;
+  if (ok)
+    *found = count;
+  return ok;
+}
+
+static bool
+read_place (const Contents *contents, uint32_t place, uint32_t dimension, float *vector, RagifyFault *fault)
+{
+  if (place < contents->base_count)
+    return ragify_approximate_row (contents->base, place, vector, fault);
+  memcpy (vector, ragify_flat_row (contents->flat, place - contents->base_count), dimension * sizeof *vector);
   return true;
 }
 
 bool
 ragify_index_fetch (RagifyIndex *index, const RagifyUuid *ids, size_t count, float *vectors, RagifyFault *fault)
 {
-  size_t dimension = index->dimension;
+  bool ok = true;
   (void)pthread_rwlock_rdlock (&index->lock);
-  for (size_t i = 0; i < count; i++) {
-    uint32_t place = ragify_places_find (&index->places, index->ids, &ids[i]);
+  for (size_t i = 0; ok && i < count; i++) {
+    uint32_t place = ragify_places_find (&index->now.places, index->now.ids, &ids[i]);
     if (place != RAGIFY_PLACE_NONE)
-      memcpy (vectors + i * dimension, ragify_flat_row (index->flat, place), dimension * sizeof *vectors);
+      ok = read_place (&index->now, place, index->dimension, vectors + i * index->dimension, fault);
   }
   (void)pthread_rwlock_unlock (&index->lock);
-  return true;
+  return ok;
 }
 
 RagifyIndexCounts
 ragify_index_counts (RagifyIndex *index)
 {
   (void)pthread_rwlock_rdlock (&index->lock);
-  RagifyIndexCounts counts = { .vectors = index->count, .exact = index->count };
-  counts.bytes = ragify_flat_bytes (index->flat) + 4 * ((uint64_t)index->places.mask + 1) +
-                 index->room * (sizeof *index->ids + sizeof *index->chunks + sizeof *index->metadata);
+  const Contents *now = &index->now;
+  RagifyIndexCounts counts = { .vectors = now->places.used,
+                               .exact = now->count - now->base_count,
+                               .dead = now->base_dead };
+  counts.bytes = ragify_flat_bytes (now->flat) + 4 * ((uint64_t)now->places.mask + 1)
+                 + now->room * (sizeof *now->ids + sizeof *now->chunks + sizeof *now->metadata);
   (void)pthread_rwlock_unlock (&index->lock);
   return counts;
+}
+
+static bool
+make_contents (const RagifyIndex *index, uint64_t count, Contents *fresh)
+{
+  uint64_t room = count + index->now.count + 1024;
+  *fresh = (Contents){ 0 };
+  if (room >= UINT32_MAX)
+    return false;
+  *fresh = (Contents){ .room = (uint32_t)room, .count = (uint32_t)count, .base_count = (uint32_t)count };
+  fresh->ids = malloc (room * sizeof *fresh->ids);
+  fresh->chunks = malloc (room * sizeof *fresh->chunks);
+  fresh->metadata = malloc (room * sizeof *fresh->metadata);
+  fresh->base_live = calloc (1, count / 8 + 1);
+  fresh->flat = ragify_flat_new (index->dimension, ragify_kernels_choose ());
+  return fresh->ids != NULL && fresh->chunks != NULL && fresh->metadata != NULL && fresh->base_live != NULL &&
+         fresh->flat != NULL && ragify_places_init (&fresh->places, room);
+}
+
+static bool
+is_current (const Contents *contents, const RagifyIndexEntry *entry)
+{
+  uint32_t place = ragify_places_find (&contents->places, contents->ids, &entry->id);
+  return place != RAGIFY_PLACE_NONE && contents->chunks[place] == entry->chunk;
+}
+
+/* What the base does not cover is searched exactly. */
+static bool
+carry_over (const RagifyIndex *index, Contents *fresh, RagifyFault *fault)
+{
+  const Contents *now = &index->now;
+  float *vector = malloc (index->dimension * sizeof *vector);
+  bool ok = vector != NULL || ragify_fault_memory (fault);
+  for (uint32_t place = 0; ok && place < now->count; place++) {
+    const RagifyIndexEntry entry
+        = { .id = now->ids[place], .chunk = now->chunks[place], .metadata = now->metadata[place] };
+    bool dead = place < now->base_count && (now->base_live[place >> 3] >> (place & 7) & 1) == 0;
+    if (dead || ragify_places_find (&fresh->places, fresh->ids, &entry.id) != RAGIFY_PLACE_NONE)
+      continue;
+    uint32_t row = fresh->count - fresh->base_count;
+    ok = (ragify_flat_reserve (fresh->flat, row + 1) || ragify_fault_memory (fault)) &&
+         read_place (now, place, index->dimension, vector, fault);
+    if (!ok)
+      break;
+    fill_place (fresh, fresh->count, &entry);
+    ragify_flat_write (fresh->flat, row, vector);
+    ragify_places_add (&fresh->places, fresh->ids, fresh->count++);
+  }
+  free (vector);
+  ragify_flat_resize (fresh->flat, fresh->count - fresh->base_count);
+  return ok;
+}
+
+bool
+ragify_index_adopt (RagifyIndex *index, RagifyApproximate *approximate, const RagifyIndexEntry *entries,
+                    uint64_t count, const uint8_t *live, RagifyFault *fault)
+{
+  Contents fresh;
+  bool ok = make_contents (index, count, &fresh) || ragify_fault_memory (fault);
+  for (uint32_t row = 0; ok && row < count; row++) {
+    bool lives = live != NULL ? (live[row >> 3] >> (row & 7) & 1) != 0 : is_current (&index->now, &entries[row]);
+    fill_place (&fresh, row, &entries[row]);
+    if (lives) {
+      fresh.base_live[row >> 3] |= (uint8_t)(1u << (row & 7));
+      ragify_places_add (&fresh.places, fresh.ids, row);
+    } else {
+      fresh.base_dead++;
+    }
+  }
+  ok = ok && carry_over (index, &fresh, fault);
+  if (!ok) {
+    contents_clear (&fresh);
+    return false;
+  }
+  Contents before = index->now;
+  fresh.base = approximate;
+  (void)pthread_rwlock_wrlock (&index->lock);
+  index->now = fresh;
+  (void)pthread_rwlock_unlock (&index->lock);
+  contents_clear (&before);
+  return true;
 }

@@ -25,7 +25,15 @@ static const RagifyKey keys[] = {
   { .name = "index",
     .type = RAGIFY_KEY_STRING,
     .default_value = "Flat",
-    .summary = "How vectors are kept: Flat, which is exact, or a factory string of FAISS." },
+    .summary = "How vectors are kept: Flat, which is exact, or one of FAISS's factory strings: SQ8, SQfp16, PQm, "
+               "IVFn,Flat, IVFn,SQ8, IVFn,SQfp16, IVFn,PQm, HNSWm, HNSWm,SQ8." },
+  { .name = "nlist",
+    .type = RAGIFY_KEY_INT,
+    .default_value = "1000",
+    .unit = "lists",
+    .minimum = "1",
+    .maximum = "1000000",
+    .summary = "How many lists an IVF index has whose factory string does not say it, as in IVF,Flat." },
   { .name = "nprobe",
     .type = RAGIFY_KEY_INT,
     .flags = RAGIFY_KEY_RELOADABLE,
@@ -104,29 +112,43 @@ refuse (const RagifyHost *host, RagifyContext *context, int32_t code, const char
   return code;
 }
 
-static RagifyIndexTuning
+static RagifyApproximateTuning
 read_tuning (const RagifyHost *host, RagifyContext *context)
 {
-  return (RagifyIndexTuning){ .nprobe = read_int (host, context, "nprobe"),
+  return (RagifyApproximateTuning){ .nprobe = read_int (host, context, "nprobe"),
                               .ef_search = read_int (host, context, "ef-search") };
+}
+
+/* The index's full name, or a fault. */
+static bool
+read_index (const RagifyHost *host, RagifyContext *context, char *name, RagifyFault *fault)
+{
+  RagifyStr index = { 0 };
+  (void)host->config_string (context, "index", &index);
+  char *factory = strndup (index.data, index.size);
+  bool ok = factory != NULL
+                ? ragify_approximate_check (factory, read_int (host, context, "nlist"), name, fault)
+                : ragify_fault_memory (fault);
+  free (factory);
+  return ok;
 }
 
 static int32_t
 create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *which, void **instance)
 {
-  RagifyStr index = { 0 };
-  (void)host->config_string (context, "index", &index);
-  char *factory = strndup (index.data, index.size);
+  RagifyFault fault;
+  char name[RAGIFY_APPROXIMATE_NAME];
+  if (!read_index (host, context, name, &fault))
+    return refuse (host, context, fault.code, fault.message);
   char *folder = read_folder (host, context, which);
   Plugin *plugin = calloc (1, sizeof *plugin);
-  RagifyStoreOptions options = { .index = factory,
+  RagifyStoreOptions options = { .index = name,
                                  .database = { .folder = folder, .readers = read_int (host, context, "readers") },
                                  .tuning = read_tuning (host, context) };
   (void)host->config_size (context, "page-cache", &options.database.cache_bytes);
   (void)host->config_duration (context, "lock-wait", &options.database.lock_wait_us);
-  if (plugin != NULL && factory != NULL && folder != NULL)
+  if (plugin != NULL && folder != NULL)
     plugin->store = ragify_store_new (&options);
-  free (factory);
   free (folder);
   if (plugin == NULL || plugin->store == NULL) {
     free (plugin);
@@ -154,6 +176,13 @@ report_start (const Plugin *plugin, uint64_t began_us)
     (void)snprintf (text, sizeof text, "%s is read-only (%s): searches go on, writes are refused",
                     ragify_store_folder (plugin->store), ragify_store_read_only (plugin->store));
     say (plugin, RAGIFY_LOG_WARNING, text);
+  }
+  if (ragify_store_missing_vectors (plugin->store) > 0) {
+    (void)snprintf (text, sizeof text,
+                    "searches are exact for now: the index pays from %" PRIu64 " further vectors on, and is then built by "
+                    "`optimize`",
+                    ragify_store_missing_vectors (plugin->store));
+    say (plugin, RAGIFY_LOG_INFO, text);
   }
   if (ragify_store_without_vector (plugin->store) > 0) {
     (void)snprintf (text, sizeof text,
@@ -219,7 +248,7 @@ static void
 reconfigure (void *instance, RagifyCall *call, const RagifyReconfigure *args)
 {
   const Plugin *plugin = instance;
-  RagifyIndexTuning tuning = read_tuning (plugin->host, plugin->context);
+  RagifyApproximateTuning tuning = read_tuning (plugin->host, plugin->context);
   ragify_store_set_tuning (plugin->store, &tuning);
   plugin->host->call_done (call, NULL);
 }

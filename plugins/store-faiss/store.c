@@ -18,6 +18,7 @@ struct RagifyStore {
   RagifyMatcher *matcher;
   uint64_t without_vector;
   RagifyUuid id;
+  atomic_flag building;
   atomic_uint nprobe;
   atomic_uint ef_search;
   /* Set by the writer once the index agrees with them. */
@@ -84,7 +85,7 @@ ragify_store_without_vector (const RagifyStore *store)
 }
 
 void
-ragify_store_set_tuning (RagifyStore *store, const RagifyIndexTuning *tuning)
+ragify_store_set_tuning (RagifyStore *store, const RagifyApproximateTuning *tuning)
 {
   atomic_store (&store->nprobe, tuning->nprobe);
   atomic_store (&store->ef_search, tuning->ef_search);
@@ -145,6 +146,17 @@ check_embedder (RagifyStore *store, RagifyConnection *connection, const RagifyDa
                            embedder->fingerprint.data, embedder->dimension);
 }
 
+/* A snapshot that is missing or of no use is no fault: the index is exact then, until it is built again. */
+static bool
+fill_index (RagifyStore *store, RagifyConnection *connection, RagifyFault *fault)
+{
+  RagifySnapshot snapshot;
+  bool have = !ragify_approximate_is_exact (store->factory) &&
+              ragify_snapshot_read (store->folder, &store->id, store->factory, ragify_index_dimension (store->index),
+                                    &snapshot, fault);
+  return ragify_loading_run (connection, store->index, have ? &snapshot : NULL, &store->without_vector, fault);
+}
+
 static bool
 load (RagifyStore *store, RagifyConnection *connection, const RagifyEmbedderInfo *embedder, RagifyFault *fault)
 {
@@ -166,9 +178,9 @@ load (RagifyStore *store, RagifyConnection *connection, const RagifyEmbedderInfo
   store->id = head.generation.store;
   if (embedder == NULL)
     return true;
-  const RagifyIndexOptions options = { .dimension = embedder->dimension, .factory = store->factory };
-  store->index = ragify_index_new (&options, fault);
-  return store->index != NULL && ragify_loading_run (connection, store->index, &store->without_vector, fault);
+  store->index = ragify_index_new (embedder->dimension, fault);
+  return store->index != NULL && ragify_approximate_fits (store->factory, embedder->dimension, fault) &&
+         fill_index (store, connection, fault);
 }
 
 bool
@@ -327,7 +339,7 @@ tune_one (const RagifyPair *pair, const char *name, uint32_t *value, RagifyFault
 }
 
 static bool
-tune (RagifyStore *store, const RagifyPairList *pairs, RagifyIndexTuning *tuning, RagifyFault *fault)
+tune (RagifyStore *store, const RagifyPairList *pairs, RagifyApproximateTuning *tuning, RagifyFault *fault)
 {
   tuning->nprobe = atomic_load (&store->nprobe);
   tuning->ef_search = atomic_load (&store->ef_search);
@@ -376,7 +388,7 @@ make_unit (const float *vector, uint32_t dimension, float *unit, RagifyFault *fa
 
 static bool
 search_all (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreSearch *args,
-            const RagifyMatches *matches, const RagifyIndexTuning *tuning, RagifyStoreSearchResult *result,
+            const RagifyMatches *matches, const RagifyApproximateTuning *tuning, RagifyStoreSearchResult *result,
             RagifyFault *fault)
 {
   uint32_t dimension = args->vectors.dimension, queries = args->vectors.count;
@@ -408,7 +420,7 @@ bool
 ragify_store_search (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreSearch *args,
                      RagifyStoreSearchResult *result, RagifyFault *fault)
 {
-  RagifyIndexTuning tuning;
+  RagifyApproximateTuning tuning;
   RagifyMatches *matches;
   if (!check_search (store, args, fault) || !tune (store, &args->tuning, &tuning, fault) ||
       !find_matches (store, args->filter, &matches, fault))
@@ -476,6 +488,61 @@ tidy (RagifyConnection *connection, RagifyFault *fault)
                                     fault);
 }
 
+uint64_t
+ragify_store_missing_vectors (RagifyStore *store)
+{
+  if (store->index == NULL || ragify_approximate_is_exact (store->factory))
+    return 0;
+  RagifyIndexCounts counts = ragify_index_counts (store->index);
+  uint64_t least = ragify_approximate_least (store->factory);
+  return counts.vectors == counts.exact && counts.vectors < least ? least - counts.vectors : 0;
+}
+
+/* Whether an approximate index is wanted and what there is of it leaves too much to the exact one. */
+static bool
+needs_build (const RagifyStore *store)
+{
+  if (store->index == NULL || ragify_approximate_is_exact (store->factory))
+    return false;
+  RagifyIndexCounts counts = ragify_index_counts (store->index);
+  if (counts.vectors < ragify_approximate_least (store->factory))
+    return false;
+  return counts.exact > counts.vectors / 10 || counts.dead > counts.vectors / 4;
+}
+
+/* Puts what was built into the place of what it covers. Everything written since is carried over. */
+static bool
+put_in_place (RagifyStore *store, const RagifyAnswer *answer, RagifySnapshot *snapshot, RagifyFault *fault)
+{
+  if (ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault) == NULL)
+    return false;
+  bool ok = ragify_index_adopt (store->index, snapshot->approximate, snapshot->entries, snapshot->count, NULL, fault);
+  if (ok)
+    snapshot->approximate = NULL;
+  ragify_database_end_write (store->database);
+  return ok;
+}
+
+/* Built beside searches and writes, from what the database says at one moment. */
+static bool
+build (RagifyStore *store, const RagifyAnswer *answer, RagifyFault *fault)
+{
+  RagifySnapshot snapshot;
+  uint32_t dimension = ragify_index_dimension (store->index);
+  RagifyConnection *connection = ragify_database_borrow (store->database, fault);
+  bool ok = connection != NULL && ragify_loading_build (connection, store->factory, dimension, is_cancelled,
+                                                        (void *)answer, &snapshot, fault);
+  ragify_database_give_back (store->database, connection);
+  if (!ok)
+    return false;
+  /* Without a snapshot the next start is exact until the next build, so a full disk spoils nothing but that. */
+  bool kept = ragify_snapshot_write (store->folder, &store->id, store->factory, dimension, &snapshot, fault);
+  RagifyFault second;
+  ok = put_in_place (store, answer, &snapshot, kept ? fault : &second);
+  ragify_snapshot_clear (&snapshot);
+  return kept && ok;
+}
+
 bool
 ragify_store_optimize (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreOptimize *args,
                        RagifyFault *fault)
@@ -486,6 +553,10 @@ ragify_store_optimize (RagifyStore *store, const RagifyAnswer *answer, const Rag
     return false;
   bool ok = tidy (connection, fault);
   ragify_database_end_write (store->database);
+  if (!ok || !needs_build (store) || atomic_flag_test_and_set (&store->building))
+    return ok;
+  ok = build (store, answer, fault);
+  atomic_flag_clear (&store->building);
   return ok;
 }
 

@@ -10,9 +10,9 @@
 typedef struct RagifyStore RagifyStore;
 
 typedef struct RagifyStoreOptions {
-  const char *index; /* a factory string that ragify_store_check_index takes */
+  const char *index; /* as ragify_approximate_check writes it */
   RagifyDatabaseOptions database;
-  RagifyIndexTuning tuning;
+  RagifyApproximateTuning tuning;
 } RagifyStoreOptions;
 
 /* What the store can tell about itself. */
@@ -37,8 +37,11 @@ const char *ragify_store_folder (const RagifyStore *store);
 const char *ragify_store_read_only (const RagifyStore *store);
 uint64_t ragify_store_without_vector (const RagifyStore *store);
 
+/* [any] How many vectors the configured index wants before it is built; 0: it is exact, or built. */
+uint64_t ragify_store_missing_vectors (RagifyStore *store);
+
 /* [any] */
-void ragify_store_set_tuning (RagifyStore *store, const RagifyIndexTuning *tuning);
+void ragify_store_set_tuning (RagifyStore *store, const RagifyApproximateTuning *tuning);
 RagifyStoreNumbers ragify_store_numbers (RagifyStore *store);
 
 /* [worker] Reads a little from the database, to see that it can be read. */

@@ -1,0 +1,73 @@
+/* An index of FAISS over the vectors of one moment: built once, then only searched.
+ *
+ * Rows are numbered 0 … count-1 in the order in which they were added; what was removed since is left out by a bit for
+ * each row. Scores are inner products, which for unit vectors are cosines. Searches run side by side, each on one
+ * thread; building is for one thread. */
+#ifndef RAGIFY_APPROXIMATE_H
+#define RAGIFY_APPROXIMATE_H
+
+#include "fault.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RAGIFY_APPROXIMATE_NAME 64 /* bytes of a factory string */
+
+typedef struct RagifyApproximate RagifyApproximate;
+
+/* What a search may be told. */
+typedef struct RagifyApproximateTuning {
+  uint32_t nprobe;    /* IVF: lists that are read */
+  uint32_t ef_search; /* HNSW: candidates that are kept */
+} RagifyApproximateTuning;
+
+/* Whether the factory string is one of those that are known to work, which the fault lists: Flat; SQ8, SQfp16, PQm;
+ * IVFn,Flat IVFn,SQ8 IVFn,SQfp16 IVFn,PQm, where n may be left out for `nlist`; HNSWm, HNSWm,SQ8. Writes it in its full
+ * form to name[RAGIFY_APPROXIMATE_NAME]. [any] */
+bool ragify_approximate_check (const char *factory, uint32_t nlist, char *name, RagifyFault *fault);
+
+/* Whether vectors of this dimension can be kept so: PQm cuts them into m equal parts. [any] */
+bool ragify_approximate_fits (const char *name, uint32_t dimension, RagifyFault *fault);
+
+/* Whether an index of this (full) name is the exact one. [any] */
+bool ragify_approximate_is_exact (const char *name);
+
+/* From how many vectors on it is worth its training. [any] */
+uint64_t ragify_approximate_least (const char *name);
+
+/* How many vectors its training looks at, at most. [any] */
+uint64_t ragify_approximate_sample (const char *name);
+
+/* Trains an empty index on `count` vectors. [worker] */
+RagifyApproximate *ragify_approximate_new (const char *name, uint32_t dimension, const float *sample, size_t count,
+                                           RagifyFault *fault);
+void ragify_approximate_free (RagifyApproximate *approximate);
+
+/* [worker] */
+bool ragify_approximate_add (RagifyApproximate *approximate, const float *vectors, size_t count, RagifyFault *fault);
+
+/* After the last add: makes rows readable. [worker] */
+bool ragify_approximate_finish (RagifyApproximate *approximate, RagifyFault *fault);
+
+uint64_t ragify_approximate_count (const RagifyApproximate *approximate);
+
+/* The best `wanted` of the rows whose bit is set, best first; *found of them. [any] */
+bool ragify_approximate_search (const RagifyApproximate *approximate, const float *query, uint32_t wanted,
+                                const uint8_t *allowed, const RagifyApproximateTuning *tuning, float *scores,
+                                int64_t *rows, uint32_t *found, RagifyFault *fault);
+
+/* A row as the index keeps it, possibly quantised. [any] */
+bool ragify_approximate_row (const RagifyApproximate *approximate, uint64_t row, float *vector, RagifyFault *fault);
+
+/* To and from a stream. [worker] */
+bool ragify_approximate_write (const RagifyApproximate *approximate, FILE *stream, RagifyFault *fault);
+RagifyApproximate *ragify_approximate_read (FILE *stream, uint32_t dimension, RagifyFault *fault);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,30 @@
+/* An approximate index on disk, so that a start need not build it: one file, written whole or not at all.
+ *
+ * It says which chunk each row stands for, by numbers that the database never uses twice; so an old snapshot is as good
+ * as a new one, only with more rows to leave out and more chunks to add exactly. */
+#ifndef RAGIFY_SNAPSHOT_H
+#define RAGIFY_SNAPSHOT_H
+
+#include "approximate.h"
+#include "index.h"
+
+typedef struct RagifySnapshot {
+  RagifyApproximate *approximate;
+  RagifyIndexEntry *entries; /* by row */
+  uint64_t count;
+} RagifySnapshot;
+
+/* Writes to `folder`. The disk has it when this returns. */
+bool ragify_snapshot_write (const char *folder, const RagifyUuid *store, const char *name, uint32_t dimension,
+                            const RagifySnapshot *snapshot, RagifyFault *fault);
+
+/* Reads it back. False with a fault where it is not there (NOT_FOUND), damaged, or of another store, name or dimension. */
+bool ragify_snapshot_read (const char *folder, const RagifyUuid *store, const char *name, uint32_t dimension,
+                           RagifySnapshot *snapshot, RagifyFault *fault);
+
+/* Removes the file where there is one. */
+void ragify_snapshot_remove (const char *folder);
+
+void ragify_snapshot_clear (RagifySnapshot *snapshot);
+
+#endif
