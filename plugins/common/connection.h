@@ -15,8 +15,8 @@ typedef enum {
 } RagifyConnectionMode;
 
 /* `path` is the database file; `cache_bytes` bounds the pages that the connection keeps. */
-RagifyConnection *ragify_connection_open (const char *path, RagifyConnectionMode mode, uint64_t cache_bytes,
-                                          RagifyFault *fault);
+RagifyConnection *
+ragify_connection_open (const char *path, RagifyConnectionMode mode, uint64_t cache_bytes, RagifyFault *fault);
 void ragify_connection_close (RagifyConnection *connection);
 
 /* The statement for `sql`, a constant that is recognised by its address: prepared once, handed out reset and with

@@ -18,8 +18,8 @@ typedef struct RagifyFault {
 } RagifyFault;
 
 /* Fills it and returns false, so that a failing function can end with `return ragify_fault_set (…)`. */
-bool ragify_fault_set (RagifyFault *fault, int32_t code, const char *format, ...)
-    __attribute__ ((format (printf, 3, 4)));
+bool
+ragify_fault_set (RagifyFault *fault, int32_t code, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
 
 /* The same for exhausted memory. */
 bool ragify_fault_memory (RagifyFault *fault);

@@ -387,13 +387,13 @@ bool
 ragify_is_stop_word (const char *text, size_t size)
 {
   static const char *const words[] = {
-    "a",     "about", "after",  "all",   "also",  "am",    "an",    "and",   "any",   "are",   "as",    "at",
-    "be",    "been",  "before", "being", "both",  "but",   "by",    "can",   "could", "did",   "do",    "does",
-    "for",   "from",  "had",    "has",   "have",  "he",    "her",   "here",  "his",   "how",   "i",     "if",
-    "in",    "into",  "is",     "it",    "its",   "me",    "my",    "of",    "on",    "or",    "our",   "she",
-    "should", "so",   "some",   "such",  "than",  "that",  "the",   "their", "them",  "then",  "there", "these",
-    "they",  "this",  "those",  "through", "to",  "was",   "we",    "were",  "what",  "when",  "where", "which",
-    "while", "who",   "whom",   "whose", "why",   "will",  "with",  "would", "you",   "your",
+    "a",      "about", "after",  "all",     "also", "am",   "an",   "and",   "any",   "are",  "as",    "at",
+    "be",     "been",  "before", "being",   "both", "but",  "by",   "can",   "could", "did",  "do",    "does",
+    "for",    "from",  "had",    "has",     "have", "he",   "her",  "here",  "his",   "how",  "i",     "if",
+    "in",     "into",  "is",     "it",      "its",  "me",   "my",   "of",    "on",    "or",   "our",   "she",
+    "should", "so",    "some",   "such",    "than", "that", "the",  "their", "them",  "then", "there", "these",
+    "they",   "this",  "those",  "through", "to",   "was",  "we",   "were",  "what",  "when", "where", "which",
+    "while",  "who",   "whom",   "whose",   "why",  "will", "with", "would", "you",   "your",
   };
   char word[16];
   if (size >= sizeof word)

@@ -38,8 +38,8 @@ typedef enum {
 
 /* Calls `take` for each word in its order until it answers false; whether it never did. Any bytes are safe: what is not
  * UTF-8 separates words. [any] */
-bool ragify_tokenize (RagifyStr text, RagifyTokenizePurpose purpose, bool (*take) (void *user, const RagifyToken *token),
-                      void *user);
+bool ragify_tokenize (RagifyStr text, RagifyTokenizePurpose purpose,
+                      bool (*take) (void *user, const RagifyToken *token), void *user);
 
 /* Whether an English word says so little that a query does without it where it has others. [any] */
 bool ragify_is_stop_word (const char *text, size_t size);

@@ -77,10 +77,11 @@ ragify_approximate_check (const char *factory, uint32_t nlist, char *name, Ragif
       return true;
     }
   }
-  return ragify_fault_set (fault, RAGIFY_E_INVALID,
-                           "index: expected Flat, SQ8, SQfp16, PQm, IVFn,Flat, IVFn,SQ8, IVFn,SQfp16, IVFn,PQm, HNSWm or "
-                           "HNSWm,SQ8 (n and m are numbers; without n the key nlist counts); found '%.100s'",
-                           factory);
+  return ragify_fault_set (
+      fault, RAGIFY_E_INVALID,
+      "index: expected Flat, SQ8, SQfp16, PQm, IVFn,Flat, IVFn,SQ8, IVFn,SQfp16, IVFn,PQm, HNSWm or "
+      "HNSWm,SQ8 (n and m are numbers; without n the key nlist counts); found '%.100s'",
+      factory);
 }
 
 bool
@@ -93,8 +94,9 @@ ragify_approximate_fits (const char *name, uint32_t dimension, RagifyFault *faul
   uint32_t parts = read_number (&product);
   if (parts > 0 && dimension % parts == 0)
     return true;
-  return ragify_fault_set (fault, RAGIFY_E_INVALID, "index: '%s' cuts vectors into %u equal parts, but their dimension is %u",
-                           name, parts, dimension);
+  return ragify_fault_set (fault, RAGIFY_E_INVALID,
+                           "index: '%s' cuts vectors into %u equal parts, but their dimension is %u", name, parts,
+                           dimension);
 }
 
 bool

@@ -63,8 +63,7 @@ ragify_approximate_new (const char *name, uint32_t dimension, const float *sampl
   try {
     use_one_thread ();
     auto approximate = std::make_unique<RagifyApproximate> ();
-    approximate->index.reset (
-        faiss::index_factory (static_cast<int> (dimension), name, faiss::METRIC_INNER_PRODUCT));
+    approximate->index.reset (faiss::index_factory (static_cast<int> (dimension), name, faiss::METRIC_INNER_PRODUCT));
     approximate->index->train (static_cast<faiss::idx_t> (count), sample);
     return approximate.release ();
   } catch (...) {

@@ -43,8 +43,8 @@ uint64_t ragify_approximate_least (const char *name);
 uint64_t ragify_approximate_sample (const char *name);
 
 /* Trains an empty index on `count` vectors. [worker] */
-RagifyApproximate *ragify_approximate_new (const char *name, uint32_t dimension, const float *sample, size_t count,
-                                           RagifyFault *fault);
+RagifyApproximate *
+ragify_approximate_new (const char *name, uint32_t dimension, const float *sample, size_t count, RagifyFault *fault);
 void ragify_approximate_free (RagifyApproximate *approximate);
 
 /* [worker] */

@@ -260,8 +260,8 @@ list_gone (RagifyChange *change, int64_t document)
 bool
 ragify_change_drop_chunks (RagifyChange *change, int64_t document, bool staged)
 {
-  static const char drop_vectors[]
-      = "DELETE FROM vectors WHERE chunk IN (SELECT number FROM chunks WHERE document = ?1 AND staged = ?2)";
+  static const char drop_vectors[] =
+      "DELETE FROM vectors WHERE chunk IN (SELECT number FROM chunks WHERE document = ?1 AND staged = ?2)";
   static const char drop_rows[] = "DELETE FROM chunks WHERE document = ?1 AND staged = ?2";
   static const char *const both[] = { drop_vectors, drop_rows };
   if (!staged && !list_gone (change, document))

@@ -28,29 +28,29 @@ struct RagifyDatabase {
 
 /* A chunk's number is never used twice, so it also says which version of the chunk a vector belongs to. Its index by
  * uuid carries what a start must read, so that starting reads no content. */
-static const char schema[]
-    = "CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-      "CREATE TABLE metadata (number INTEGER PRIMARY KEY AUTOINCREMENT, hash INTEGER NOT NULL, json TEXT NOT NULL);"
-      "CREATE INDEX metadata_hash ON metadata (hash);"
-      "CREATE TABLE documents (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
-      "  generation INTEGER NOT NULL, live INTEGER NOT NULL, content_hash BLOB NOT NULL, chunks INTEGER NOT NULL,"
-      "  staged INTEGER NOT NULL, staged_hash BLOB NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,"
-      "  metadata INTEGER NOT NULL, uri TEXT NOT NULL, title TEXT NOT NULL);"
-      "CREATE INDEX documents_generation ON documents (generation);"
-      "CREATE TABLE chunks (number INTEGER PRIMARY KEY AUTOINCREMENT, uuid BLOB NOT NULL, staged INTEGER NOT NULL,"
-      "  document INTEGER NOT NULL, ordinal INTEGER NOT NULL, generation INTEGER NOT NULL, metadata INTEGER NOT NULL,"
-      "  first INTEGER NOT NULL, past INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,"
-      "  title TEXT, uri TEXT, content TEXT NOT NULL);"
-      "CREATE INDEX chunks_uuid ON chunks (uuid, staged, metadata);"
-      "CREATE INDEX chunks_document ON chunks (document, staged, ordinal);"
-      "CREATE INDEX chunks_generation ON chunks (generation) WHERE staged = 0;"
-      "CREATE INDEX chunks_metadata ON chunks (metadata) WHERE staged = 0;"
-      "CREATE TABLE vectors (chunk INTEGER PRIMARY KEY, vector BLOB NOT NULL);"
-      "CREATE TABLE removals (number INTEGER PRIMARY KEY AUTOINCREMENT, generation INTEGER NOT NULL, chunk BLOB,"
-      "  document TEXT NOT NULL);"
-      "CREATE INDEX removals_generation ON removals (generation);"
-      "CREATE UNIQUE INDEX removals_chunk ON removals (chunk) WHERE chunk IS NOT NULL;"
-      "CREATE UNIQUE INDEX removals_document ON removals (document) WHERE chunk IS NULL;";
+static const char schema[] =
+    "CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+    "CREATE TABLE metadata (number INTEGER PRIMARY KEY AUTOINCREMENT, hash INTEGER NOT NULL, json TEXT NOT NULL);"
+    "CREATE INDEX metadata_hash ON metadata (hash);"
+    "CREATE TABLE documents (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+    "  generation INTEGER NOT NULL, live INTEGER NOT NULL, content_hash BLOB NOT NULL, chunks INTEGER NOT NULL,"
+    "  staged INTEGER NOT NULL, staged_hash BLOB NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,"
+    "  metadata INTEGER NOT NULL, uri TEXT NOT NULL, title TEXT NOT NULL);"
+    "CREATE INDEX documents_generation ON documents (generation);"
+    "CREATE TABLE chunks (number INTEGER PRIMARY KEY AUTOINCREMENT, uuid BLOB NOT NULL, staged INTEGER NOT NULL,"
+    "  document INTEGER NOT NULL, ordinal INTEGER NOT NULL, generation INTEGER NOT NULL, metadata INTEGER NOT NULL,"
+    "  first INTEGER NOT NULL, past INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,"
+    "  title TEXT, uri TEXT, content TEXT NOT NULL);"
+    "CREATE INDEX chunks_uuid ON chunks (uuid, staged, metadata);"
+    "CREATE INDEX chunks_document ON chunks (document, staged, ordinal);"
+    "CREATE INDEX chunks_generation ON chunks (generation) WHERE staged = 0;"
+    "CREATE INDEX chunks_metadata ON chunks (metadata) WHERE staged = 0;"
+    "CREATE TABLE vectors (chunk INTEGER PRIMARY KEY, vector BLOB NOT NULL);"
+    "CREATE TABLE removals (number INTEGER PRIMARY KEY AUTOINCREMENT, generation INTEGER NOT NULL, chunk BLOB,"
+    "  document TEXT NOT NULL);"
+    "CREATE INDEX removals_generation ON removals (generation);"
+    "CREATE UNIQUE INDEX removals_chunk ON removals (chunk) WHERE chunk IS NOT NULL;"
+    "CREATE UNIQUE INDEX removals_document ON removals (document) WHERE chunk IS NULL;";
 
 static const char *
 read_only (const RagifyDatabase *database)
@@ -318,7 +318,8 @@ ragify_database_begin_write (RagifyDatabase *database, uint64_t deadline_us, Rag
                       database->folder, read_only (database));
     return NULL;
   }
-  struct timespec until = { .tv_sec = (time_t)(deadline_us / 1000000), .tv_nsec = (long)(deadline_us % 1000000) * 1000 };
+  struct timespec until = { .tv_sec = (time_t)(deadline_us / 1000000),
+                            .tv_nsec = (long)(deadline_us % 1000000) * 1000 };
   int late = 0;
   (void)pthread_mutex_lock (&database->mutex);
   while (database->writing && late == 0)

@@ -51,7 +51,7 @@ bool ragify_database_read_generation (RagifyConnection *connection, uint64_t *ge
 
 /* Changes one fact. */
 bool ragify_database_write_fact (RagifyConnection *connection, const char *name, int64_t value, RagifyFault *fault);
-bool ragify_database_write_fact_text (RagifyConnection *connection, const char *name, RagifyStr value,
-                                      RagifyFault *fault);
+bool
+ragify_database_write_fact_text (RagifyConnection *connection, const char *name, RagifyStr value, RagifyFault *fault);
 
 #endif

@@ -59,10 +59,10 @@ typedef struct {
   size_t count;
   size_t room;
   uint32_t wanted;
-  float length;             /* the query's */
-  float floor;              /* rows that cannot score this much are out: `wanted` others are sure to */
-  uint32_t floor_bin;       /* where the floor stands in the histogram … */
-  uint32_t above;           /* … and how many lower bounds stand there or higher */
+  float length;              /* the query's */
+  float floor;               /* rows that cannot score this much are out: `wanted` others are sure to */
+  uint32_t floor_bin;        /* where the floor stands in the histogram … */
+  uint32_t above;            /* … and how many lower bounds stand there or higher */
   uint32_t bins[SCORE_BINS]; /* how many candidates' lower bounds fall into each step of the cosine */
 } Race;
 

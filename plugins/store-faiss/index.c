@@ -204,7 +204,7 @@ static void
 drop_place (Contents *contents, uint32_t place)
 {
   if (place < contents->base_count) {
-    contents->base_live[place >> 3] &= (uint8_t)~(1u << (place & 7));
+    contents->base_live[place >> 3] &= (uint8_t) ~(1u << (place & 7));
     contents->base_dead++;
     return;
   }
@@ -255,7 +255,8 @@ ragify_index_publish (RagifyIndex *index, const RagifyUuid *removed, size_t remo
   (void)pthread_rwlock_unlock (&index->lock);
 }
 
-/* A bit for each of `count` places from `first` on whose metadata match and that live. NULL when memory is exhausted. */
+/* A bit for each of `count` places from `first` on whose metadata match and that live. NULL when memory is exhausted.
+ */
 static uint8_t *
 make_bitmap (const Contents *contents, uint32_t first, uint32_t count, const RagifyMatches *matches,
              const uint8_t *live)
@@ -264,8 +265,8 @@ make_bitmap (const Contents *contents, uint32_t first, uint32_t count, const Rag
   if (bits == NULL)
     return NULL;
   for (uint32_t i = 0; i < count; i++)
-    if ((live == NULL || (live[i >> 3] >> (i & 7) & 1) != 0)
-        && ragify_matches_has (matches, contents->metadata[first + i]))
+    if ((live == NULL || (live[i >> 3] >> (i & 7) & 1) != 0) &&
+        ragify_matches_has (matches, contents->metadata[first + i]))
       bits[i >> 3] |= (uint8_t)(1u << (i & 7));
   return bits;
 }
@@ -279,9 +280,8 @@ search_base (const Contents *contents, const float *query, uint32_t wanted, cons
     return true;
   float *scores = malloc (wanted * sizeof *scores);
   int64_t *rows = malloc (wanted * sizeof *rows);
-  uint8_t *bits = matches == NULL
-                      ? contents->base_live
-                      : make_bitmap (contents, 0, contents->base_count, matches, contents->base_live);
+  uint8_t *bits = matches == NULL ? contents->base_live
+                                  : make_bitmap (contents, 0, contents->base_count, matches, contents->base_live);
   bool ok = scores != NULL && rows != NULL && bits != NULL
                 ? ragify_approximate_search (contents->base, query, wanted, bits, tuning, scores, rows, found, fault)
                 : ragify_fault_memory (fault);
@@ -375,8 +375,8 @@ ragify_index_counts (RagifyIndex *index)
   RagifyIndexCounts counts = { .vectors = now->places.used,
                                .exact = now->count - now->base_count,
                                .dead = now->base_dead };
-  counts.bytes = ragify_flat_bytes (now->flat) + 4 * ((uint64_t)now->places.mask + 1)
-                 + now->room * (sizeof *now->ids + sizeof *now->chunks + sizeof *now->metadata);
+  counts.bytes = ragify_flat_bytes (now->flat) + 4 * ((uint64_t)now->places.mask + 1) +
+                 now->room * (sizeof *now->ids + sizeof *now->chunks + sizeof *now->metadata);
   (void)pthread_rwlock_unlock (&index->lock);
   return counts;
 }
@@ -413,8 +413,9 @@ carry_over (const RagifyIndex *index, Contents *fresh, RagifyFault *fault)
   float *vector = malloc (index->dimension * sizeof *vector);
   bool ok = vector != NULL || ragify_fault_memory (fault);
   for (uint32_t place = 0; ok && place < now->count; place++) {
-    const RagifyIndexEntry entry
-        = { .id = now->ids[place], .chunk = now->chunks[place], .metadata = now->metadata[place] };
+    const RagifyIndexEntry entry = { .id = now->ids[place],
+                                     .chunk = now->chunks[place],
+                                     .metadata = now->metadata[place] };
     bool dead = place < now->base_count && (now->base_live[place >> 3] >> (place & 7) & 1) == 0;
     if (dead || ragify_places_find (&fresh->places, fresh->ids, &entry.id) != RAGIFY_PLACE_NONE)
       continue;
@@ -433,8 +434,8 @@ carry_over (const RagifyIndex *index, Contents *fresh, RagifyFault *fault)
 }
 
 bool
-ragify_index_adopt (RagifyIndex *index, RagifyApproximate *approximate, const RagifyIndexEntry *entries,
-                    uint64_t count, const uint8_t *live, RagifyFault *fault)
+ragify_index_adopt (RagifyIndex *index, RagifyApproximate *approximate, const RagifyIndexEntry *entries, uint64_t count,
+                    const uint8_t *live, RagifyFault *fault)
 {
   Contents fresh;
   bool ok = make_contents (index, count, &fresh) || ragify_fault_memory (fault);

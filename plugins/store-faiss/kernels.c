@@ -49,8 +49,9 @@ encode_portable (const float *values, size_t count, float inverse, float scale, 
   return sum;
 }
 
-static const RagifyKernels portable
-    = { .name = "portable", .dot = dot_portable, .scan = scan_portable, .encode = encode_portable };
+static const RagifyKernels portable = {
+  .name = "portable", .dot = dot_portable, .scan = scan_portable, .encode = encode_portable
+};
 
 #if WITH_X86
 
@@ -182,10 +183,8 @@ scan_avx512 (const int8_t *codes, size_t stride, size_t rows, const int16_t *que
   scan_portable (codes + row * stride, stride, rows - row, query, sums + row);
 }
 
-static const RagifyKernels avx2
-    = { .name = "avx2", .dot = dot_avx2, .scan = scan_avx2, .encode = encode_avx2 };
-static const RagifyKernels avx512
-    = { .name = "avx512", .dot = dot_avx512, .scan = scan_avx512, .encode = encode_avx2 };
+static const RagifyKernels avx2 = { .name = "avx2", .dot = dot_avx2, .scan = scan_avx2, .encode = encode_avx2 };
+static const RagifyKernels avx512 = { .name = "avx512", .dot = dot_avx512, .scan = scan_avx512, .encode = encode_avx2 };
 
 static int
 can_avx2 (void)

@@ -51,8 +51,7 @@ read_cursor (const RagifyStoreList *args, Cursor *cursor, RagifyFault *fault)
     memcpy (text, args->cursor.data, args->cursor.size);
     text[args->cursor.size] = '\0';
     if (sscanf (text, "1.%llu.%llu.%u.%llu.%llu%n", &start, &generation, &kind, &number, &ordinal, &used) == 5 &&
-        (uint64_t)used == args->cursor.size && generation <= INT64_MAX && number <= INT64_MAX &&
-        ordinal <= INT64_MAX) {
+        (uint64_t)used == args->cursor.size && generation <= INT64_MAX && number <= INT64_MAX && ordinal <= INT64_MAX) {
       *cursor = (Cursor){ start, generation, kind, number, ordinal };
       return true;
     }
@@ -144,9 +143,8 @@ add_removal (Listing *listing, sqlite3_stmt *row)
     return ragify_answer_copy (listing->answer, document, &item->id, listing->fault);
   }
   RagifyChunk *item = &listing->chunk_items[listing->count++];
-  *item = (RagifyChunk){ .struct_size = sizeof *item,
-                         .flags = RAGIFY_CHUNK_DELETED,
-                         .id = ragify_column_uuid (row, 2) };
+  *item =
+      (RagifyChunk){ .struct_size = sizeof *item, .flags = RAGIFY_CHUNK_DELETED, .id = ragify_column_uuid (row, 2) };
   return ragify_answer_copy (listing->answer, document, &item->document_id, listing->fault);
 }
 
@@ -203,8 +201,7 @@ merge (Listing *listing, sqlite3_stmt *removals, sqlite3_stmt *rows, bool *whole
   int removal = removals == NULL ? 0 : ragify_connection_step (listing->connection, removals, listing->fault);
   int row = removal < 0 ? -1 : ragify_connection_step (listing->connection, rows, listing->fault);
   while (removal >= 0 && row >= 0 && removal + row > 0 && !full (listing)) {
-    bool take = removal > 0
-                && (row == 0 || sqlite3_column_int64 (removals, 0) <= sqlite3_column_int64 (rows, 0));
+    bool take = removal > 0 && (row == 0 || sqlite3_column_int64 (removals, 0) <= sqlite3_column_int64 (rows, 0));
     if (take ? !take_removal (listing, removals) : !take_row (listing, rows))
       return false;
     if (take)
@@ -225,12 +222,12 @@ list_changes (Listing *listing, bool *whole)
                                " FROM chunks c JOIN documents d ON d.number = c.document"
                                " WHERE (c.generation, c.number) > (?1, ?2) AND c.staged = 0"
                                " ORDER BY c.generation, c.number";
-  static const char removed_documents[]
-      = "SELECT generation, number, chunk, document FROM removals"
-        " WHERE (generation, number) > (?1, ?2) AND chunk IS NULL ORDER BY generation, number";
-  static const char removed_chunks[]
-      = "SELECT generation, number, chunk, document FROM removals"
-        " WHERE (generation, number) > (?1, ?2) AND chunk IS NOT NULL ORDER BY generation, number";
+  static const char removed_documents[] =
+      "SELECT generation, number, chunk, document FROM removals"
+      " WHERE (generation, number) > (?1, ?2) AND chunk IS NULL ORDER BY generation, number";
+  static const char removed_chunks[] =
+      "SELECT generation, number, chunk, document FROM removals"
+      " WHERE (generation, number) > (?1, ?2) AND chunk IS NOT NULL ORDER BY generation, number";
   sqlite3_stmt *removals = NULL;
   if (listing->args->since > 0) {
     removals = prepare_changes (listing, listing->chunks ? removed_chunks : removed_documents, 0);
@@ -261,10 +258,10 @@ list_named_document (Listing *listing, RagifyStr id)
 static bool
 list_named_chunks (Listing *listing, RagifyStr id)
 {
-  static const char sql[] = "SELECT c.ordinal, c.number, " RAGIFY_READING_COLUMNS
-                            " FROM documents d JOIN chunks c ON c.document = d.number"
-                            " WHERE d.id = ?1 AND c.staged = 0 AND (c.ordinal, c.number) > (?2, ?3)"
-                            " ORDER BY c.ordinal, c.number";
+  static const char sql[] =
+      "SELECT c.ordinal, c.number, " RAGIFY_READING_COLUMNS " FROM documents d JOIN chunks c ON c.document = d.number"
+      " WHERE d.id = ?1 AND c.staged = 0 AND (c.ordinal, c.number) > (?2, ?3)"
+      " ORDER BY c.ordinal, c.number";
   sqlite3_stmt *statement = ragify_connection_prepare (listing->connection, sql, listing->fault);
   if (statement == NULL)
     return false;
@@ -314,7 +311,8 @@ fill (Listing *listing, RagifyStoreListResult *result, bool *whole)
     listing->cursor.start = head.generation.counter;
   result->generation = (RagifyGeneration){ .store = head.generation.store, .counter = listing->cursor.start };
   *whole = true;
-  if (listing->args->since > head.generation.counter || (listing->args->since > 0 && listing->args->since < head.horizon)) {
+  if (listing->args->since > head.generation.counter ||
+      (listing->args->since > 0 && listing->args->since < head.horizon)) {
     result->since_too_old = 1;
     return true;
   }
@@ -327,8 +325,8 @@ static bool
 run (Listing *listing, RagifyStoreListResult *result)
 {
   bool whole = false;
-  if (!ragify_connection_execute (listing->connection, "BEGIN", listing->fault) ||
-      !fill (listing, result, &whole) || !ragify_connection_execute (listing->connection, "COMMIT", listing->fault))
+  if (!ragify_connection_execute (listing->connection, "BEGIN", listing->fault) || !fill (listing, result, &whole) ||
+      !ragify_connection_execute (listing->connection, "COMMIT", listing->fault))
     return false;
   result->documents = (RagifyDocumentList){ .items = listing->document_items,
                                             .count = listing->chunks ? 0 : listing->count,

@@ -121,10 +121,9 @@ adopt (RagifyIndex *index, RagifySnapshot *snapshot, const Entries *entries, boo
   if (live == NULL)
     return ragify_fault_memory (fault);
   for (uint64_t row = 0; row < snapshot->count; row++) {
-    const RagifyIndexEntry *found
-        = entries->count == 0
-              ? NULL
-              : bsearch (&snapshot->entries[row], entries->items, entries->count, sizeof *found, compare);
+    const RagifyIndexEntry *found =
+        entries->count == 0 ? NULL
+                            : bsearch (&snapshot->entries[row], entries->items, entries->count, sizeof *found, compare);
     if (found == NULL || memcmp (&found->id, &snapshot->entries[row].id, sizeof found->id) != 0)
       continue;
     live[row >> 3] |= (uint8_t)(1u << (row & 7));
@@ -224,8 +223,7 @@ train (RagifyConnection *connection, Build *build, const char *name, RagifyFault
 {
   if (!for_each_vector (connection, build->entries, sample_vector, build, fault))
     return false;
-  build->snapshot->approximate
-      = ragify_approximate_new (name, build->dimension, build->vectors, build->held, fault);
+  build->snapshot->approximate = ragify_approximate_new (name, build->dimension, build->vectors, build->held, fault);
   build->held = 0;
   return build->snapshot->approximate != NULL;
 }
@@ -252,11 +250,9 @@ ragify_loading_build (RagifyConnection *connection, const char *name, uint32_t d
 {
   Entries entries = { 0 };
   *snapshot = (RagifySnapshot){ 0 };
-  Build build = { .entries = &entries,
-                  .snapshot = snapshot,
-                  .dimension = dimension,
-                  .cancelled = cancelled,
-                  .user = user };
+  Build build = {
+    .entries = &entries, .snapshot = snapshot, .dimension = dimension, .cancelled = cancelled, .user = user
+  };
   /* In one transaction: entries and vectors are of the same moment. */
   bool ok = ragify_connection_execute (connection, "BEGIN", fault) && read_entries (connection, &entries, fault) &&
             build_entries (connection, &build, name, fault) && ragify_connection_execute (connection, "COMMIT", fault);

@@ -74,8 +74,7 @@ remove_id (Removal *removal, const RagifyUuid *id)
 static bool
 remove_metadata (Removal *removal, uint64_t metadata)
 {
-  static const char find[]
-      = "SELECT number, document, uuid FROM chunks WHERE metadata = ?1 AND staged = 0 LIMIT 1";
+  static const char find[] = "SELECT number, document, uuid FROM chunks WHERE metadata = ?1 AND staged = 0 LIMIT 1";
   RagifyChange *change = removal->change;
   sqlite3_stmt *statement = ragify_connection_prepare (change->connection, find, change->fault);
   if (statement == NULL)

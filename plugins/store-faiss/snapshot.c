@@ -126,9 +126,8 @@ read_all (FILE *stream, const RagifyUuid *store, const char *name, uint32_t dime
 {
   Head head;
   uint64_t size;
-  if (!check_hash (stream, &size) || fseek (stream, 0, SEEK_SET) != 0 ||
-      fread (&head, sizeof head, 1, stream) != 1 || !check_head (&head, store, name, dimension) ||
-      head.count > size / sizeof (RagifyIndexEntry))
+  if (!check_hash (stream, &size) || fseek (stream, 0, SEEK_SET) != 0 || fread (&head, sizeof head, 1, stream) != 1 ||
+      !check_head (&head, store, name, dimension) || head.count > size / sizeof (RagifyIndexEntry))
     return ragify_fault_set (fault, RAGIFY_E_INTERNAL, "it is damaged, or of other settings");
   snapshot->count = head.count;
   snapshot->entries = malloc ((head.count + 1) * sizeof *snapshot->entries);

@@ -18,7 +18,8 @@ typedef struct RagifySnapshot {
 bool ragify_snapshot_write (const char *folder, const RagifyUuid *store, const char *name, uint32_t dimension,
                             const RagifySnapshot *snapshot, RagifyFault *fault);
 
-/* Reads it back. False with a fault where it is not there (NOT_FOUND), damaged, or of another store, name or dimension. */
+/* Reads it back. False with a fault where it is not there (NOT_FOUND), damaged, or of another store, name or dimension.
+ */
 bool ragify_snapshot_read (const char *folder, const RagifyUuid *store, const char *name, uint32_t dimension,
                            RagifySnapshot *snapshot, RagifyFault *fault);
 

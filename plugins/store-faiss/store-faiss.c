@@ -116,7 +116,7 @@ static RagifyApproximateTuning
 read_tuning (const RagifyHost *host, RagifyContext *context)
 {
   return (RagifyApproximateTuning){ .nprobe = read_int (host, context, "nprobe"),
-                              .ef_search = read_int (host, context, "ef-search") };
+                                    .ef_search = read_int (host, context, "ef-search") };
 }
 
 /* The index's full name, or a fault. */
@@ -126,9 +126,8 @@ read_index (const RagifyHost *host, RagifyContext *context, char *name, RagifyFa
   RagifyStr index = { 0 };
   (void)host->config_string (context, "index", &index);
   char *factory = strndup (index.data, index.size);
-  bool ok = factory != NULL
-                ? ragify_approximate_check (factory, read_int (host, context, "nlist"), name, fault)
-                : ragify_fault_memory (fault);
+  bool ok = factory != NULL ? ragify_approximate_check (factory, read_int (host, context, "nlist"), name, fault)
+                            : ragify_fault_memory (fault);
   free (factory);
   return ok;
 }
@@ -179,7 +178,8 @@ report_start (const Plugin *plugin, uint64_t began_us)
   }
   if (ragify_store_missing_vectors (plugin->store) > 0) {
     (void)snprintf (text, sizeof text,
-                    "searches are exact for now: the index pays from %" PRIu64 " further vectors on, and is then built by "
+                    "searches are exact for now: the index pays from %" PRIu64
+                    " further vectors on, and is then built by "
                     "`optimize`",
                     ragify_store_missing_vectors (plugin->store));
     say (plugin, RAGIFY_LOG_INFO, text);
@@ -238,8 +238,7 @@ probe (void *instance, RagifyCall *call, const RagifyNothing *args)
     return;
   }
   int size = snprintf (detail, room, "%" PRIu64 " documents, %" PRIu64 " chunks%s", numbers.generation.documents,
-                       numbers.generation.chunks,
-                       ragify_store_read_only (plugin->store) != NULL ? ", read-only" : "");
+                       numbers.generation.chunks, ragify_store_read_only (plugin->store) != NULL ? ", read-only" : "");
   RagifyProbeResult result = { .struct_size = sizeof result, .detail = ragify_str (detail, (size_t)size) };
   plugin->host->call_done (call, &result);
 }
@@ -262,12 +261,9 @@ stats (void *instance, RagifyCall *call, const RagifyNothing *args)
     const char *name;
     uint64_t value;
   } values[] = {
-    { "documents", numbers.generation.documents },
-    { "chunks", numbers.generation.chunks },
-    { "vectors", numbers.generation.vectors },
-    { "generation", numbers.generation.generation.counter },
-    { "exact_vectors", numbers.index.exact },
-    { "dead_vectors", numbers.index.dead },
+    { "documents", numbers.generation.documents }, { "chunks", numbers.generation.chunks },
+    { "vectors", numbers.generation.vectors },     { "generation", numbers.generation.generation.counter },
+    { "exact_vectors", numbers.index.exact },      { "dead_vectors", numbers.index.dead },
     { "index_bytes", numbers.index.bytes },
   };
   const size_t count = sizeof values / sizeof *values;

@@ -270,8 +270,8 @@ bool
 ragify_store_upsert (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreUpsert *args,
                      RagifyStoreUpsertResult *result, RagifyFault *fault)
 {
-  RagifyConnection *connection
-      = ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
+  RagifyConnection *connection =
+      ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
   if (connection == NULL)
     return false;
   RagifyChange change = start_change (store, answer, connection, fault);
@@ -306,8 +306,8 @@ bool
 ragify_store_remove (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreRemove *args,
                      RagifyStoreRemoveResult *result, RagifyFault *fault)
 {
-  RagifyConnection *connection
-      = ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
+  RagifyConnection *connection =
+      ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
   if (connection == NULL)
     return false;
   RagifyChange change = start_change (store, answer, connection, fault);
@@ -387,9 +387,8 @@ make_unit (const float *vector, uint32_t dimension, float *unit, RagifyFault *fa
 }
 
 static bool
-search_all (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreSearch *args,
-            const RagifyMatches *matches, const RagifyApproximateTuning *tuning, RagifyStoreSearchResult *result,
-            RagifyFault *fault)
+search_all (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreSearch *args, const RagifyMatches *matches,
+            const RagifyApproximateTuning *tuning, RagifyStoreSearchResult *result, RagifyFault *fault)
 {
   uint32_t dimension = args->vectors.dimension, queries = args->vectors.count;
   /* Rows that a writer adds meanwhile are found or not; room is needed for no more than are asked for. */
@@ -407,7 +406,8 @@ search_all (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreSea
       return false;
     if (answer->host->call_cancelled (answer->call))
       return ragify_fault_set (fault, RAGIFY_E_CANCELLED, "the caller gave up");
-    if (wanted > 0 && !ragify_index_search (store->index, query, wanted, matches, tuning, hits + total, &counts[i], fault))
+    if (wanted > 0 &&
+        !ragify_index_search (store->index, query, wanted, matches, tuning, hits + total, &counts[i], fault))
       return false;
     total += counts[i];
   }
@@ -547,8 +547,8 @@ bool
 ragify_store_optimize (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreOptimize *args,
                        RagifyFault *fault)
 {
-  RagifyConnection *connection
-      = ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
+  RagifyConnection *connection =
+      ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
   if (connection == NULL)
     return false;
   bool ok = tidy (connection, fault);
@@ -563,8 +563,8 @@ ragify_store_optimize (RagifyStore *store, const RagifyAnswer *answer, const Rag
 bool
 ragify_store_flush (RagifyStore *store, const RagifyAnswer *answer, RagifyFault *fault)
 {
-  RagifyConnection *connection
-      = ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
+  RagifyConnection *connection =
+      ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
   if (connection == NULL)
     return false;
   bool ok = ragify_connection_execute (connection, "PRAGMA wal_checkpoint (PASSIVE)", fault);

@@ -300,10 +300,10 @@ static bool
 close_document (Batch *batch, Document *document)
 {
   static const char stage[] = "UPDATE documents SET generation = ?2, staged = ?3, staged_hash = ?4 WHERE number = ?1";
-  static const char settle[]
-      = "UPDATE documents SET generation = ?2, staged = ?3, staged_hash = zeroblob (16), content_hash = ?4,"
-        " chunks = ?5, created_at = ?6, updated_at = ?7, metadata = ?8, uri = ?9, title = ?10, live = 1"
-        " WHERE number = ?1";
+  static const char settle[] =
+      "UPDATE documents SET generation = ?2, staged = ?3, staged_hash = zeroblob (16), content_hash = ?4,"
+      " chunks = ?5, created_at = ?6, updated_at = ?7, metadata = ?8, uri = ?9, title = ?10, live = 1"
+      " WHERE number = ?1";
   RagifyChange *change = batch->change;
   bool staging = document->given->mode == RAGIFY_DOCUMENT_STAGE;
   sqlite3_stmt *statement = ragify_connection_prepare (change->connection, staging ? stage : settle, change->fault);
@@ -321,8 +321,7 @@ static bool
 chunk_metadata (Batch *batch, const RagifyChunk *chunk, int64_t *number)
 {
   if (batch->last_number < 0 || compare_str (batch->last_metadata, chunk->metadata) != 0) {
-    if (!ragify_metadata_number (batch->change->connection, chunk->metadata, &batch->last_number,
-                                 batch->change->fault))
+    if (!ragify_metadata_number (batch->change->connection, chunk->metadata, &batch->last_number, batch->change->fault))
       return false;
     batch->last_metadata = chunk->metadata;
   }

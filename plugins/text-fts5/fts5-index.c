@@ -14,8 +14,8 @@
 
 /* The words of a query. */
 typedef struct {
-  bool telling;         /* leave function words out */
-  uint32_t count;       /* of words, … */
+  bool telling;   /* leave function words out */
+  uint32_t count; /* of words, … */
   uint32_t times[QUERY_WORDS];
   char words[QUERY_WORDS][RAGIFY_TOKEN_BYTES + 3]; /* … each quoted, ended by NUL */
 } Query;
@@ -41,9 +41,9 @@ reader_open (const RagifyTextIndex *index, RagifyConnectionMode mode, RagifyFaul
   }
   reader->connection = ragify_connection_open (index->file, mode, PAGE_CACHE, fault);
   /* A commit that a power failure takes back is one that the host brings again. */
-  if (reader->connection != NULL
-      && ragify_connection_execute (reader->connection, "PRAGMA synchronous = NORMAL", fault)
-      && ragify_fts5_words_register (ragify_connection_handle (reader->connection), &reader->postings, fault))
+  if (reader->connection != NULL &&
+      ragify_connection_execute (reader->connection, "PRAGMA synchronous = NORMAL", fault) &&
+      ragify_fts5_words_register (ragify_connection_handle (reader->connection), &reader->postings, fault))
     return reader;
   reader_free (reader);
   return NULL;
@@ -89,10 +89,10 @@ is_english (const char *language)
 static bool
 check_language (const char *language, RagifyFault *fault)
 {
-  static const char known[]
-      = " none english en porter arabic ar armenian hy basque eu catalan ca danish da dutch nl finnish fi french fr"
-        " german de hungarian hu indonesian id irish ga italian it lithuanian lt nepali ne norwegian nb nn no"
-        " portuguese pt romanian ro russian ru spanish es swedish sv tamil ta turkish tr ";
+  static const char known[] =
+      " none english en porter arabic ar armenian hy basque eu catalan ca danish da dutch nl finnish fi french fr"
+      " german de hungarian hu indonesian id irish ga italian it lithuanian lt nepali ne norwegian nb nn no"
+      " portuguese pt romanian ro russian ru spanish es swedish sv tamil ta turkish tr ";
   char wanted[40];
   int size = snprintf (wanted, sizeof wanted, " %s ", language);
   if (size > 3 && size < (int)sizeof wanted && strchr (language, ' ') == NULL && strstr (known, wanted) != NULL)
@@ -115,8 +115,8 @@ read_number (RagifyConnection *connection, const char *sql, int64_t *number, Rag
 static void
 describe_format (const RagifyTextIndex *index, char *format, size_t size)
 {
-  (void)snprintf (format, size, "1;words %d;%s;title %u", RAGIFY_TOKENIZER_VERSION,
-                  index->english ? "english" : "none", index->options.title_weight);
+  (void)snprintf (format, size, "1;words %d;%s;title %u", RAGIFY_TOKENIZER_VERSION, index->english ? "english" : "none",
+                  index->options.title_weight);
 }
 
 static bool
@@ -125,8 +125,10 @@ make_schema (RagifyTextIndex *index, RagifyConnection *connection, RagifyFault *
   static const char sql[] = "INSERT INTO facts (name, value) VALUES ('format', ?1)";
   char format[120], words[160];
   describe_format (index, format, sizeof format);
-  (void)snprintf (words, sizeof words, "CREATE VIRTUAL TABLE words USING fts5 (text, content = '', columnsize = 0,"
-                  " tokenize = '%s')", index->english ? "porter ragify" : "ragify");
+  (void)snprintf (words, sizeof words,
+                  "CREATE VIRTUAL TABLE words USING fts5 (text, content = '', columnsize = 0,"
+                  " tokenize = '%s')",
+                  index->english ? "porter ragify" : "ragify");
   if (!ragify_connection_execute (connection, "BEGIN IMMEDIATE", fault) ||
       !ragify_connection_execute (connection,
                                   "CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
@@ -278,8 +280,10 @@ open_files (RagifyTextIndex *index, uint64_t lock_wait_us, RagifyFault *fault)
     return false;
   bool ok = true;
   if (ragify_folder_read_only (index->held) != NULL && !check_file (index, reader->connection, why, sizeof why))
-    ok = ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "%s: there is no index that can be used, and the folder is "
-                           "read-only", index->folder);
+    ok = ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE,
+                           "%s: there is no index that can be used, and the folder is "
+                           "read-only",
+                           index->folder);
   ok = ok && load_chunks (index, reader->connection, fault) && load_generation (index, reader->connection, fault);
   give_back (index, reader);
   return ok;
@@ -345,7 +349,6 @@ ragify_fts5_note_damage (const RagifyTextIndex *index, const RagifyFault *fault)
   if (mark != NULL)
     (void)fclose (mark);
 }
-
 
 static bool
 take_word (void *user, const RagifyToken *token)

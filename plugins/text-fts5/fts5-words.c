@@ -32,8 +32,8 @@ static bool
 pass (void *user, const RagifyToken *token)
 {
   Passing *passing = user;
-  passing->code
-      = passing->take (passing->context, 0, token->text, (int)token->size, (int)token->begin, (int)token->end);
+  passing->code =
+      passing->take (passing->context, 0, token->text, (int)token->size, (int)token->begin, (int)token->end);
   return passing->code == SQLITE_OK;
 }
 
@@ -72,8 +72,8 @@ gather (const Fts5ExtensionApi *api, Fts5Context *context, sqlite3_context *resu
     postings->items = grown;
     postings->room = room;
   }
-  postings->items[postings->count++]
-      = (RagifyPosting){ .number = (uint32_t)api->xRowid (context), .times = (uint32_t)times };
+  postings->items[postings->count++] =
+      (RagifyPosting){ .number = (uint32_t)api->xRowid (context), .times = (uint32_t)times };
 }
 
 static fts5_api *

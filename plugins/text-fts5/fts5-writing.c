@@ -146,8 +146,8 @@ write_generation (Batch *batch, const RagifyGeneration *generation)
 static bool
 check_cancelled (const RagifyTextCaller *caller, RagifyFault *fault)
 {
-  return !caller->cancelled (caller->user)
-         || ragify_fault_set (fault, RAGIFY_E_CANCELLED, "the caller gave up; nothing was changed");
+  return !caller->cancelled (caller->user) ||
+         ragify_fault_set (fault, RAGIFY_E_CANCELLED, "the caller gave up; nothing was changed");
 }
 
 static bool
@@ -267,9 +267,9 @@ ragify_fts5_optimize (RagifyTextIndex *index, RagifyFault *fault)
   if (!may_write (index, fault))
     return false;
   (void)pthread_mutex_lock (&index->writing);
-  bool ok = ragify_connection_execute (index->writer->connection,
-                                       "INSERT INTO words (words) VALUES ('optimize'); PRAGMA wal_checkpoint (TRUNCATE)",
-                                       fault);
+  bool ok = ragify_connection_execute (
+      index->writer->connection, "INSERT INTO words (words) VALUES ('optimize'); PRAGMA wal_checkpoint (TRUNCATE)",
+      fault);
   (void)pthread_mutex_unlock (&index->writing);
   return ok;
 }

@@ -29,8 +29,7 @@ constexpr int attempts = 5; // of a search that a writer overtakes
 constexpr auto lock_poll = std::chrono::milliseconds (20);
 
 struct RosterFree {
-  void
-  operator() (RagifyRoster *roster) const
+  void operator() (RagifyRoster *roster) const
   {
     ragify_roster_free (roster);
   }
@@ -58,7 +57,10 @@ struct Reader {
   Reader () = default;
   Reader (const Reader &) = delete;
   Reader &operator= (const Reader &) = delete;
-  ~Reader () { ragify_accumulator_clear (&accumulator); }
+  ~Reader ()
+  {
+    ragify_accumulator_clear (&accumulator);
+  }
 };
 
 struct Word {
@@ -113,8 +115,7 @@ template <typename Take> struct Sink {
   Take take;
   std::exception_ptr failure;
 
-  static bool
-  call (void *user, const RagifyToken *token)
+  static bool call (void *user, const RagifyToken *token)
   {
     Sink *self = static_cast<Sink *> (user);
     try {
@@ -154,41 +155,36 @@ struct RagifyTextIndex {
   Roster roster;
   RagifyGeneration generation = {};
   uint64_t chunks = 0;
-  std::vector<std::unique_ptr<Reader>> idle;
+  std::vector<std::unique_ptr<Reader> > idle;
 
   explicit RagifyTextIndex (const RagifyTextOptions &given)
       : folder (given.folder), language (given.language), options (given), stem (make_stem ())
   {
   }
 
-  Xapian::Stem
-  make_stem () const
+  Xapian::Stem make_stem () const
   {
     return language == "none" ? Xapian::Stem () : Xapian::Stem (language);
   }
 
-  bool
-  is_english () const
+  bool is_english () const
   {
     return language == "en" || language == "english" || language == "porter" || language == "lovins";
   }
 
   /* What must be the same for a database to be of use. */
-  std::string
-  format () const
+  std::string format () const
   {
-    return "1;words " + std::to_string (RAGIFY_TOKENIZER_VERSION) + ";" + language + ";title "
-           + std::to_string (options.title_weight);
+    return "1;words " + std::to_string (RAGIFY_TOKENIZER_VERSION) + ";" + language + ";title " +
+           std::to_string (options.title_weight);
   }
 
-  void
-  say (uint32_t level, const std::string &message) const
+  void say (uint32_t level, const std::string &message) const
   {
     options.log (options.log_user, level, message.c_str ());
   }
 
-  std::string
-  damage_mark () const
+  std::string damage_mark () const
   {
     return folder + "/damaged";
   }
@@ -235,16 +231,17 @@ explain (const RagifyTextIndex &index, RagifyFault *fault)
     return set_fault (fault, RAGIFY_E_CANCELLED, "the caller gave up; nothing was changed");
   } catch (const Xapian::DatabaseLockError &error) {
     return set_fault (fault, RAGIFY_E_UNAVAILABLE,
-                      index.folder + ": another process has this index open; stop it, or give this one a path of its "
-                                     "own ("
-                          + describe (error) + ")");
+                      index.folder +
+                          ": another process has this index open; stop it, or give this one a path of its "
+                          "own (" +
+                          describe (error) + ")");
   } catch (const Xapian::DatabaseCorruptError &error) {
     FILE *mark = fopen (index.damage_mark ().c_str (), "w");
     if (mark != nullptr)
       (void)fclose (mark);
     return set_fault (fault, RAGIFY_E_INTERNAL,
-                      index.folder + ": the index is damaged; it is made anew at the next start (" + describe (error)
-                          + ")");
+                      index.folder + ": the index is damaged; it is made anew at the next start (" + describe (error) +
+                          ")");
   } catch (const Xapian::Error &error) {
     const char *cause = error.get_error_string ();
     bool full = cause != nullptr && (strcmp (cause, strerror (ENOSPC)) == 0 || strcmp (cause, strerror (EDQUOT)) == 0);
@@ -328,8 +325,8 @@ RagifyTextIndex::load ()
   auto posting = database.postlist_begin ("");
   auto value = database.valuestream_begin (id_slot);
   for (; posting != database.postlist_end (""); ++posting, ++value) {
-    if (value == database.valuestream_end (id_slot) || value.get_docid () != *posting
-        || (*value).size () != sizeof (RagifyUuid))
+    if (value == database.valuestream_end (id_slot) || value.get_docid () != *posting ||
+        (*value).size () != sizeof (RagifyUuid))
       throw Xapian::DatabaseCorruptError ("ids and chunks do not agree");
     RagifyUuid id;
     memcpy (id.bytes, (*value).data (), sizeof id.bytes);
@@ -544,8 +541,8 @@ check_language (const char *language, RagifyFault *fault)
     return true;
   } catch (const Xapian::Error &) {
     return set_fault (fault, RAGIFY_E_INVALID,
-                      std::string ("language: expected none or one of ") + Xapian::Stem::get_available_languages ()
-                          + ", or its two-letter code; found '" + language + "'");
+                      std::string ("language: expected none or one of ") + Xapian::Stem::get_available_languages () +
+                          ", or its two-letter code; found '" + language + "'");
   }
 }
 
@@ -577,9 +574,9 @@ why_read_only (RagifyTextIndex *index)
 bool
 may_write (const RagifyTextIndex &index, RagifyFault *fault)
 {
-  return index.read_only.empty ()
-         || set_fault (fault, RAGIFY_E_UNAVAILABLE,
-                       index.folder + ": nothing can be written, the folder is read-only (" + index.read_only + ")");
+  return index.read_only.empty () ||
+         set_fault (fault, RAGIFY_E_UNAVAILABLE,
+                    index.folder + ": nothing can be written, the folder is read-only (" + index.read_only + ")");
 }
 
 bool

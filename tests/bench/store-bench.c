@@ -89,8 +89,9 @@ must (RagifyKitCall *call, const char *what)
 static RagifyKitInstance *
 open_plugin (Bench *bench, const char *path, const char *kind, const char *name)
 {
-  static const RagifyEmbedderInfo embedder
-      = { .struct_size = sizeof embedder, .dimension = DIMENSION, .fingerprint = { "bench", 5 } };
+  static const RagifyEmbedderInfo embedder = { .struct_size = sizeof embedder,
+                                               .dimension = DIMENSION,
+                                               .fingerprint = { "bench", 5 } };
   char config_path[100];
   const char *more = getenv ("STORE_CONFIG");
   const char *config[] = { config_path, more != NULL && kind[7] == 'v' ? more : NULL, NULL };

@@ -241,8 +241,9 @@ static void
 test_unknown_names_are_refused_with_the_known_ones (void **state)
 {
   Fixture *fixture = *state;
-  static const char *const names[] = { "index=", "index=Flatt", "index=IVF0,Flat", "index=IVFx,Flat", "index=HNSW",
-                                       "index=IVF10", "index=PQ", "index=OPQ16,PQ16", "index=IVF10,Flat,RFlat" };
+  static const char *const names[] = { "index=",          "index=Flatt",      "index=IVF0,Flat",
+                                       "index=IVFx,Flat", "index=HNSW",       "index=IVF10",
+                                       "index=PQ",        "index=OPQ16,PQ16", "index=IVF10,Flat,RFlat" };
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     const char *const config[] = { names[i], NULL };
     assert_int_equal (try_open (fixture, config, &fixture_embedder), RAGIFY_E_INVALID);

@@ -10,8 +10,9 @@
 
 #include <cmocka.h>
 
-const RagifyEmbedderInfo fixture_embedder
-    = { .struct_size = sizeof fixture_embedder, .dimension = DIMENSION, .fingerprint = { "test-16", 7 } };
+const RagifyEmbedderInfo fixture_embedder = { .struct_size = sizeof fixture_embedder,
+                                              .dimension = DIMENSION,
+                                              .fingerprint = { "test-16", 7 } };
 
 const char *
 fixture_plugin (void)
@@ -152,8 +153,7 @@ begin_upsert (Fixture *fixture, uint32_t mode, uint32_t version, const char *con
                              .chunks = { .items = chunks, .count = count, .stride = sizeof *chunks } };
   if (with_vectors)
     args.vectors = (RagifyVectors){ .items = vectors, .count = (uint32_t)count, .dimension = DIMENSION };
-  RagifyKitCall *call
-      = ragify_kit_call (fixture->store, (RagifyKitFunction)fixture->operations->upsert, &args, 0);
+  RagifyKitCall *call = ragify_kit_call (fixture->store, (RagifyKitFunction)fixture->operations->upsert, &args, 0);
   free (items);
   free (chunks);
   free (vectors);
@@ -161,8 +161,8 @@ begin_upsert (Fixture *fixture, uint32_t mode, uint32_t version, const char *con
 }
 
 uint64_t
-must_upsert (Fixture *fixture, uint32_t mode, uint32_t version, const char *document, const Piece *pieces,
-             size_t count, uint64_t removed)
+must_upsert (Fixture *fixture, uint32_t mode, uint32_t version, const char *document, const Piece *pieces, size_t count,
+             uint64_t removed)
 {
   RagifyKitCall *call = begin_upsert (fixture, mode, version, &document, 1, pieces, count, true);
   must_be (call, RAGIFY_OK);
@@ -240,8 +240,8 @@ RagifyStoreGeneration
 must_generation (Fixture *fixture)
 {
   const RagifyNothing nothing = { .struct_size = sizeof nothing };
-  RagifyKitCall *call
-      = ragify_kit_call (fixture->store, (RagifyKitFunction)fixture->operations->generation, &nothing, 0);
+  RagifyKitCall *call =
+      ragify_kit_call (fixture->store, (RagifyKitFunction)fixture->operations->generation, &nothing, 0);
   must_be (call, RAGIFY_OK);
   RagifyStoreGeneration generation = *(const RagifyStoreGeneration *)call->result;
   ragify_kit_call_free (call);

@@ -63,8 +63,8 @@ bool is_found (Fixture *fixture, uint32_t number);
 RagifyKitCall *ask_fetch (Fixture *fixture, const uint32_t *numbers, size_t count, uint32_t what);
 RagifyKitCall *ask_list (Fixture *fixture, uint32_t what, uint32_t limit, RagifyStr cursor, const char *document,
                          const RagifyFilter *filter, uint64_t since);
-RagifyKitCall *ask_remove (Fixture *fixture, const uint32_t *numbers, size_t count, const char *document,
-                           const RagifyFilter *filter);
+RagifyKitCall *
+ask_remove (Fixture *fixture, const uint32_t *numbers, size_t count, const char *document, const RagifyFilter *filter);
 RagifyStoreGeneration must_generation (Fixture *fixture);
 
 /* {field: {op: text or integer}} */

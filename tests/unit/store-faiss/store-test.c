@@ -25,7 +25,8 @@ test_what_was_written_is_found_and_fetched (void **state)
   for (uint32_t i = 1; i <= 3; i++)
     assert_true (is_found (fixture, i));
   const uint32_t numbers[] = { 3, 77, 1 };
-  RagifyKitCall *call = ask_fetch (fixture, numbers, 3, RAGIFY_FETCH_CONTENT | RAGIFY_FETCH_METADATA | RAGIFY_FETCH_VECTORS);
+  RagifyKitCall *call =
+      ask_fetch (fixture, numbers, 3, RAGIFY_FETCH_CONTENT | RAGIFY_FETCH_METADATA | RAGIFY_FETCH_VECTORS);
   must_be (call, RAGIFY_OK);
   const RagifyStoreFetchResult *result = call->result;
   assert_int_equal (result->chunks.count, 3);
@@ -561,8 +562,9 @@ static void
 test_another_embedder_is_refused_with_both_named (void **state)
 {
   Fixture *fixture = *state;
-  const RagifyEmbedderInfo other
-      = { .struct_size = sizeof other, .dimension = DIMENSION, .fingerprint = ragify_str_from ("other-16") };
+  const RagifyEmbedderInfo other = { .struct_size = sizeof other,
+                                     .dimension = DIMENSION,
+                                     .fingerprint = ragify_str_from ("other-16") };
   must_open (fixture);
   must_close (fixture);
   /* Nothing was written yet: it may change. */

@@ -31,8 +31,8 @@ read_all_the_time (void *user)
     uint32_t number = i % FIXED;
     if (!is_found (shared->fixture, number))
       fail_msg ("chunk %u was not found", number);
-    RagifyKitCall *call
-        = ask_fetch (shared->fixture, &number, 1, RAGIFY_FETCH_CONTENT | RAGIFY_FETCH_METADATA | RAGIFY_FETCH_VECTORS);
+    RagifyKitCall *call =
+        ask_fetch (shared->fixture, &number, 1, RAGIFY_FETCH_CONTENT | RAGIFY_FETCH_METADATA | RAGIFY_FETCH_VECTORS);
     must_be (call, RAGIFY_OK);
     const RagifyStoreFetchResult *result = call->result;
     if (result->chunks.items[0].content.size != 5 || result->vectors.items[0] == 0)

@@ -71,8 +71,8 @@ load_judgments (Collection *collection, const char *name)
       room = 2 * room + 1000;
       collection->judgments = realloc (collection->judgments, room * sizeof *collection->judgments);
     }
-    collection->judgments[collection->judgment_count++]
-        = (Judgment){ .query = strdup (query), .passage = strdup (passage), .score = score };
+    collection->judgments[collection->judgment_count++] =
+        (Judgment){ .query = strdup (query), .passage = strdup (passage), .score = score };
   }
   (void)fclose (stream);
   qsort (collection->judgments, collection->judgment_count, sizeof *collection->judgments, compare_judgments);

@@ -58,8 +58,8 @@ text_try_open (TextFixture *fixture, const char *const *more_config)
   const RagifyPlugin *plugin = ragify_kit_load (fixture->kit, getenv ("TEXT_PLUGIN"));
   if (plugin == NULL)
     fail_msg ("%s", ragify_kit_error (fixture->kit));
-  const RagifyComponent *component
-      = ragify_kit_find (fixture->kit, plugin, RAGIFY_KIND_TEXT_INDEX, getenv ("TEXT_COMPONENT"));
+  const RagifyComponent *component =
+      ragify_kit_find (fixture->kit, plugin, RAGIFY_KIND_TEXT_INDEX, getenv ("TEXT_COMPONENT"));
   RagifyKitInstance *index = ragify_kit_create (fixture->kit, component, config, NULL);
   if (index == NULL)
     return RAGIFY_E_INVALID;
@@ -95,8 +95,8 @@ text_must_be (const RagifyKitCall *call, int32_t code)
 }
 
 RagifyKitCall *
-text_upsert (TextFixture *fixture, const TextPiece *pieces, size_t count, const uint32_t *removed,
-             size_t removed_count, uint64_t generation)
+text_upsert (TextFixture *fixture, const TextPiece *pieces, size_t count, const uint32_t *removed, size_t removed_count,
+             uint64_t generation)
 {
   RagifyChunk *chunks = calloc (count + 1, sizeof *chunks);
   RagifyUuid *ids = calloc (removed_count + 1, sizeof *ids);
@@ -151,8 +151,8 @@ RagifyTextGeneration
 text_generation (TextFixture *fixture)
 {
   const RagifyNothing nothing = { .struct_size = sizeof nothing };
-  RagifyKitCall *call
-      = ragify_kit_call (fixture->index, (RagifyKitFunction)fixture->operations->generation, &nothing, 0);
+  RagifyKitCall *call =
+      ragify_kit_call (fixture->index, (RagifyKitFunction)fixture->operations->generation, &nothing, 0);
   text_must_be (call, RAGIFY_OK);
   RagifyTextGeneration generation = *(const RagifyTextGeneration *)call->result;
   ragify_kit_call_free (call);

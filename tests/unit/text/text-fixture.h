@@ -39,8 +39,8 @@ RagifyKitCall *text_upsert (TextFixture *fixture, const TextPiece *pieces, size_
                             size_t removed_count, uint64_t generation);
 void text_must_upsert (TextFixture *fixture, const TextPiece *pieces, size_t count, uint64_t generation);
 RagifyKitCall *text_search (TextFixture *fixture, const char *text, size_t size, uint32_t top_k);
-RagifyKitCall *text_remove (TextFixture *fixture, uint32_t flags, const uint32_t *numbers, size_t count,
-                            uint64_t generation);
+RagifyKitCall *
+text_remove (TextFixture *fixture, uint32_t flags, const uint32_t *numbers, size_t count, uint64_t generation);
 RagifyTextGeneration text_generation (TextFixture *fixture);
 
 /* The numbers of the hits as text, such as "3 1 2": what was found, best first. */

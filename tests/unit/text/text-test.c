@@ -9,11 +9,10 @@
 
 #include <cmocka.h>
 
-static const TextPiece animals[]
-    = { { 1, "Cats", "A cat sleeps on the warm roof of a house." },
-        { 2, "Dogs", "Dogs were barking at the postman's bicycle." },
-        { 3, "Birds", "The house sparrow lives near houses. It is no cat." },
-        { 4, "Empty", "" } };
+static const TextPiece animals[] = { { 1, "Cats", "A cat sleeps on the warm roof of a house." },
+                                     { 2, "Dogs", "Dogs were barking at the postman's bicycle." },
+                                     { 3, "Birds", "The house sparrow lives near houses. It is no cat." },
+                                     { 4, "Empty", "" } };
 
 static void
 test_words_are_found_best_first (void **state)
@@ -56,10 +55,28 @@ test_a_query_is_words_and_no_language (void **state)
   TextFixture *fixture = *state;
   text_must_open (fixture);
   text_must_upsert (fixture, animals, 4, 1);
-  static const char *const queries[]
-      = { "\"", "\"sparrow", "sparrow AND", "NOT sparrow", "sparrow NEAR(", "title:sparrow", "-sparrow", "spar*",
-          "{sparrow}", "^sparrow", "sparrow OR )", "'sparrow'; DROP TABLE x", "%s%n sparrow", "sparrow\\", "((((", "*",
-          "+", "c++", "\xff\xfe sparrow", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\xcc\x81\xcc\x81\xcc\x81" };
+  static const char *const queries[] = { "\"",
+                                         "\"sparrow",
+                                         "sparrow AND",
+                                         "NOT sparrow",
+                                         "sparrow NEAR(",
+                                         "title:sparrow",
+                                         "-sparrow",
+                                         "spar*",
+                                         "{sparrow}",
+                                         "^sparrow",
+                                         "sparrow OR )",
+                                         "'sparrow'; DROP TABLE x",
+                                         "%s%n sparrow",
+                                         "sparrow\\",
+                                         "((((",
+                                         "*",
+                                         "+",
+                                         "c++",
+                                         "\xff\xfe sparrow",
+                                         "\xed\xa0\x80",
+                                         "\xf4\x90\x80\x80",
+                                         "a\xcc\x81\xcc\x81\xcc\x81" };
   for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
     RagifyKitCall *call = text_search (fixture, queries[i], strlen (queries[i]), 10);
     text_must_be (call, RAGIFY_OK);
@@ -105,9 +122,13 @@ test_other_scripts_and_accents (void **state)
   TextFixture *fixture = *state;
   static const TextPiece pieces[] = { { 1, "", "\xe7\xab\x99\xe5\x9c\xa8\xe5\xb1\xb1\xe4\xb8\x8a" /* 站在山上 */ },
                                       { 2, "", "\xe6\xb5\xb7\xe8\xbe\xb9\xe6\x9c\x89\xe8\x88\xb9" /* 海边有船 */ },
-                                      { 3, "", "\xe0\xb9\x81\xe0\xb8\xa1\xe0\xb8\xa7\xe0\xb8\x99\xe0\xb8\xad\xe0\xb8\x99"
-                                               /* แมวนอน */ },
-                                      { 4, "", "Caf\xc3\xa9 na\xc3\xafve \xc3\x9c" "bergr\xc3\xb6\xc3\x9f" "e" },
+                                      { 3, "",
+                                        "\xe0\xb9\x81\xe0\xb8\xa1\xe0\xb8\xa7\xe0\xb8\x99\xe0\xb8\xad\xe0\xb8\x99"
+                                        /* แมวนอน */ },
+                                      { 4, "",
+                                        "Caf\xc3\xa9 na\xc3\xafve \xc3\x9c"
+                                        "bergr\xc3\xb6\xc3\x9f"
+                                        "e" },
                                       { 5, "", "\xd0\x9c\xd0\xbe\xd1\x81\xd0\xba\xd0\xb2\xd0\xb0" /* Москва */ },
                                       { 6, "", "\xef\xac\x81ling e\xcc\x81t\xc3\xa9" /* ﬁling été */ } };
   text_must_open (fixture);
