@@ -60,7 +60,7 @@ take (const guint8 *at, gsize size)
 }
 
 RagifyBuffer *
-ragify_envelope_new (RagifyBytes body, RagifyUuidList ids, gint64 created_at, guint64 ttl_us)
+ragify_envelope_new (RagifyBytes body, RagifyUuidList ids, gint64 created_at, guint64 ttl_us, guint flags)
 {
   const gsize ids_size = ids.count * sizeof (RagifyUuid);
   OwnBuffer *own = own_new (HEAD_SIZE + ids_size + body.size);
@@ -68,6 +68,7 @@ ragify_envelope_new (RagifyBytes body, RagifyUuidList ids, gint64 created_at, gu
   memset (bytes, 0, HEAD_SIZE);
   memcpy (bytes, MAGIC, 4);
   put (bytes + 4, RAGIFY_ENVELOPE_VERSION, 2);
+  put (bytes + 6, flags, 2);
   put (bytes + 16, (guint64)created_at, 8);
   put (bytes + 24, ttl_us, 8);
   put (bytes + 32, ids.count, 4);
@@ -86,6 +87,8 @@ ragify_envelope_read (const RagifyBuffer *buffer, RagifyEnvelope *envelope)
   const guint8 *bytes = buffer->data;
   if (buffer->size < HEAD_SIZE || memcmp (bytes, MAGIC, 4) != 0 || take (bytes + 4, 2) != RAGIFY_ENVELOPE_VERSION)
     return FALSE;
+  if ((take (bytes + 6, 2) & ~(guint64)RAGIFY_ENVELOPE_DEGRADED) != 0)
+    return FALSE;
   const guint64 n_ids = take (bytes + 32, 4), body_size = take (bytes + 40, 8);
   const guint64 room = buffer->size - HEAD_SIZE;
   if (n_ids > room / sizeof (RagifyUuid) || body_size != room - n_ids * sizeof (RagifyUuid))
@@ -98,6 +101,7 @@ ragify_envelope_read (const RagifyBuffer *buffer, RagifyEnvelope *envelope)
     .n_ids = (guint)n_ids,
     .created_at = (gint64)take (bytes + 16, 8),
     .ttl_us = take (bytes + 24, 8),
+    .flags = (guint)take (bytes + 6, 2),
   };
   return TRUE;
 }

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: MIT
  *
  * All numbers little-endian:
- *    0  "RGFA"           4  u16 version, 1     6  u16 0
+ *    0  "RGFA"           4  u16 version, 1     6  u16 flags
  *    8  u64 XXH3-64 of everything from byte 16 on
  *   16  i64 when it was created, wall clock µs
  *   24  u64 its own time to live, µs (0: the level's)
@@ -16,6 +16,7 @@
 #include <ragify/ragify.h>
 
 #define RAGIFY_ENVELOPE_VERSION 1
+#define RAGIFY_ENVELOPE_DEGRADED 1u /* never in a level; only handed to those who wait */
 
 typedef struct RagifyEnvelope {
   RagifyBytes body;
@@ -23,10 +24,12 @@ typedef struct RagifyEnvelope {
   guint n_ids;
   gint64 created_at; /* wall clock, µs */
   guint64 ttl_us;
+  guint flags; /* RAGIFY_ENVELOPE_… */
 } RagifyEnvelope;
 
 /* A new envelope with copies of `body` and `ids`. [any] */
-RagifyBuffer *ragify_envelope_new (RagifyBytes body, RagifyUuidList ids, gint64 created_at, guint64 ttl_us);
+RagifyBuffer *
+ragify_envelope_new (RagifyBytes body, RagifyUuidList ids, gint64 created_at, guint64 ttl_us, guint flags);
 
 /* Reads one, into places inside the buffer. FALSE when it is not an envelope of this version, or damaged. The checksum
  * is skipped for buffers that this process made itself, since they cannot change. [any] */

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #define SHARDS 64 /* a power of two */
+#define HEIRS 2   /* who lead after a leader gave up: their number doubles each time */
 
 typedef struct {
   RagifyTierKey key;
   RagifyWaiter *first, *last;
+  guint leaders;
   RagifyBuffer *envelope; /* set: settled */
   const char *level;
 } Flight;
@@ -113,6 +115,7 @@ ragify_flights_join (RagifyFlights *flights, const RagifyTierKey *key, RagifyWai
   if (flight == NULL) {
     flight = g_new0 (Flight, 1);
     flight->key = *key;
+    flight->leaders = 1;
     g_hash_table_insert (shard->flights, &flight->key, flight);
     result = RAGIFY_FLIGHT_LEADS;
   } else if (flight->envelope != NULL) {
@@ -179,17 +182,25 @@ void
 ragify_flights_abandon (RagifyFlights *flights, const RagifyTierKey *key)
 {
   Shard *shard = shard_of (flights, key);
+  RagifyWaiter *heirs[HEIRS];
+  guint n_heirs = 0;
   pthread_mutex_lock (&shard->lock);
   Flight *flight = find (shard, key);
   const gboolean open = flight != NULL && flight->envelope == NULL;
-  RagifyWaiter *next = open ? flight->first : NULL;
-  if (next != NULL)
-    take_out (flight, next);
-  else if (open)
+  for (; open && n_heirs < HEIRS && flight->first != NULL; n_heirs++) {
+    heirs[n_heirs] = flight->first;
+    take_out (flight, flight->first);
+  }
+  gboolean over = FALSE;
+  if (open) {
+    flight->leaders += n_heirs - 1;
+    over = flight->leaders == 0;
+  }
+  if (over)
     g_hash_table_remove (shard->flights, key);
   pthread_mutex_unlock (&shard->lock);
-  if (next != NULL)
-    next->wake (next, NULL, NULL);
-  else if (open)
+  if (over)
     g_free (flight);
+  for (guint i = 0; i < n_heirs; i++)
+    heirs[i]->wake (heirs[i], NULL, NULL);
 }

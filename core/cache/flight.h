@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A key in flight has one leader and any number of waiters, on any loop. The table is sharded by key; a shard's lock is
- * held for list operations only.
+ * A key in flight has a leader (several, after leaders gave up) and any number of waiters, on any loop. The table is
+ * sharded by key; a shard's lock is held for list operations only.
  */
 #pragma once
 
@@ -43,5 +43,5 @@ gboolean
 ragify_flights_settle (RagifyFlights *flights, const RagifyTierKey *key, RagifyBuffer *envelope, const char *level);
 void ragify_flights_land (RagifyFlights *flights, const RagifyTierKey *key);
 
-/* The leader gives up: the first waiter leads; without one the flight is over. [any] */
+/* A leader gives up: the first two waiters lead; with neither leader nor waiter left the flight is over. [any] */
 void ragify_flights_abandon (RagifyFlights *flights, const RagifyTierKey *key);

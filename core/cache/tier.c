@@ -199,7 +199,11 @@ deliver (RagifyTierGet *get, RagifyBuffer *envelope, const RagifyEnvelope *read,
       envelope->unref (envelope);
   } else {
     const RagifyTierFound found = {
-      .envelope = envelope, .body = envelope != NULL ? read->body : (RagifyBytes){ 0 }, .level = level, .lead = lead
+      .envelope = envelope,
+      .body = envelope != NULL ? read->body : (RagifyBytes){ 0 },
+      .level = level,
+      .degraded = envelope != NULL && (read->flags & RAGIFY_ENVELOPE_DEGRADED) != 0,
+      .lead = lead,
     };
     if (envelope != NULL)
       ragify_series_add (get->tier->hits, 1);
@@ -324,7 +328,8 @@ level_answered (RagifyCall *call, void *user)
   const RagifyCacheGetResult *result = ragify_call_result (call);
   RagifyBuffer *value = result != NULL ? result->value : NULL;
   RagifyEnvelope read;
-  if (value != NULL && ragify_envelope_read (value, &read) && life_left (get->tier, level, &get->key, &read) > 0) {
+  if (value != NULL && ragify_envelope_read (value, &read) && life_left (get->tier, level, &get->key, &read) > 0 &&
+      (read.flags & RAGIFY_ENVELOPE_DEGRADED) == 0) {
     hit (get, value, &read);
     return;
   }
@@ -425,9 +430,18 @@ void
 ragify_tier_set (RagifyTier *tier, RagifyLoop *loop, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids)
 {
   const guint64 ttl = ids.count == 0 ? tier->negative_ttl_us : 0;
-  RagifyBuffer *envelope = ragify_envelope_new (body, ids, g_get_real_time (), ttl);
+  RagifyBuffer *envelope = ragify_envelope_new (body, ids, g_get_real_time (), ttl, 0);
   const gboolean lands = ragify_flights_settle (tier->flights, key, envelope, NULL);
   store_in (tier, key, envelope, tier->n_levels, lands);
+  envelope->unref (envelope);
+}
+
+void
+ragify_tier_share (RagifyTier *tier, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids)
+{
+  RagifyBuffer *envelope = ragify_envelope_new (body, ids, g_get_real_time (), 0, RAGIFY_ENVELOPE_DEGRADED);
+  if (ragify_flights_settle (tier->flights, key, envelope, NULL))
+    ragify_flights_land (tier->flights, key);
   envelope->unref (envelope);
 }
 

@@ -42,6 +42,7 @@ typedef struct RagifyTierFound {
   RagifyBuffer *envelope; /* a reference that passes to the receiver; NULL: nothing */
   RagifyBytes body;       /* the stored answer inside it */
   const char *level;      /* which kind of level answered; NULL: it was just computed, by another request */
+  gboolean degraded;      /* the one who computed it shared it, though something that was asked had not answered */
   gboolean lead;          /* nothing was found and the receiver must compute it, then call set or abandon */
 } RagifyTierFound;
 
@@ -49,7 +50,8 @@ typedef struct RagifyTierFound {
 typedef void (*RagifyTierGot) (const RagifyTierFound *found, void *user);
 
 /* Looks `key` up in the levels; where it is in none and somebody already computes it, waits for that one until
- * `deadline` (single flight across loops; a leader that fails lets the next waiter lead). `got` may run before this
+ * `deadline` (single flight across loops; a leader that fails lets the next two waiters lead, so that many who wait for
+ * what fails slowly do not fail one after the other). `got` may run before this
  * returns. The result can be taken back with ragify_tier_cancel (`got` then does not run) until `got` has run. [loop]
  */
 RagifyTierGet *ragify_tier_get (RagifyTier *tier, RagifyOwner *owner, RagifyLoop *loop, const RagifyTierKey *key,
@@ -60,7 +62,9 @@ void ragify_tier_cancel (RagifyTierGet *get);
  * answer is a negative one. Whoever refreshes an answer calls it without having the lead. [loop] */
 void
 ragify_tier_set (RagifyTier *tier, RagifyLoop *loop, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids);
-/* The leader has no answer to share (it failed, is degraded, or was cancelled): the next waiter leads. [loop] */
+/* Hands a degraded answer to everyone who waits now, and stores it nowhere. Ends the lead. [loop] */
+void ragify_tier_share (RagifyTier *tier, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids);
+/* The leader has no answer to share (it failed or was cancelled): the next waiters lead. [loop] */
 void ragify_tier_abandon (RagifyTier *tier, const RagifyTierKey *key);
 
 /* Numbers since the start. [any] */

@@ -333,21 +333,28 @@ something_answered (const RagifyRun *run)
   return FALSE;
 }
 
+/* Whether those who wait may have the degraded answer, too: not when this request was in more of a hurry than they. */
+static gboolean
+may_be_shared (const RagifyRun *run)
+{
+  return run->leads && run->deadline - run->request->began >= run->pipeline->options.deadline_us;
+}
+
 static void
 store_answer (RagifyRun *run, gsize size)
 {
   RagifyTier *tier = run->pipeline->options.tier;
-  if (run->degraded) {
-    if (run->leads)
-      ragify_tier_abandon (tier, &run->key);
-    return;
-  }
+  const RagifyBytes body = { .data = (const uint8_t *)run->body_memory, .size = size };
   RagifyUuid *ids = ragify_arena_alloc (run->arena, MAX (run->n_chosen, 1) * sizeof *ids);
   for (guint i = 0; i < run->n_chosen; i++)
     ids[i] = run->candidates.ids[run->chosen[i].candidate];
-  ragify_tier_set (tier, run->request->loop, &run->key,
-                   (RagifyBytes){ .data = (const uint8_t *)run->body_memory, .size = size },
-                   (RagifyUuidList){ .items = ids, .count = run->n_chosen });
+  const RagifyUuidList list = { .items = ids, .count = run->n_chosen };
+  if (!run->degraded)
+    ragify_tier_set (tier, run->request->loop, &run->key, body, list);
+  else if (may_be_shared (run))
+    ragify_tier_share (tier, &run->key, body, list);
+  else if (run->leads)
+    ragify_tier_abandon (tier, &run->key);
 }
 
 void
@@ -430,6 +437,7 @@ static void
 answer_from_cache (RagifyRun *run, const RagifyTierFound *found)
 {
   run->envelope = found->envelope;
+  run->degraded = found->degraded;
   set_body (run, found->body.data, found->body.size);
   run->answer.status = 200;
   run->answer.content_type = ragify_encode_content_type (run->request);

@@ -613,13 +613,14 @@ many_who_ask_the_same_are_computed_for_once (void **state)
 }
 
 static void
-when_the_leader_leaves_another_leads (void **state)
+a_degraded_answer_is_shared_but_not_kept (void **state)
 {
   World *world = *state;
   add_index (world);
   add_source (world, world->source_node, RAGIFY_SCORE_RANK);
   build (world);
-  world->source.code = RAGIFY_E_UNAVAILABLE; /* degraded: nothing to share, so each computes */
+  world->source.code = RAGIFY_E_UNAVAILABLE;
+  world->source.delay_ms = 50;
   Reply replies[20];
   rig_ask_many (world->rig, world->pipeline, "{\"query\": \"cats\"}", G_N_ELEMENTS (replies), replies);
   for (guint i = 0; i < G_N_ELEMENTS (replies); i++) {
@@ -627,7 +628,45 @@ when_the_leader_leaves_another_leads (void **state)
     assert_true (replies[i].degraded);
     reply_clear (&replies[i]);
   }
-  assert_int_equal (world->index.searches, 20);
+  assert_int_equal (world->index.searches, 1);
+  json_decref (ask (world, "{\"query\": \"cats\"}", 200));
+  assert_int_equal (world->index.searches, 2);
+}
+
+/* Fifteen who wait for what fails after 20 ms: 1 + 2 + 4 + 8 ask, and not one after the other. */
+static void
+failures_are_not_waited_for_in_turn (void **state)
+{
+  World *world = *state;
+  add_source (world, world->source_node, RAGIFY_SCORE_RANK);
+  build (world);
+  world->source.code = RAGIFY_E_UNAVAILABLE;
+  world->source.delay_ms = 20;
+  Reply replies[15];
+  rig_ask_many (world->rig, world->pipeline, "{\"query\": \"cats\"}", G_N_ELEMENTS (replies), replies);
+  for (guint i = 0; i < G_N_ELEMENTS (replies); i++) {
+    assert_int_equal (replies[i].status, 503);
+    reply_clear (&replies[i]);
+  }
+  assert_int_equal (world->source.calls, 15);
+  assert_true (world->source.most_under_way >= 2);
+}
+
+static void
+the_hurried_keep_their_poor_answer_to_themselves (void **state)
+{
+  World *world = *state;
+  add_index (world);
+  add_source (world, world->source_node, RAGIFY_SCORE_RANK);
+  build (world);
+  world->source.delay_ms = 60;
+  const char *requests[] = { "{\"query\": \"cats\", \"timeout_ms\": 30}", "{\"query\": \"cats\"}" };
+  Reply replies[2];
+  rig_ask_each (world->rig, world->pipeline, requests, 2, 0, replies);
+  assert_true (replies[0].degraded);
+  assert_false (replies[1].degraded);
+  reply_clear (&replies[0]);
+  reply_clear (&replies[1]);
 }
 
 static void
@@ -696,7 +735,9 @@ main (void)
     CASE (later_waves_are_skipped_when_the_time_is_up),
     CASE (who_leaves_is_no_longer_computed_for),
     CASE (many_who_ask_the_same_are_computed_for_once),
-    CASE (when_the_leader_leaves_another_leads),
+    CASE (a_degraded_answer_is_shared_but_not_kept),
+    CASE (failures_are_not_waited_for_in_turn),
+    CASE (the_hurried_keep_their_poor_answer_to_themselves),
     CASE (a_prompt_is_numbered_and_cites),
     CASE (an_explained_answer_has_times_and_ranks),
   };
