@@ -119,10 +119,8 @@ def test_unambiguous_requests_are_served(host, name):
     assert b"X-Request-Id: smuggled" in raw
 
 
-@pytest.mark.parametrize("name", ACCEPTED)
+@pytest.mark.parametrize("name", [name for name in ACCEPTED if len(ACCEPTED[name]) < 2000])
 def test_requests_that_come_byte_by_byte(host, name):
-    if len(ACCEPTED[name]) > 2000:
-        pytest.skip("too long for single bytes")
     with host.connect() as connection:
         for at in range(len(ACCEPTED[name])):
             connection.sendall(ACCEPTED[name][at:at + 1])
