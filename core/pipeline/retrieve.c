@@ -171,51 +171,56 @@ ask_finished (RagifyStep *step)
   }
 }
 
+/* Fills the arguments; returns the operation that they are for. */
+static const RagifyOperation *
+fill_arguments (const RagifyRun *run, RagifyAsk *ask)
+{
+  const RagifyRequest *request = run->request;
+  const RagifyRetrieverPlace *place = ask->place;
+  const guint top_k = wanted_from (run, ask);
+  const RagifyVectors vector = place->waits ? run->embeddings[place->embedder].vector : (RagifyVectors){ 0 };
+  switch (place->as.type) {
+  case RAGIFY_RETRIEVER_VECTOR_STORE:
+    ask->arguments.store = (RagifyStoreSearch){ .struct_size = sizeof (RagifyStoreSearch),
+                                                .top_k = top_k,
+                                                .vectors = vector,
+                                                .filter = request->filter,
+                                                .tuning = request->search };
+    return &ragify_operation_store_search;
+  case RAGIFY_RETRIEVER_TEXT_INDEX:
+    ask->arguments.text = (RagifyTextSearch){ .struct_size = sizeof (RagifyTextSearch),
+                                              .top_k = top_k,
+                                              .text = request->query,
+                                              .filter = request->filter,
+                                              .tuning = request->search };
+    return &ragify_operation_text_search;
+  case RAGIFY_RETRIEVER_SOURCE:
+    break;
+  }
+  ask->arguments.source = (RagifySourceQuery){ .struct_size = sizeof (RagifySourceQuery),
+                                               .top_k = top_k,
+                                               .text = request->query,
+                                               .embedding = vector,
+                                               .filter = request->filter,
+                                               .tuning = request->search };
+  return &ragify_operation_source_query;
+}
+
 /* All that it needs is there. */
 static void
 send_ask (RagifyRun *run, RagifyAsk *ask)
 {
-  const RagifyRequest *request = run->request;
-  const RagifyRetrieverPlace *place = ask->place;
+  const RagifyRetriever *as = &ask->place->as;
   const guint64 now = ragify_now ();
-  const guint64 own = place->as.deadline_us != 0 ? now + place->as.deadline_us : G_MAXUINT64;
-  const guint64 deadline = MIN (own, run->retrieve_deadline);
-  const RagifyVectors vector = place->waits ? run->embeddings[place->embedder].vector : (RagifyVectors){ 0 };
-  const RagifyOperation *operation = NULL;
   if (run->cancelled)
     return;
   if (now >= run->retrieve_deadline) {
     ask_failed (ask, RAGIFY_ASK_SKIPPED, "no time was left to ask it");
     return;
   }
-  switch (place->as.type) {
-  case RAGIFY_RETRIEVER_SOURCE:
-    operation = &ragify_operation_source_query;
-    ask->arguments.source = (RagifySourceQuery){ .struct_size = sizeof (RagifySourceQuery),
-                                                 .top_k = wanted_from (run, ask),
-                                                 .text = request->query,
-                                                 .embedding = vector,
-                                                 .filter = request->filter,
-                                                 .tuning = request->search };
-    break;
-  case RAGIFY_RETRIEVER_VECTOR_STORE:
-    operation = &ragify_operation_store_search;
-    ask->arguments.store = (RagifyStoreSearch){ .struct_size = sizeof (RagifyStoreSearch),
-                                                .top_k = wanted_from (run, ask),
-                                                .vectors = vector,
-                                                .filter = request->filter,
-                                                .tuning = request->search };
-    break;
-  case RAGIFY_RETRIEVER_TEXT_INDEX:
-    operation = &ragify_operation_text_search;
-    ask->arguments.text = (RagifyTextSearch){ .struct_size = sizeof (RagifyTextSearch),
-                                              .top_k = wanted_from (run, ask),
-                                              .text = request->query,
-                                              .filter = request->filter,
-                                              .tuning = request->search };
-    break;
-  }
-  ragify_run_call (run, &ask->step, place->as.node, operation, &ask->arguments, deadline, ask_finished);
+  const guint64 own = as->deadline_us != 0 ? now + as->deadline_us : G_MAXUINT64;
+  ragify_run_call (run, &ask->step, as->node, fill_arguments (run, ask), &ask->arguments,
+                   MIN (own, run->retrieve_deadline), ask_finished);
 }
 
 /* The embedding that it waited for is there, or is not to be had. */
