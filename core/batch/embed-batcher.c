@@ -228,7 +228,7 @@ begin_batch (RagifyEmbedBatcher *batcher, RagifyEmbedWait *first, guint count)
   batch->loop = ragify_loop_current ();
   batch->waits = ragify_arena_alloc (arena, count * sizeof (RagifyEmbedWait *));
   /* Texts are copied: the plugin may read them longer than anybody waits. */
-  for (RagifyEmbedWait *wait = first; batch->count < count; wait = wait->next) {
+  for (RagifyEmbedWait *wait = first; wait != NULL; wait = wait->next) {
     texts[batch->count] = ragify_str (ragify_arena_copy (arena, wait->text.data, wait->text.size), wait->text.size);
     deadline = MAX (deadline, wait->deadline);
     batch->waits[batch->count++] = wait;
