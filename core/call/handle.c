@@ -25,10 +25,13 @@ static struct {
   _Atomic (Slot *) segments[SEGMENTS];
 } table = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static _Thread_local struct {
+typedef struct Cache {
   guint count;
   guint32 numbers[CACHED * 2];
-} cache;
+} Cache;
+
+static _Thread_local Cache cache;
+static pthread_key_t cache_end; /* a thread that ends gives back what it kept */
 
 G_STATIC_ASSERT (sizeof (void *) == 8);
 
@@ -66,8 +69,34 @@ add_segment (void)
 }
 
 static void
+empty_cache (void *data)
+{
+  Cache *ending = data;
+  pthread_mutex_lock (&table.lock);
+  g_array_append_vals (table.free, ending->numbers, ending->count);
+  ending->count = 0;
+  pthread_mutex_unlock (&table.lock);
+}
+
+static void
+make_cache_end (void)
+{
+  pthread_key_create (&cache_end, empty_cache);
+}
+
+/* Before a thread keeps slots. */
+static void
+prepare_cache (void)
+{
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once (&once, make_cache_end);
+  pthread_setspecific (cache_end, &cache);
+}
+
+static void
 fill_cache (void)
 {
+  prepare_cache ();
   pthread_mutex_lock (&table.lock);
   if (table.free == NULL)
     table.free = g_array_new (FALSE, FALSE, sizeof (guint32));
@@ -214,6 +243,8 @@ void
 ragify_handle_free (RagifyCall *handle)
 {
   const guint32 number = (guint64)(guintptr)handle & 0xffffff;
+  if (cache.count == 0)
+    prepare_cache ();
   if (cache.count == G_N_ELEMENTS (cache.numbers)) {
     pthread_mutex_lock (&table.lock);
     cache.count -= CACHED;

@@ -8,6 +8,33 @@
 
 /* ---- what is checked ---- */
 
+/* How large the structs that lists are made of were in ABI 1.0: an older plugin's are never refused for being short of
+ * what came later. */
+#define UP_TO(Type, member) (offsetof (Type, member) + sizeof (((Type *)NULL)->member))
+#define CHUNK_1_0 UP_TO (RagifyChunk, score)
+#define DOCUMENT_1_0 UP_TO (RagifyDocument, updated_at)
+#define BUFFER_1_0 UP_TO (RagifyBuffer, unref)
+#define LIST_LIMIT (G_GUINT64_CONSTANT (1) << 32) /* items; and far more than memory holds */
+
+static gboolean
+is_aligned (const void *items, gsize alignment)
+{
+  return (guintptr)items % alignment == 0;
+}
+
+/* A list of items that have no stride. */
+static gboolean
+list_ok (const void *items, guint64 count, gsize alignment)
+{
+  return count == 0 || (items != NULL && is_aligned (items, alignment) && count <= LIST_LIMIT);
+}
+
+static gboolean
+strided_ok (const void *items, guint64 count, guint32 stride, gsize least)
+{
+  return count == 0 || (list_ok (items, count, 8) && stride >= least && stride % 8 == 0 && stride <= 65536);
+}
+
 static gboolean
 str_ok (RagifyStr text)
 {
@@ -41,7 +68,7 @@ check_vectors (const RagifyVectors *vectors)
 {
   if (vectors->count == 0)
     return NULL;
-  if (vectors->items == NULL || vectors->dimension == 0)
+  if (!list_ok (vectors->items, vectors->count, sizeof (float)) || vectors->dimension == 0)
     return "returned vectors without values";
   if (vectors->dimension > DIMENSION_MAX)
     return "returned vectors of a dimension outside 1..65536";
@@ -53,7 +80,7 @@ check_vectors (const RagifyVectors *vectors)
 static const char *
 check_chunk (const RagifyChunk *chunk)
 {
-  if (chunk->struct_size < sizeof (RagifyChunk))
+  if (chunk->struct_size < CHUNK_1_0)
     return "returned a chunk that is too small for its version";
   if (!str_ok (chunk->document_id) || !str_ok (chunk->content) || !str_ok (chunk->title) || !str_ok (chunk->uri) ||
       !str_ok (chunk->metadata))
@@ -68,10 +95,7 @@ check_chunk (const RagifyChunk *chunk)
 static const char *
 check_chunks (const RagifyChunkList *list)
 {
-  if (list->count == 0)
-    return NULL;
-  if (list->items == NULL || list->stride < sizeof (RagifyChunk) || list->stride % 8 != 0 ||
-      list->count > G_MAXSIZE / 2 / list->stride)
+  if (!strided_ok (list->items, list->count, list->stride, CHUNK_1_0))
     return "returned a list of chunks that cannot be";
   for (guint64 i = 0; i < list->count; i++) {
     const char *fault = check_chunk ((const RagifyChunk *)(const void *)((const char *)list->items + i * list->stride));
@@ -84,7 +108,7 @@ check_chunks (const RagifyChunkList *list)
 static const char *
 check_hits (const RagifyHitList *hits)
 {
-  if (hits->count > 0 && hits->items == NULL)
+  if (!list_ok (hits->items, hits->count, sizeof (float)))
     return "returned a list of hits that cannot be";
   for (guint64 i = 0; i < hits->count; i++)
     if (!isfinite (hits->items[i].score))
@@ -95,7 +119,7 @@ check_hits (const RagifyHitList *hits)
 static const char *
 check_ids (const RagifyUuidList *ids)
 {
-  return ids->count > 0 && ids->items == NULL ? "returned a list of ids that cannot be" : NULL;
+  return list_ok (ids->items, ids->count, 1) ? NULL : "returned a list of ids that cannot be";
 }
 
 /* ---- every component ---- */
@@ -127,7 +151,7 @@ static const char *
 check_stats (const void *args, void *result)
 {
   const RagifyStatsResult *stats = result;
-  if (stats->values.count > 0 && stats->values.items == NULL)
+  if (!list_ok (stats->values.items, stats->values.count, sizeof (guint64)) || stats->values.count > 10000)
     return "returned a list of statistics that cannot be";
   for (guint64 i = 0; i < stats->values.count; i++) {
     const RagifyPair *pair = &stats->values.items[i];
@@ -222,8 +246,8 @@ check_cache_get (const void *args, void *result)
   const RagifyCacheGetResult *got = result;
   if (got->value == NULL)
     return NULL;
-  if (got->value->struct_size < sizeof (RagifyBuffer) || got->value->ref == NULL || got->value->unref == NULL ||
-      (got->value->size > 0 && got->value->data == NULL))
+  if (!is_aligned (got->value, sizeof (guint64)) || got->value->struct_size < BUFFER_1_0 || got->value->ref == NULL ||
+      got->value->unref == NULL || (got->value->size > 0 && got->value->data == NULL))
     return "returned a buffer that cannot be";
   return NULL;
 }
@@ -247,7 +271,8 @@ check_store_search (const void *args, void *result)
 {
   const RagifyStoreSearch *search = args;
   const RagifyStoreSearchResult *found = result;
-  if (found->counts.count != search->vectors.count || (found->counts.count > 0 && found->counts.items == NULL))
+  if (found->counts.count != search->vectors.count ||
+      !list_ok (found->counts.items, found->counts.count, sizeof (guint32)))
     return "returned another number of results than queries";
   guint64 sum = 0;
   for (guint64 i = 0; i < found->counts.count; i++) {
@@ -258,28 +283,45 @@ check_store_search (const void *args, void *result)
   return sum != found->hits.count ? "returned counts that do not add up to its hits" : check_hits (&found->hits);
 }
 
+/* What was asked for, in the order of asking. */
+static gboolean
+chunks_are (const RagifyChunkList *chunks, const RagifyUuidList *ids)
+{
+  for (guint64 i = 0; i < chunks->count; i++) {
+    const RagifyChunk *chunk = (const RagifyChunk *)(const void *)((const char *)chunks->items + i * chunks->stride);
+    if (!(chunk->flags & RAGIFY_CHUNK_MISSING) && memcmp (&chunk->id, &ids->items[i], sizeof chunk->id) != 0)
+      return FALSE;
+  }
+  return TRUE;
+}
+
 static const char *
 check_store_fetch (const void *args, void *result)
 {
   const RagifyStoreFetch *fetch = args;
   const RagifyStoreFetchResult *got = result;
-  if ((fetch->what & (RAGIFY_FETCH_CONTENT | RAGIFY_FETCH_METADATA)) && got->chunks.count != fetch->ids.count)
+  const gboolean wants_chunks = (fetch->what & (RAGIFY_FETCH_CONTENT | RAGIFY_FETCH_METADATA)) != 0;
+  if ((wants_chunks || got->chunks.count > 0) && got->chunks.count != fetch->ids.count)
     return "returned another number of chunks than ids";
   if ((fetch->what & RAGIFY_FETCH_VECTORS) && got->vectors.count != fetch->ids.count && got->vectors.dimension != 0)
     return "returned another number of vectors than ids";
   const char *fault = check_chunks (&got->chunks);
+  if (fault == NULL && !chunks_are (&got->chunks, &fetch->ids))
+    fault = "returned other chunks than those that were asked for";
   return fault != NULL ? fault : check_vectors (&got->vectors);
 }
 
 static const char *
 check_store_list (const void *args, void *result)
 {
+  const RagifyStoreList *list = args;
   const RagifyStoreListResult *got = result;
   if (!str_ok (got->cursor))
     return "returned text that is not UTF-8";
-  if (got->documents.count > 0 && (got->documents.items == NULL || got->documents.stride < sizeof (RagifyDocument) ||
-                                   got->documents.stride % 8 != 0 || got->documents.count > 1000000))
+  if (!strided_ok (got->documents.items, got->documents.count, got->documents.stride, DOCUMENT_1_0))
     return "returned a list of documents that cannot be";
+  if (got->documents.count > list->limit || got->chunks.count > list->limit)
+    return "returned more than was asked for";
   for (guint64 i = 0; i < got->documents.count; i++) {
     const RagifyDocument *document =
         (const RagifyDocument *)(const void *)((const char *)got->documents.items + i * got->documents.stride);
@@ -317,7 +359,9 @@ check_tokenize (const void *args, void *result)
 {
   const RagifyU32List *counts = &((RagifyEmbedderTokenizeResult *)result)->counts;
   const gboolean whole = counts->count == ((const RagifyEmbedderTokenize *)args)->texts.count;
-  return whole && (counts->count == 0 || counts->items != NULL) ? NULL : "returned another number of counts than texts";
+  return whole && list_ok (counts->items, counts->count, sizeof (guint32))
+             ? NULL
+             : "returned another number of counts than texts";
 }
 
 static const char *
@@ -333,13 +377,16 @@ static const char *
 check_rerank (const void *args, void *result)
 {
   const RagifyRerank *rerank = args;
-  const RagifyRankList *ranks = &((RagifyRerankResult *)result)->ranks;
-  if (ranks->count > rerank->chunks.count || (ranks->count > 0 && ranks->items == NULL))
+  RagifyRankList *ranks = &((RagifyRerankResult *)result)->ranks;
+  if (ranks->count > rerank->chunks.count || !list_ok (ranks->items, ranks->count, sizeof (float)))
     return "returned more ranks than chunks";
+  ranks->count = MIN (ranks->count, rerank->top_k);
+  g_autofree guint8 *seen = g_malloc0 (rerank->chunks.count + 1);
   for (guint64 i = 0; i < ranks->count; i++) {
-    if (ranks->items[i].index >= rerank->chunks.count)
-      return "returned the rank of a chunk that it was not given";
-    if (!(ranks->items[i].score >= 0 && ranks->items[i].score <= 1))
+    const RagifyRank *rank = &ranks->items[i];
+    if (rank->index >= rerank->chunks.count || seen[rank->index]++ > 0)
+      return "returned the rank of a chunk that it was not given, or two of one";
+    if (!(rank->score >= 0 && rank->score <= 1))
       return "returned a probability outside 0..1";
   }
   return NULL;

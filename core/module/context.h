@@ -23,6 +23,9 @@ const void *ragify_extension_find (RagifyContext *context, const char *id);
 /* ---- what the host's functions need of a node ---- */
 const RagifyNodeValues *ragify_node_values (const RagifyNode *node);
 
+/* TRUE inside a [control] function of a component. [any] */
+gboolean ragify_node_is_control (void);
+
 /* The node's quota called `name`, made with `limit` where it is new. [control] */
 RagifyQuota *ragify_node_quota (RagifyNode *node, const char *name, guint64 limit);
 RagifyQuota *ragify_quota_new (guint64 limit);

@@ -3,9 +3,12 @@
  * SPDX-License-Identifier: MIT
  */
 #include <glib-unix.h>
+#include <limits.h>
 #include <pthread.h>
 #include <string.h>
 
+#include "core/call/call-private.h"
+#include "core/call/text.h"
 #include "core/module/context.h"
 
 /* ---- loop ---- */
@@ -139,8 +142,10 @@ timer_remove (RagifyTimer *timer)
     g_free (timer);
 }
 
+/* What was posted to a loop keeps its node: it may use the instance. */
 typedef struct Invocation {
   RagifyTask task;
+  RagifyNode *node;
   void (*function) (void *user);
   void *user;
 } Invocation;
@@ -149,8 +154,10 @@ static void
 run_invocation (RagifyTask *task)
 {
   Invocation *invocation = (Invocation *)task;
+  RagifyNode *node = invocation->node;
   invocation->function (invocation->user);
   g_free (invocation);
+  ragify_node_drop (node);
 }
 
 static void
@@ -159,7 +166,9 @@ loop_invoke (RagifyContext *context, void (*function) (void *user), void *user)
   if (context->loop == NULL)
     return;
   Invocation *invocation = g_new (Invocation, 1);
-  *invocation = (Invocation){ .task = { .run = run_invocation }, .function = function, .user = user };
+  *invocation =
+      (Invocation){ .task = { .run = run_invocation }, .node = context->node, .function = function, .user = user };
+  ragify_node_hold (context->node);
   ragify_loop_post (context->loop, &invocation->task);
 }
 
@@ -178,6 +187,7 @@ static const RagifyLoopExtension loop_extension = {
 
 typedef struct Waiter {
   RagifyContext *context;
+  guint64 amount;
   void (*available) (void *user);
   void *user;
 } Waiter;
@@ -223,25 +233,30 @@ quota_try_acquire (RagifyQuota *quota, uint64_t amount)
   return room;
 }
 
+/* Tells all for whom there is enough, in the order of asking: one of them may not want it any more, and who finds it
+ * taken asks again. With the lock held. */
+static void
+tell_waiters (RagifyQuota *quota)
+{
+  const guint64 room = quota->limit - MIN (quota->used, quota->limit);
+  guint kept = 0;
+  for (guint i = 0; i < quota->waiters->len; i++) {
+    const Waiter waiter = g_array_index (quota->waiters, Waiter, i);
+    if (waiter.amount > room)
+      g_array_index (quota->waiters, Waiter, kept++) = waiter;
+    else
+      loop_invoke (waiter.context, waiter.available, waiter.user);
+  }
+  g_array_set_size (quota->waiters, kept);
+}
+
 static void
 quota_release (RagifyQuota *quota, uint64_t amount)
 {
   pthread_mutex_lock (&quota->lock);
   quota->used -= MIN (amount, quota->used);
-  GArray *waiters = quota->waiters;
-  if (waiters->len > 0)
-    quota->waiters = g_array_new (FALSE, FALSE, sizeof (Waiter));
-  else
-    waiters = NULL;
+  tell_waiters (quota);
   pthread_mutex_unlock (&quota->lock);
-  if (waiters == NULL)
-    return;
-  /* All are told: how much each needs is theirs to know, and who gets too little waits again. */
-  for (guint i = 0; i < waiters->len; i++) {
-    const Waiter *waiter = &g_array_index (waiters, Waiter, i);
-    loop_invoke (waiter->context, waiter->available, waiter->user);
-  }
-  g_array_unref (waiters);
 }
 
 static uint64_t
@@ -254,11 +269,27 @@ quota_in_use (RagifyQuota *quota)
 }
 
 static void
-quota_notify_release (RagifyContext *context, RagifyQuota *quota, void (*available) (void *user), void *user)
+forget_waiter (RagifyQuota *quota, const RagifyContext *context, const void *user)
 {
-  const Waiter waiter = { context, available, user };
+  for (guint i = quota->waiters->len; i > 0; i--) {
+    const Waiter *waiter = &g_array_index (quota->waiters, Waiter, i - 1);
+    if (waiter->context == context && waiter->user == user)
+      g_array_remove_index (quota->waiters, i - 1);
+  }
+}
+
+static void
+quota_notify_release (RagifyContext *context, RagifyQuota *quota, uint64_t amount, void (*available) (void *user),
+                      void *user)
+{
+  const Waiter waiter = { context, amount, available, user };
   pthread_mutex_lock (&quota->lock);
-  g_array_append_val (quota->waiters, waiter);
+  if (available != NULL) {
+    g_array_append_val (quota->waiters, waiter);
+    tell_waiters (quota); /* something may have been released since the caller tried */
+  } else {
+    forget_waiter (quota, context, user);
+  }
   pthread_mutex_unlock (&quota->lock);
 }
 
@@ -279,7 +310,7 @@ metric_new (RagifyContext *context, uint32_t type, const char *name, const char 
   static const RagifySeriesType types[] = { [RAGIFY_METRIC_COUNTER] = RAGIFY_SERIES_COUNTER,
                                             [RAGIFY_METRIC_GAUGE] = RAGIFY_SERIES_GAUGE,
                                             [RAGIFY_METRIC_HISTOGRAM] = RAGIFY_SERIES_HISTOGRAM };
-  if (type < RAGIFY_METRIC_COUNTER || type > RAGIFY_METRIC_HISTOGRAM ||
+  if (type < RAGIFY_METRIC_COUNTER || type > RAGIFY_METRIC_HISTOGRAM || *name == '\0' ||
       strspn (name, "abcdefghijklmnopqrstuvwxyz_") != strlen (name))
     return NULL;
   g_autofree char *full = g_strconcat ("ragify_plugin_", name, NULL);
@@ -319,7 +350,7 @@ static RagifyBuffer *
 secrets_read (RagifyContext *context, RagifyStr name)
 {
   const char *folder = g_getenv ("CREDENTIALS_DIRECTORY");
-  g_autofree char *file = g_strndup (name.data, name.size);
+  g_autofree char *file = ragify_text_copy (name, NAME_MAX);
   if (folder == NULL || *file == '\0' || strchr (file, '/') != NULL || *file == '.')
     return NULL;
   g_autofree char *path = g_build_filename (folder, file, NULL);
@@ -347,7 +378,8 @@ thread_current (void)
     return RAGIFY_THREAD_LOOP;
   if (ragify_workers_is_current ())
     return RAGIFY_THREAD_WORKER;
-  return g_main_context_is_owner (g_main_context_default ()) ? RAGIFY_THREAD_CONTROL : RAGIFY_THREAD_OTHER;
+  return ragify_node_is_control () || g_main_context_is_owner (g_main_context_default ()) ? RAGIFY_THREAD_CONTROL
+                                                                                          : RAGIFY_THREAD_OTHER;
 }
 
 static uint32_t

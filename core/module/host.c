@@ -6,7 +6,10 @@
 
 #include "core/call/call-private.h"
 #include "core/call/stream.h"
+#include "core/call/text.h"
 #include "core/module/context.h"
+
+#define LONGEST_LINE 16384u
 
 static void
 host_log (RagifyContext *context, uint32_t level, RagifyStr message)
@@ -17,8 +20,7 @@ host_log (RagifyContext *context, uint32_t level, RagifyStr message)
                                            [RAGIFY_LOG_DEBUG] = G_LOG_LEVEL_DEBUG };
   const GLogLevelFlags flags =
       level >= RAGIFY_LOG_ERROR && level <= RAGIFY_LOG_DEBUG ? levels[level] : G_LOG_LEVEL_WARNING;
-  g_autofree char *text =
-      g_utf8_make_valid (message.data != NULL ? message.data : "", (gssize)MIN (message.size, 16384));
+  g_autofree char *text = ragify_text_copy (message, LONGEST_LINE);
   const char *name = ragify_node_name (context->node);
   g_log_structured (G_LOG_DOMAIN, flags, "RAGIFY_NODE", name, "MESSAGE", "%s: %s", name, text);
 }
@@ -88,11 +90,13 @@ static void
 host_set_error (RagifyContext *context, RagifyStr message)
 {
   g_free (context->error);
-  context->error = g_utf8_make_valid (message.data != NULL ? message.data : "", (gssize)MIN (message.size, 4096));
+  context->error = ragify_text_copy (message, LONGEST_LINE);
 }
 
+/* Work that a plugin has submitted keeps its node: it may use the instance. */
 typedef struct Submitted {
   RagifyTask task;
+  RagifyNode *node;
   void (*work) (void *user);
   void *user;
 } Submitted;
@@ -101,18 +105,22 @@ static void
 run_submitted (RagifyTask *task)
 {
   Submitted *submitted = (Submitted *)task;
+  RagifyNode *node = submitted->node;
   submitted->work (submitted->user);
   g_free (submitted);
+  ragify_node_drop (node);
 }
 
 static int32_t
 host_submit (RagifyContext *context, void (*work) (void *user), void *user)
 {
   Submitted *submitted = g_new (Submitted, 1);
-  *submitted = (Submitted){ .task = { .run = run_submitted }, .work = work, .user = user };
+  *submitted = (Submitted){ .task = { .run = run_submitted }, .node = context->node, .work = work, .user = user };
+  ragify_node_hold (context->node);
   if (ragify_workers_submit (context->runtime->workers, &submitted->task))
     return RAGIFY_OK;
   g_free (submitted);
+  ragify_node_drop (context->node);
   return RAGIFY_E_EXHAUSTED;
 }
 

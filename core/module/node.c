@@ -12,9 +12,11 @@
 #define DEFAULT_MEMORY (256u * 1024 * 1024)
 #define QUEUE_LIMIT 4096u
 #define OPERATIONS_OF_A_KIND 16u
+#define STOP_TIME_US G_USEC_PER_SEC /* at least, for one instance */
 
 typedef struct Instance {
   void *self;
+  gboolean started;
   RagifyContext context;
 } Instance;
 
@@ -38,7 +40,9 @@ struct RagifyNode {
   OperationSeries series[OPERATIONS_OF_A_KIND];
   guint n_series;
 
-  _Atomic guint64 calls, errors, timeouts, active, abandoned, late;
+  _Atomic guint64 calls, errors, timeouts, late;
+  _Atomic guint64 active;  /* calls, submitted work, posted callbacks: what must be over before it can be freed */
+  _Atomic guint64 hanging; /* calls that the host no longer waits for */
 
   pthread_mutex_t lock; /* guards what follows */
   guint running;        /* of a worker component's max_parallel */
@@ -83,7 +87,7 @@ find_all_series (RagifyNode *node)
 }
 
 static void
-observe (RagifyNode *node, const RagifyCall *call, gboolean failed)
+record (RagifyNode *node, const RagifyCall *call, gboolean failed)
 {
   for (guint i = 0; i < node->n_series; i++) {
     const OperationSeries *series = &node->series[i];
@@ -96,7 +100,24 @@ observe (RagifyNode *node, const RagifyCall *call, gboolean failed)
   }
 }
 
+void
+ragify_node_observe (RagifyNode *node, const RagifyCall *call)
+{
+  const gboolean failed = call->code != RAGIFY_OK;
+  record (node, call, failed);
+  if (failed)
+    atomic_fetch_add_explicit (&node->errors, 1, memory_order_relaxed);
+}
+
 /* ---- making and ending ---- */
+
+static _Thread_local gboolean in_control;
+
+gboolean
+ragify_node_is_control (void)
+{
+  return in_control;
+}
 
 static guint
 instance_count (const RagifyRuntime *runtime, const RagifyComponent *component)
@@ -124,7 +145,9 @@ create_instance (RagifyNode *node, guint index, guint count, GError **error)
   const RagifyInstance which = {
     .struct_size = sizeof which, .index = index, .count = count, .node = ragify_str_from (node->name)
   };
+  in_control = TRUE;
   const gint32 code = node->component->create (ragify_host (), &instance->context, &which, &instance->self);
+  in_control = FALSE;
   g_autofree char *said = g_steal_pointer (&instance->context.error);
   if (code == RAGIFY_OK && instance->self != NULL) {
     node->n_instances++;
@@ -138,8 +161,10 @@ create_instance (RagifyNode *node, guint index, guint count, GError **error)
 static void
 destroy (RagifyNode *node)
 {
+  in_control = TRUE;
   for (guint i = 0; i < node->n_instances; i++)
     node->component->destroy (node->instances[i].self);
+  in_control = FALSE;
   if (node->values.destroy != NULL)
     node->values.destroy (node->values.user);
   g_hash_table_unref (node->quotas);
@@ -177,11 +202,11 @@ ragify_node_new (RagifyRuntime *runtime, const RagifyNodeOptions *options, GErro
   return node;
 }
 
+/* `args` lives as long as the owner. */
 static gint32
-lifecycle_call (RagifyNode *node, guint index, const RagifyOperation *operation, const void *args, guint64 deadline,
-                char **message)
+lifecycle_call (RagifyNode *node, guint index, RagifyOwner *owner, const RagifyOperation *operation, const void *args,
+                guint64 deadline, char **message)
 {
-  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   RagifyCall *call = ragify_call_new (owner, operation, args, deadline, NULL, NULL);
   call->instance = node->instances[index].self;
   call->instance_loop = node->instances[index].context.loop;
@@ -191,35 +216,64 @@ lifecycle_call (RagifyNode *node, guint index, const RagifyOperation *operation,
   return code;
 }
 
+/* A start that takes too long goes on reading its arguments after the caller's are gone. */
+static const RagifyStart *
+copy_start (RagifyOwner *owner, const RagifyStart *start)
+{
+  RagifyStart *copy = ragify_arena_alloc (owner->arena, sizeof *copy);
+  *copy = *start;
+  if (start->embedder == NULL)
+    return copy;
+  RagifyEmbedderInfo *embedder = ragify_arena_alloc (owner->arena, sizeof *embedder);
+  *embedder = *start->embedder;
+  embedder->fingerprint.data =
+      ragify_arena_copy (owner->arena, start->embedder->fingerprint.data, start->embedder->fingerprint.size);
+  copy->embedder = embedder;
+  return copy;
+}
+
 gboolean
 ragify_node_start (RagifyNode *node, const RagifyStart *start, guint64 deadline, GError **error)
 {
   for (guint i = 0; i < node->n_instances; i++) {
+    g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
     g_autofree char *message = NULL;
-    const gint32 code = lifecycle_call (node, i, &ragify_operation_start, start, deadline, &message);
+    const gint32 code =
+        lifecycle_call (node, i, owner, &ragify_operation_start, copy_start (owner, start), deadline, &message);
     if (code != RAGIFY_OK) {
       g_set_error_literal (error, RAGIFY_NODE_ERROR, code, message);
       return FALSE;
     }
+    node->instances[i].started = TRUE;
   }
   return TRUE;
+}
+
+/* TRUE once nothing is under way any more. */
+static gboolean
+settle (RagifyNode *node, guint64 deadline)
+{
+  while (atomic_load (&node->active) > 0 && ragify_now () < deadline)
+    g_usleep (200);
+  return atomic_load (&node->active) == 0;
 }
 
 gboolean
 ragify_node_free (RagifyNode *node, guint64 deadline)
 {
   static const RagifyNothing nothing = { .struct_size = sizeof (RagifyNothing) };
-  while (atomic_load (&node->active) > 0 && ragify_now () < deadline)
-    g_usleep (1000);
-  gboolean hangs = atomic_load (&node->active) > 0;
-  for (guint i = 0; i < node->n_instances && !hangs && node->component->stop != NULL; i++) {
+  gboolean idle = settle (node, deadline);
+  for (guint i = 0; i < node->n_instances && idle && node->component->stop != NULL; i++) {
+    if (!node->instances[i].started)
+      continue;
+    g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
     g_autofree char *message = NULL;
-    if (lifecycle_call (node, i, &ragify_operation_stop, &nothing, MAX (deadline, ragify_now () + 1000000), &message) !=
-        RAGIFY_OK)
+    const guint64 until = MAX (deadline, ragify_now () + STOP_TIME_US);
+    if (lifecycle_call (node, i, owner, &ragify_operation_stop, &nothing, until, &message) != RAGIFY_OK)
       g_warning ("%s", message);
-    hangs = atomic_load (&node->active) > 0;
+    idle = settle (node, until); /* what stop() left behind, and the end of its function */
   }
-  if (hangs) {
+  if (!idle) {
     g_warning ("%s: calls are still under way; its memory is left behind", node->name);
     return FALSE;
   }
@@ -229,11 +283,28 @@ ragify_node_free (RagifyNode *node, guint64 deadline)
 
 /* ---- calls ---- */
 
+void
+ragify_node_hold (RagifyNode *node)
+{
+  atomic_fetch_add_explicit (&node->active, 1, memory_order_relaxed);
+}
+
+/* The last that is done to a node: whoever frees it waits for this. */
+void
+ragify_node_drop (RagifyNode *node)
+{
+  atomic_fetch_sub_explicit (&node->active, 1, memory_order_release);
+}
+
 static void
 run_here (RagifyTask *task)
 {
   RagifyCall *call = (RagifyCall *)task;
+  ragify_call_ref (call); /* the instance stays until its function has returned, not only until the call is complete */
   ragify_call_invoke (call, call->node->component);
+  if (call->taken)
+    ragify_node_let_go (call->node, call);
+  ragify_call_unref (call);
 }
 
 static Instance *
@@ -249,9 +320,19 @@ static void
 submit (RagifyNode *node, RagifyCall *call)
 {
   call->task.run = run_here;
-  if (!ragify_workers_submit (node->runtime->workers, &call->task))
-    ragify_call_fail (call, RAGIFY_E_EXHAUSTED, "%s: %s: the worker pool's queue is full", node->name,
-                      call->operation->name);
+  if (ragify_workers_submit (node->runtime->workers, &call->task))
+    return;
+  atomic_store (&call->holds, 1); /* no function will return */
+  ragify_call_fail (call, RAGIFY_E_EXHAUSTED, "%s: %s: the worker pool's queue is full", node->name,
+                    call->operation->name);
+}
+
+/* With the lock held. */
+static void
+give_place (RagifyCall *call)
+{
+  call->taken = TRUE;
+  atomic_store (&call->holds, 2);
 }
 
 static void
@@ -262,7 +343,7 @@ start_on_worker (RagifyNode *node, RagifyCall *call)
   const gboolean full = !room && node->queued >= QUEUE_LIMIT;
   if (room) {
     node->running++;
-    call->taken = TRUE;
+    give_place (call);
   } else if (!full) {
     call->next_queued = NULL;
     *node->queue_last = call;
@@ -287,7 +368,7 @@ next_on_worker (RagifyNode *node)
     if (node->queue == NULL)
       node->queue_last = &node->queue;
     node->queued--;
-    next->taken = TRUE; /* takes over the place */
+    give_place (next);
   } else {
     node->running--;
   }
@@ -296,11 +377,33 @@ next_on_worker (RagifyNode *node)
     submit (node, next);
 }
 
-static guint64
-abandoned_now (const RagifyNode *node)
+void
+ragify_node_let_go (RagifyNode *node, RagifyCall *call)
 {
-  const guint64 late = atomic_load (&node->late); /* first: the difference must not be negative */
-  return atomic_load (&node->abandoned) - late;
+  if (atomic_fetch_sub (&call->holds, 1) == 1)
+    next_on_worker (node);
+}
+
+gboolean
+ragify_node_withdraw (RagifyNode *node, RagifyCall *call)
+{
+  if (node->component->run_class != RAGIFY_RUN_WORKER)
+    return FALSE;
+  pthread_mutex_lock (&node->lock);
+  RagifyCall **place = &node->queue;
+  while (*place != NULL && *place != call) /* mostly the first: who came first expires first */
+    place = &(*place)->next_queued;
+  const gboolean found = *place != NULL;
+  if (found) {
+    *place = call->next_queued;
+    if (*place == NULL)
+      node->queue_last = place;
+    node->queued--;
+  }
+  pthread_mutex_unlock (&node->lock);
+  if (found)
+    atomic_fetch_add_explicit (&node->timeouts, 1, memory_order_relaxed);
+  return found;
 }
 
 void
@@ -312,15 +415,13 @@ ragify_node_call (RagifyNode *node, RagifyCall *call)
     call->instance_loop = instance->context.loop;
   }
   atomic_fetch_add_explicit (&node->calls, 1, memory_order_relaxed);
-  atomic_fetch_add_explicit (&node->active, 1, memory_order_relaxed);
   ragify_call_open (call, node);
 
   if (!call->operation->present (node->component)) {
     ragify_call_fail (call, RAGIFY_E_INVALID, "%s: its component %s does not offer '%s'", node->name,
                       node->component->name, call->operation->name);
-  } else if (abandoned_now (node) >= node->max_abandoned) {
-    ragify_call_fail (call, RAGIFY_E_UNAVAILABLE, "%s: ejected: %" G_GUINT64_FORMAT " calls hang", node->name,
-                      abandoned_now (node));
+  } else if (atomic_load (&node->hanging) >= node->max_abandoned) {
+    ragify_call_fail (call, RAGIFY_E_UNAVAILABLE, "%s: ejected: %u calls hang", node->name, node->max_abandoned);
   } else if (node->component->run_class == RAGIFY_RUN_WORKER) {
     start_on_worker (node, call);
   } else if (call->instance_loop != NULL && call->instance_loop != ragify_loop_current ()) {
@@ -332,27 +433,29 @@ ragify_node_call (RagifyNode *node, RagifyCall *call)
 }
 
 void
-ragify_node_released (RagifyNode *node, RagifyCall *call, RagifyHandleState state)
+ragify_node_hangs (RagifyNode *node)
 {
-  if (state == RAGIFY_HANDLE_ABANDONED) {
-    atomic_fetch_add (&node->late, 1);
-  } else {
-    observe (node, call, call->code != RAGIFY_OK);
-    if (call->code != RAGIFY_OK)
-      atomic_fetch_add_explicit (&node->errors, 1, memory_order_relaxed);
-  }
-  if (call->taken)
-    next_on_worker (node);
-  /* Last: whoever frees the node waits for this. */
-  atomic_fetch_sub_explicit (&node->active, 1, memory_order_release);
+  atomic_fetch_add (&node->hanging, 1);
+}
+
+void
+ragify_node_hangs_not (RagifyNode *node)
+{
+  atomic_fetch_sub (&node->hanging, 1);
+}
+
+void
+ragify_node_late (RagifyNode *node)
+{
+  atomic_fetch_add (&node->late, 1);
+  atomic_fetch_sub (&node->hanging, 1);
 }
 
 void
 ragify_node_abandoned (RagifyNode *node, RagifyCall *call)
 {
-  atomic_fetch_add (&node->abandoned, 1);
   atomic_fetch_add_explicit (&node->timeouts, 1, memory_order_relaxed);
-  observe (node, call, TRUE);
+  record (node, call, TRUE);
   if (node->component->run_class == RAGIFY_RUN_WORKER)
     ragify_workers_replace (node->runtime->workers, &call->task);
 }
@@ -412,7 +515,7 @@ ragify_node_counts (RagifyNode *node)
     .timeouts = atomic_load (&node->timeouts),
     .active = atomic_load (&node->active),
     .queued = queued,
-    .abandoned = abandoned_now (node),
+    .abandoned = atomic_load (&node->hanging),
     .late = atomic_load (&node->late),
     .doubled = __atomic_load_n (&node->tally->doubled, __ATOMIC_RELAXED),
   };

@@ -21,6 +21,7 @@ struct RagifyQuota {
 typedef struct Waiter {
   struct Waiter *next;
   KitLoop *loop;
+  uint64_t amount;
   void (*available) (void *user);
   void *user;
 } Waiter;
@@ -125,20 +126,30 @@ quota_try_acquire (RagifyQuota *quota, uint64_t amount)
   return fits;
 }
 
+/* Tells all for whom there is enough. With the lock held. */
+static void
+quota_tell (RagifyQuota *quota)
+{
+  const uint64_t room = quota->limit > quota->in_use ? quota->limit - quota->in_use : 0;
+  for (Waiter **place = &quota->waiters; *place != NULL;) {
+    Waiter *waiter = *place;
+    if (waiter->amount > room) {
+      place = &waiter->next;
+      continue;
+    }
+    *place = waiter->next;
+    kit_loop_invoke (waiter->loop, waiter->available, waiter->user);
+    free (waiter);
+  }
+}
+
 static void
 quota_release (RagifyQuota *quota, uint64_t amount)
 {
   pthread_mutex_lock (&quota->lock);
   quota->in_use -= amount <= quota->in_use ? amount : quota->in_use;
-  Waiter *waiter = quota->waiters;
-  quota->waiters = NULL;
+  quota_tell (quota);
   pthread_mutex_unlock (&quota->lock);
-  while (waiter != NULL) {
-    Waiter *next = waiter->next;
-    kit_loop_invoke (waiter->loop, waiter->available, waiter->user);
-    free (waiter);
-    waiter = next;
-  }
 }
 
 static uint64_t
@@ -150,18 +161,40 @@ quota_in_use (RagifyQuota *quota)
   return in_use;
 }
 
+/* With the lock held. */
 static void
-quota_notify_release (RagifyContext *context, RagifyQuota *quota, void (*available) (void *user), void *user)
+quota_forget (RagifyQuota *quota, const KitLoop *loop, const void *user)
+{
+  for (Waiter **place = &quota->waiters; *place != NULL;) {
+    Waiter *waiter = *place;
+    if (waiter->loop != loop || waiter->user != user) {
+      place = &waiter->next;
+      continue;
+    }
+    *place = waiter->next;
+    free (waiter);
+  }
+}
+
+static void
+quota_notify_release (RagifyContext *context, RagifyQuota *quota, uint64_t amount, void (*available) (void *user),
+                      void *user)
 {
   if (context->loop == NULL || context->loop != kit_thread_loop ()) {
     kit_fault (context->kit, "%s: notify_release was not called on the instance's loop", context->component->name);
     return;
   }
-  Waiter *waiter = kit_alloc (sizeof *waiter);
-  *waiter = (Waiter){ .loop = context->loop, .available = available, .user = user };
   pthread_mutex_lock (&quota->lock);
-  waiter->next = quota->waiters;
-  quota->waiters = waiter;
+  if (available != NULL) {
+    Waiter **last = &quota->waiters;
+    while (*last != NULL)
+      last = &(*last)->next;
+    *last = kit_alloc (sizeof **last);
+    **last = (Waiter){ .loop = context->loop, .amount = amount, .available = available, .user = user };
+    quota_tell (quota); /* something may have been released since the caller tried */
+  } else {
+    quota_forget (quota, context->loop, user);
+  }
   pthread_mutex_unlock (&quota->lock);
 }
 

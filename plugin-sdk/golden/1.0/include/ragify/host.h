@@ -76,14 +76,17 @@ typedef struct RagifyHost {
   /* [any] 1 when the caller no longer waits; long computations ask now and then, and complete with CANCELLED. */
   uint32_t (*call_cancelled) (RagifyCall *call);
   /* [any] `notify` runs once when the call is cancelled: on the instance's loop for RAGIFY_RUN_LOOP, on any thread
-   * otherwise, at once when it already is. Cancelling only asks: the call must still be completed. Once call_done or
-   * call_fail has returned, `notify` neither runs nor will. NULL takes it back. */
+   * otherwise, at once when it already is. Cancelling only asks: the call must still be completed. NULL takes it back.
+   * Once this function, call_done or call_fail has returned, the callback that was set before neither runs nor will
+   * (where it runs on another thread they wait for it, so hold no lock that it takes). */
   void (*call_on_cancel) (RagifyCall *call, void (*notify) (RagifyCall *call, void *user), void *user);
 
   /* [any] Hands over one item of the type that the operation names, before completion; copied shallowly (what it
    * points to comes from call_alloc or is constant, buffers pass their reference). See RAGIFY_EMIT_…. */
   uint32_t (*call_emit) (RagifyCall *call, const void *item);
-  /* [any] `resume` runs each time the credit of a call that was told WAIT is renewed; same thread as on_cancel. */
+  /* [any] `resume` runs each time the credit of a call that was told WAIT is renewed, also where that was before this;
+   * as with on_cancel: where it runs, how it is taken back, and that it is over once the call is complete. It may run
+   * before call_emit has returned WAIT. Cancelling renews nothing: who waits asks for that with on_cancel. */
   void (*call_on_credit) (RagifyCall *call, void (*resume) (RagifyCall *call, void *user), void *user);
 
   /* [any] Completes the call with the operation's result type, copied shallowly as in call_emit; NULL where the
@@ -94,7 +97,8 @@ typedef struct RagifyHost {
    * may be worth asking again, from now; 0: not known. */
   void (*call_fail) (RagifyCall *call, int32_t code, RagifyStr message, uint64_t retry_after_us);
 
-  /* [any] Runs `work (user)` on the worker pool. RAGIFY_OK, or RAGIFY_E_EXHAUSTED when its queue is full. */
+  /* [any] Runs `work (user)` on the worker pool; the instance is not destroyed before it has returned. RAGIFY_OK, or
+   * RAGIFY_E_EXHAUSTED when its queue is full. */
   int32_t (*submit) (RagifyContext *context, void (*work) (void *user), void *user);
 
   /* [worker] Reads up to `capacity` bytes: the number read, 0 at the end, or a negative RAGIFY_E_…. May block until
@@ -129,7 +133,8 @@ typedef struct RagifyLoopExtension {
                              void (*expired) (void *user), void *user);
   void (*timer_restart) (RagifyTimer *timer, uint64_t delay_us); /* [loop] */
   void (*timer_remove) (RagifyTimer *timer);                     /* [loop] also from its own callback */
-  /* [any] Runs `function (user)` on the instance's loop, soon, never inside this function. */
+  /* [any] Runs `function (user)` on the instance's loop, soon, never inside this function; the instance is not
+   * destroyed before it has returned. */
   void (*invoke) (RagifyContext *context, void (*function) (void *user), void *user);
 } RagifyLoopExtension;
 
@@ -148,8 +153,11 @@ typedef struct RagifyQuotaExtension {
   uint32_t (*try_acquire) (RagifyQuota *quota, uint64_t amount); /* [any] 1 when taken, 0 when too little is left */
   void (*release) (RagifyQuota *quota, uint64_t amount);         /* [any] */
   uint64_t (*in_use) (RagifyQuota *quota);                       /* [any] */
-  /* [loop] `available (user)` runs once on the instance's loop after something was released; then ask again. */
-  void (*notify_release) (RagifyContext *context, RagifyQuota *quota, void (*available) (void *user), void *user);
+  /* [loop] After try_acquire said no: `available (user)` runs once on the instance's loop when `amount` is left, also
+   * where that came about in between; then ask again. NULL takes back what this instance asked for with this `user`;
+   * one that is on its way already still runs, before the instance is destroyed. */
+  void (*notify_release) (RagifyContext *context, RagifyQuota *quota, uint64_t amount, void (*available) (void *user),
+                          void *user);
 } RagifyQuotaExtension;
 
 /* ---- ragify.metrics/1: numbers for /metrics, labelled with the node's name by the host ----------------------------
@@ -165,7 +173,8 @@ typedef struct RagifyMetric RagifyMetric;
 typedef struct RagifyMetricsExtension {
   uint32_t struct_size;
   uint32_t reserved;
-  /* [control] `name` is [a-z_]+ and becomes ragify_plugin_<name>; the same name gives the node's same metric. */
+  /* [control] `name` is [a-z_]+ and becomes ragify_plugin_<name>; the same name gives the node's same metric. NULL for
+   * any other name or type; the functions below do not take NULL. */
   RagifyMetric *(*metric_new) (RagifyContext *context, uint32_t type, const char *name, const char *help);
   void (*add) (RagifyMetric *metric, double amount);    /* [any] counters and gauges */
   void (*set) (RagifyMetric *metric, double value);     /* [any] gauges */
