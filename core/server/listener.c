@@ -12,8 +12,8 @@
 #include "health-route.h"
 #include "reply.h"
 
-/* One connection's memory: bounds its head (to about this less 1 KiB), and is cleared after each request. */
-#define CONNECTION_MEMORY 16384
+/* What a connection's memory holds beside the request's head. */
+#define BESIDE_HEAD 1024
 #define WATCH_EVENTS 64
 
 typedef struct ListenerSource {
@@ -201,14 +201,15 @@ static gboolean
 start_daemon (RagifyListener *listener, int descriptor)
 {
   const guint limit = listener->shared->options.max_connections + 1024;
+  const size_t memory = listener->shared->options.max_head + BESIDE_HEAD;
   listener->daemon = MHD_start_daemon (
       MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, ragify_connection_accept, listener,
       access_handler, listener, MHD_OPTION_EXTERNAL_LOGGER, log_message, listener, MHD_OPTION_LISTEN_SOCKET, descriptor,
-      MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-      (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, strictness (), MHD_OPTION_NOTIFY_CONNECTION,
-      ragify_connection_notify, listener, MHD_OPTION_NOTIFY_COMPLETED, ragify_connection_completed, listener,
-      MHD_OPTION_URI_LOG_CALLBACK, ragify_connection_request_line, listener, MHD_OPTION_UNESCAPE_CALLBACK,
-      leave_encoded, listener, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+      MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory,
+      MHD_OPTION_STRICT_FOR_CLIENT, strictness (), MHD_OPTION_NOTIFY_CONNECTION, ragify_connection_notify, listener,
+      MHD_OPTION_NOTIFY_COMPLETED, ragify_connection_completed, listener, MHD_OPTION_URI_LOG_CALLBACK,
+      ragify_connection_request_line, listener, MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, listener,
+      MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
   return listener->daemon != NULL;
 }
 

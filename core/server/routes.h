@@ -30,8 +30,8 @@ typedef struct RagifyAction {
   /* Nobody waits for the reply any more; a reply that comes all the same is dropped. After the body was whole only when
    * it can be cut short. NULL: it cannot. */
   void (*left) (RagifyExchange *exchange);
-  /* The exchange goes away, from `begin` on and until it was replied to: forget it. A callback that is still to come must
-   * not touch it. NULL: there is nothing to forget. */
+  /* The exchange goes away, from `begin` on and until it was replied to: forget it. A callback that is still to come
+   * must not touch it. NULL: there is nothing to forget. */
   void (*detach) (RagifyExchange *exchange);
 } RagifyAction;
 
