@@ -37,6 +37,14 @@ version_at_least() {
   [[ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" == "$2" ]]
 }
 
+# Puts the lines of text $2 into the array called $1; no text, no elements. (Not
+# mapfile < <(...): that needs /dev/fd, which a bare chroot does not have.)
+lines_into() {
+  local -n lines_array="$1"
+  lines_array=()
+  [[ -z "$2" ]] || mapfile -t lines_array <<<"$2"
+}
+
 # Runs a command as root: as it is, or through sudo.
 as_root() {
   if [[ "$(id -u)" == 0 ]]; then
