@@ -76,7 +76,7 @@ make_uri (const char *path, const char *query)
     else
       *end++ = *c;
   }
-  strcpy (end, query);
+  memcpy (end, query, strlen (query) + 1);
   return uri;
 }
 
@@ -115,7 +115,7 @@ set_up (RagifyConnection *connection, RagifyConnectionMode mode, uint64_t cache_
   (void)sqlite3_extended_result_codes (connection->handle, 1);
   (void)sqlite3_busy_timeout (connection->handle, BUSY_TIMEOUT_MS);
   (void)snprintf (sql, sizeof sql, "PRAGMA cache_size=-%llu; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF",
-                  (unsigned long long)(cache_bytes / 1024 + 1));
+                  (unsigned long long)cache_bytes / 1024 + 1);
   if (!ragify_connection_execute (connection, sql, fault))
     return false;
   if (mode != RAGIFY_CONNECTION_WRITE)

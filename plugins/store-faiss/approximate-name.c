@@ -73,7 +73,7 @@ ragify_approximate_check (const char *factory, uint32_t nlist, char *name, Ragif
     if (strncmp (factory, "HNSW", 4) == 0 && check_hnsw (factory, name))
       return true;
     if (is_code (factory)) {
-      strcpy (name, factory);
+      memcpy (name, factory, strlen (factory) + 1);
       return true;
     }
   }

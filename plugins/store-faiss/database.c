@@ -244,7 +244,7 @@ ragify_database_close (RagifyDatabase *database)
 {
   if (database == NULL)
     return;
-  for (uint32_t i = 0; i < database->idle_count; i++)
+  for (uint32_t i = 0; database->idle != NULL && i < database->idle_count; i++)
     ragify_connection_close (database->idle[i]);
   /* The writer last: the last one out empties the write-ahead log into the file. */
   ragify_connection_close (database->writer);

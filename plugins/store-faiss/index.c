@@ -315,7 +315,7 @@ static bool
 search_places (const Contents *contents, const float *query, uint32_t wanted, const RagifyMatches *matches,
                const RagifyApproximateTuning *tuning, uint64_t *keys, uint32_t *found, RagifyFault *fault)
 {
-  uint32_t first, second;
+  uint32_t first = 0, second = 0;
   if (!search_base (contents, query, wanted, matches, tuning, keys, &first, fault) ||
       !search_flat (contents, query, wanted, matches, keys + first, &second, fault))
     return false;
@@ -411,7 +411,9 @@ carry_over (const RagifyIndex *index, Contents *fresh, RagifyFault *fault)
 {
   const Contents *now = &index->now;
   float *vector = malloc (index->dimension * sizeof *vector);
-  bool ok = vector != NULL || ragify_fault_memory (fault);
+  bool ok = true;
+  if (vector == NULL)
+    return ragify_fault_memory (fault);
   for (uint32_t place = 0; ok && place < now->count; place++) {
     const RagifyIndexEntry entry = { .id = now->ids[place],
                                      .chunk = now->chunks[place],
@@ -438,8 +440,11 @@ ragify_index_adopt (RagifyIndex *index, RagifyApproximate *approximate, const Ra
                     const uint8_t *live, RagifyFault *fault)
 {
   Contents fresh;
-  bool ok = make_contents (index, count, &fresh) || ragify_fault_memory (fault);
-  for (uint32_t row = 0; ok && row < count; row++) {
+  if (!make_contents (index, count, &fresh)) {
+    contents_clear (&fresh);
+    return ragify_fault_memory (fault);
+  }
+  for (uint32_t row = 0; row < count; row++) {
     bool lives = live != NULL ? (live[row >> 3] >> (row & 7) & 1) != 0 : is_current (&index->now, &entries[row]);
     fill_place (&fresh, row, &entries[row]);
     if (lives) {
@@ -449,8 +454,7 @@ ragify_index_adopt (RagifyIndex *index, RagifyApproximate *approximate, const Ra
       fresh.base_dead++;
     }
   }
-  ok = ok && carry_over (index, &fresh, fault);
-  if (!ok) {
+  if (!carry_over (index, &fresh, fault)) {
     contents_clear (&fresh);
     return false;
   }

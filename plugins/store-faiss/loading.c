@@ -142,9 +142,9 @@ load_entries (RagifyConnection *connection, RagifyIndex *index, RagifySnapshot *
 {
   bool *covered = calloc (entries->count + 1, sizeof *covered);
   Load load = { .index = index, .entries = entries, .covered = covered };
-  bool ok = covered != NULL || ragify_fault_memory (fault);
-  if (ok && snapshot != NULL)
-    ok = adopt (index, snapshot, entries, covered, fault);
+  if (covered == NULL)
+    return ragify_fault_memory (fault);
+  bool ok = snapshot == NULL || adopt (index, snapshot, entries, covered, fault);
   ok = ok && for_each_vector (connection, entries, load_vector, &load, fault);
   if (ok)
     ragify_index_publish (index, NULL, 0);
