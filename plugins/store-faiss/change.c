@@ -63,9 +63,11 @@ ragify_change_clear (RagifyChange *change)
     ragify_index_discard (change->index);
   free (change->gone);
   free (change->added);
+  free (change->bare);
   free (change->removed);
   change->gone = NULL;
   change->added = NULL;
+  change->bare = NULL;
   change->removed = NULL;
 }
 
@@ -110,6 +112,17 @@ ragify_change_add_added (RagifyChange *change, const RagifyUuid *id)
     return ragify_fault_memory (change->fault);
   change->added = grown;
   change->added[change->added_count++] = *id;
+  return true;
+}
+
+bool
+ragify_change_add_bare (RagifyChange *change, const RagifyUuid *id)
+{
+  RagifyUuid *grown = grow (change->bare, sizeof *grown, change->bare_count, &change->bare_room);
+  if (grown == NULL)
+    return ragify_fault_memory (change->fault);
+  change->bare = grown;
+  change->bare[change->bare_count++] = *id;
   return true;
 }
 

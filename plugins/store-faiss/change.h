@@ -33,6 +33,9 @@ typedef struct RagifyChange {
   RagifyUuid *added;
   size_t added_count;
   size_t added_room;
+  RagifyUuid *bare; /* added without a vector: one that the index has is of an older version */
+  size_t bare_count;
+  size_t bare_room;
   RagifyUuid *removed; /* after ragify_change_settle or in a removal: gone for good */
   size_t removed_count;
   uint64_t inserted; /* chunks; in a removal, whole documents */
@@ -54,6 +57,7 @@ bool ragify_change_cancelled (RagifyChange *change);
 
 bool ragify_change_add_gone (RagifyChange *change, const RagifyUuid *id, int64_t document);
 bool ragify_change_add_added (RagifyChange *change, const RagifyUuid *id);
+bool ragify_change_add_bare (RagifyChange *change, const RagifyUuid *id);
 
 /* Finds out which of the gone chunks were not added again, and keeps their removal for `list since`. */
 bool ragify_change_settle (RagifyChange *change);

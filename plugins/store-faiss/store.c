@@ -248,8 +248,11 @@ copy_removed (const RagifyAnswer *answer, const RagifyChange *change, RagifyUuid
 static void
 publish (RagifyStore *store, const RagifyChange *change)
 {
-  if (store->index != NULL)
+  if (store->index != NULL) {
     ragify_index_publish (store->index, change->removed, change->removed_count);
+    if (change->bare_count > 0)
+      ragify_index_publish (store->index, change->bare, change->bare_count);
+  }
   atomic_fetch_add (&store->documents, (uint64_t)change->documents);
   atomic_fetch_add (&store->chunks, (uint64_t)change->chunks);
   atomic_store (&store->generation, change->generation);

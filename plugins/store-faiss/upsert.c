@@ -219,8 +219,10 @@ promote_chunk (Batch *batch, sqlite3_stmt *row)
   change->chunks++;
   if (!displace (batch, &entry.id) || !ragify_change_add_added (change, &entry.id))
     return false;
-  if (vector == NULL || change->index == NULL || size != (int)(ragify_index_dimension (change->index) * sizeof (float)))
+  if (change->index == NULL)
     return true;
+  if (vector == NULL || size != (int)(ragify_index_dimension (change->index) * sizeof (float)))
+    return ragify_change_add_bare (change, &entry.id);
   return ragify_change_stage (change, &entry, vector);
 }
 
@@ -407,8 +409,9 @@ insert_chunk (Batch *batch, uint64_t index)
   }
   document->chunks++;
   change->chunks++;
-  return ragify_change_add_added (change, &chunk->id) &&
-         (vector == NULL || ragify_change_stage (change, &entry, vector));
+  if (!ragify_change_add_added (change, &chunk->id))
+    return false;
+  return vector == NULL ? ragify_change_add_bare (change, &chunk->id) : ragify_change_stage (change, &entry, vector);
 }
 
 static bool

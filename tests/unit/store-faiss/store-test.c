@@ -469,6 +469,21 @@ test_several_queries_in_one_call (void **state)
 }
 
 static void
+test_a_chunk_written_without_vector_loses_the_old_one (void **state)
+{
+  Fixture *fixture = *state;
+  const char *document = "a";
+  must_open (fixture);
+  must_upsert (fixture, RAGIFY_DOCUMENT_REPLACE, 1, "a", three, 3, 0);
+  RagifyKitCall *call = begin_upsert (fixture, RAGIFY_DOCUMENT_REPLACE, 2, &document, 1, three, 2, false);
+  must_be (call, RAGIFY_OK);
+  ragify_kit_call_free (call);
+  assert_false (is_found (fixture, 1));
+  assert_int_equal (must_generation (fixture).vectors, 0);
+  assert_int_equal (must_generation (fixture).chunks, 2);
+}
+
+static void
 test_an_empty_store_answers (void **state)
 {
   Fixture *fixture = *state;
@@ -656,6 +671,7 @@ main (void)
     TEST (test_everything_is_there_after_a_restart),
     TEST (test_many_rows_are_searched_exactly),
     TEST (test_several_queries_in_one_call),
+    TEST (test_a_chunk_written_without_vector_loses_the_old_one),
     TEST (test_an_empty_store_answers),
     TEST (test_bad_batches_are_refused_whole),
     TEST (test_bad_searches_are_refused),
