@@ -370,7 +370,7 @@ check_missing (RagifyLoader *loader, const RagifyConfigNode *node)
       report (loader, RAGIFY_SEVERITY_ERROR, &place, "'%s' is missing", value->key);
       continue;
     }
-    if (find_entry (node->draft, "vector-db-url") != NULL)
+    if (node->kind == RAGIFY_KIND_ID_VECTOR_STORE && find_entry (node->draft, "vector-db-url") != NULL)
       continue;
     installed = installed_text (loader, node->kind);
     report (loader, RAGIFY_SEVERITY_ERROR, &place, "'plugin' is missing (%s)", installed);
