@@ -182,22 +182,15 @@ find_family (RagifyMetrics *metrics, RagifySeriesType type, const char *name, co
   return family;
 }
 
-/* The labels as they are written, and as the key that tells series apart. */
-static char **
-read_labels (va_list pairs, GString *key)
+/* Adds a label as it is written, and to the key that tells series apart. */
+static void
+add_label (GStrvBuilder *labels, GString *key, const char *name, const char *value)
 {
-  GStrvBuilder *builder = g_strv_builder_new ();
-  for (const char *name = va_arg (pairs, const char *); name != NULL; name = va_arg (pairs, const char *)) {
-    const char *value = va_arg (pairs, const char *);
-    g_autofree char *clean = clean_name (name);
-    g_autofree char *valid = g_utf8_make_valid (value != NULL ? value : "", -1);
-    g_string_append_printf (key, "%s%c%s%c", clean, 1, valid, 2);
-    g_strv_builder_add (builder, clean);
-    g_strv_builder_add (builder, valid);
-  }
-  char **labels = g_strv_builder_end (builder);
-  g_strv_builder_unref (builder);
-  return labels;
+  g_autofree char *clean = clean_name (name);
+  g_autofree char *valid = g_utf8_make_valid (value != NULL ? value : "", -1);
+  g_string_append_printf (key, "%s%c%s%c", clean, 1, valid, 2);
+  g_strv_builder_add (labels, clean);
+  g_strv_builder_add (labels, valid);
 }
 
 /* The series past the bound: all its values are "other". Lock held. */
@@ -236,10 +229,13 @@ RagifySeries *
 ragify_metrics_series (RagifyMetrics *metrics, RagifySeriesType type, const char *name, const char *help, ...)
 {
   g_autoptr (GString) key = g_string_new (NULL);
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
   va_list pairs;
   va_start (pairs, help);
-  char **labels = read_labels (pairs, key);
+  for (const char *label = va_arg (pairs, const char *); label != NULL; label = va_arg (pairs, const char *))
+    add_label (builder, key, label, va_arg (pairs, const char *));
   va_end (pairs);
+  char **labels = g_strv_builder_end (builder);
 
   pthread_mutex_lock (&metrics->lock);
   RagifyFamily *family = find_family (metrics, type, name, help);

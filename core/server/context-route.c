@@ -43,8 +43,8 @@ find_pipeline (RagifyExchange *exchange, const RagifyRequest *request)
 {
   const RagifyServing *serving = exchange->listener->serving;
   for (guint i = 0; i < serving->n_pipelines; i++) {
-    const RagifyStr name = ragify_str_from (ragify_pipeline_name (serving->pipelines[i]));
-    if (name.size == request->pipeline.size && memcmp (name.data, request->pipeline.data, name.size) == 0)
+    const char *name = ragify_pipeline_name (serving->pipelines[i]);
+    if (strlen (name) == request->pipeline.size && strncmp (name, request->pipeline.data, request->pipeline.size) == 0)
       return serving->pipelines[i];
   }
   g_autoptr (GString) names = g_string_new (NULL);

@@ -162,6 +162,7 @@ open_all_unix (const char *address, guint count, int *descriptors, GError **erro
 char *
 ragify_listen_open (const char *address, guint count, int *descriptors, GError **error)
 {
+  g_return_val_if_fail (address != NULL, NULL);
   if (ragify_listen_unix_path (address) != NULL)
     return open_all_unix (address, count, descriptors, error);
   return open_all_tcp (address, count, descriptors, error);

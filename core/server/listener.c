@@ -98,7 +98,7 @@ log_message (void *user, const char *format, va_list arguments)
   if (listener->all != NULL && g_str_has_prefix (format, "Error processing request (HTTP response code is %u")) {
     va_list copy;
     va_copy (copy, arguments);
-    take_parser_error (listener, va_arg (copy, guint));
+    take_parser_error (listener, va_arg (copy, guint)); /* NOLINT: `arguments` is initialised by our caller */
     va_end (copy);
   }
   g_autofree char *text = g_strdup_vprintf (format, arguments);
