@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "core/app/graph.h"
 #include "core/app/log.h"
@@ -85,12 +86,17 @@ runtime_init (RagifyRuntime *runtime, const RagifyConfigNode *host)
       ragify_workers_new (workers > 0 ? (guint)workers : MAX (g_get_num_processors (), 1) + 2, WORKER_QUEUE);
 }
 
+/* Where threads are still in plugins, what they use is not freed, nor are destructors run under them: the process ends
+ * here and now, with `code`. */
 static void
-runtime_clear (RagifyRuntime *runtime)
+runtime_clear (RagifyRuntime *runtime, int code)
 {
   const guint stuck = ragify_workers_free (runtime->workers, WORKER_PATIENCE_US);
-  if (stuck > 0)
-    g_warning ("%u worker threads are stuck in plugins and left behind", stuck);
+  if (stuck > 0 || runtime->left_behind > 0) {
+    g_warning ("%u nodes and %u worker threads are stuck in plugins and left behind", runtime->left_behind, stuck);
+    fflush (NULL);
+    _exit (code);
+  }
   for (guint i = 0; i < runtime->n_loops; i++)
     ragify_loop_free (runtime->loops[i]);
   g_free (runtime->loops);
@@ -224,6 +230,7 @@ serve (RagifyConfig *config, RagifyDiagnostics *diagnostics)
 {
   const RagifyConfigNode *host = ragify_config_host (config);
   RagifyRuntime runtime = { 0 };
+  signal (SIGPIPE, SIG_IGN); /* a peer that left, or a log that nobody reads, is an error of one write */
   raise_file_limit ();
   runtime_init (&runtime, host);
   int code = RAGIFY_EXIT_CONFIG;
@@ -240,7 +247,7 @@ serve (RagifyConfig *config, RagifyDiagnostics *diagnostics)
   }
   g_ptr_array_set_size (servers, 0);
   g_clear_pointer (&graph, ragify_graph_free);
-  runtime_clear (&runtime);
+  runtime_clear (&runtime, code);
   return code;
 }
 

@@ -4,16 +4,15 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/module/abi-size.h"
+
 #define DIMENSION_MAX 65536u
 
 /* ---- what is checked ---- */
 
-/* How large the structs that lists are made of were in ABI 1.0: an older plugin's are never refused for being short of
- * what came later. */
-#define UP_TO(Type, member) (offsetof (Type, member) + sizeof (((Type *)NULL)->member))
-#define CHUNK_1_0 UP_TO (RagifyChunk, score)
-#define DOCUMENT_1_0 UP_TO (RagifyDocument, updated_at)
-#define BUFFER_1_0 UP_TO (RagifyBuffer, unref)
+#define CHUNK_1_0 RAGIFY_SIZE_UP_TO (RagifyChunk, score)
+#define DOCUMENT_1_0 RAGIFY_SIZE_UP_TO (RagifyDocument, updated_at)
+#define BUFFER_1_0 RAGIFY_SIZE_UP_TO (RagifyBuffer, unref)
 #define LIST_LIMIT (G_GUINT64_CONSTANT (1) << 32) /* items; and far more than memory holds */
 
 static gboolean

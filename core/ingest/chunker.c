@@ -65,7 +65,7 @@ end_of_piece (RagifyChunker *chunker, const char *text, gsize begin, gsize end, 
 static gboolean
 is_blank (const char *text, gsize begin, gsize end)
 {
-  for (gsize i = begin; i < end; i = (gsize) (g_utf8_next_char (text + i) - text))
+  for (gsize i = begin; i < end; i = (gsize)(g_utf8_next_char (text + i) - text))
     if (!g_unichar_isspace (g_utf8_get_char (text + i)))
       return FALSE;
   return TRUE;

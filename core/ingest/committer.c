@@ -11,6 +11,7 @@
 #define EMBED_TEXTS 8u      /* in one call: small, so that a query does not wait long behind it */
 #define EMBED_CALLS 8u      /* at once, at most */
 #define COMMIT_CHUNKS 1000u /* in one batch of the store */
+#define LISTED_DOCUMENTS 1000u
 #define FAILURES_IN_WORDS 1000u
 
 struct RagifyCommitter {
@@ -18,6 +19,7 @@ struct RagifyCommitter {
   RagifyLibraryOptions options;
   RagifyNode **text_indexes;
   gboolean *lagging; /* one for each text index */
+  gboolean unsure;   /* a write failed, and may have been committed nevertheless, or yet be */
   RagifyChunker *chunker;
   char *salt[2]; /* by RagifyChunking: what decides about chunks and vectors besides the document */
   guint dimension;
@@ -186,8 +188,11 @@ begin_embedding (RagifyCommitter *committer, Batch *batch, RagifyOwner *owner, g
 {
   const guint count = MIN (EMBED_TEXTS, batch->texts->len - first);
   RagifyStr *texts = ragify_arena_alloc (owner->arena, count * sizeof *texts);
-  for (guint i = 0; i < count; i++)
-    texts[i] = ragify_str_from (g_ptr_array_index (batch->texts, first + i));
+  for (guint i = 0; i < count; i++) { /* copies: an embedder that is too slow reads on when the batch is over */
+    const char *text = g_ptr_array_index (batch->texts, first + i);
+    const gsize size = strlen (text);
+    texts[i] = ragify_str (ragify_arena_copy (owner->arena, text, size), size);
+  }
   RagifyEmbedderEmbed *args = ragify_arena_alloc (owner->arena, sizeof *args);
   *args = (RagifyEmbedderEmbed){ .struct_size = sizeof *args,
                                  .purpose = RAGIFY_PURPOSE_DOCUMENT,
@@ -289,7 +294,7 @@ follow_page (RagifyCommitter *committer, RagifyNode *index, guint64 since, const
   *args = (RagifyStoreList){ .struct_size = sizeof *args,
                              .what = RAGIFY_LIST_CHUNKS,
                              .limit = COMMIT_CHUNKS,
-                             .cursor = ragify_str_from (*cursor),
+                             .cursor = ragify_str_from (ragify_arena_copy (owner->arena, *cursor, strlen (*cursor))),
                              .since = since };
   RagifyCall *call =
       ragify_call_new (owner, &ragify_operation_store_list, args, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
@@ -409,7 +414,17 @@ ragify_committer_follow (RagifyCommitter *committer, char **reason)
   return behind;
 }
 
-/* After a commit: the indexes get what it changed. One that fails lags, and catches up before the next write. */
+gboolean
+ragify_committer_lags (const RagifyCommitter *committer)
+{
+  for (guint i = 0; i < committer->options.n_text_indexes; i++)
+    if (committer->lagging[i])
+      return TRUE;
+  return FALSE;
+}
+
+/* After a commit: the indexes get what it changed. One that fails lags, and catches up with the next write, or when the
+ * thread has nothing else to do. */
 static void
 update_text_indexes (RagifyCommitter *committer, RagifyOwner *owner, const RagifyChunk *chunks, guint64 count,
                      const RagifyUuidList *removed, const RagifyGeneration *generation, RagifyIngestReport *report)
@@ -430,17 +445,51 @@ update_text_indexes (RagifyCommitter *committer, RagifyOwner *owner, const Ragif
   }
 }
 
+/* ---- writes whose outcome is not known ---- */
+
+/* It may have been committed, or be yet: whoever follows the store can no longer count batches. Returns FALSE. */
+static gboolean
+write_failed (RagifyCommitter *committer, const RagifyCall *call, RagifyProblem *problem)
+{
+  committer->unsure = TRUE;
+  for (guint i = 0; i < committer->options.n_text_indexes; i++)
+    committer->lagging[i] = TRUE;
+  return ragify_ingest_problem (problem, ragify_call_code (call), ragify_call_message (call),
+                                ragify_call_retry_after (call));
+}
+
+/* Before the next write, and before a document may be called unchanged: what the store has now is what the text indexes
+ * and the caches must know. */
+static gboolean
+make_sure (RagifyCommitter *committer, RagifyProblem *problem)
+{
+  static const RagifyUuidList none = { NULL, 0 };
+  RagifyStoreGeneration store;
+  g_autofree char *reason = NULL;
+  if (!committer->unsure)
+    return TRUE;
+  if (!store_generation (committer->options.store, &store, &reason))
+    return ragify_ingest_problem (problem, RAGIFY_E_UNAVAILABLE, reason, 0);
+  ragify_committer_follow (committer, &reason);
+  if (committer->options.changed != NULL)
+    committer->options.changed (committer->options.user, committer->options.store, &store.generation, &none);
+  committer->unsure = FALSE;
+  return TRUE;
+}
+
 /* ---- putting ---- */
 
-/* The content hashes of those documents that are there. */
+/* The content hashes of those documents that are there; at most as many as one list gives. */
 static gboolean
-find_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count, GHashTable *known,
-            RagifyProblem *problem)
+find_some_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count, GHashTable *known,
+                 RagifyProblem *problem)
 {
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   RagifyStr *ids = ragify_arena_alloc (owner->arena, count * sizeof *ids);
-  for (gsize i = 0; i < count; i++)
-    ids[i] = ragify_str_from (documents[i]->id);
+  for (gsize i = 0; i < count; i++) {
+    const gsize size = strlen (documents[i]->id);
+    ids[i] = ragify_str (ragify_arena_copy (owner->arena, documents[i]->id, size), size);
+  }
   RagifyStoreList *args = ragify_arena_alloc (owner->arena, sizeof *args);
   *args = (RagifyStoreList){
     .struct_size = sizeof *args, .what = RAGIFY_LIST_DOCUMENTS, .limit = (guint32)count, .documents = { ids, count }
@@ -458,6 +507,16 @@ find_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize 
       g_hash_table_insert (known, g_strndup (document->id.data, document->id.size),
                            g_memdup2 (&document->content_hash, sizeof (RagifyUuid)));
   }
+  return TRUE;
+}
+
+static gboolean
+find_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count, GHashTable *known,
+            RagifyProblem *problem)
+{
+  for (gsize first = 0; first < count; first += LISTED_DOCUMENTS)
+    if (!find_some_known (committer, documents + first, MIN (LISTED_DOCUMENTS, count - first), known, problem))
+      return FALSE;
   return TRUE;
 }
 
@@ -540,9 +599,8 @@ commit (RagifyCommitter *committer, Batch *batch, guint first, guint count, Ragi
   }
   RagifyCall *call = ragify_call_new (batch->owner, &ragify_operation_store_upsert, args,
                                       ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
-  const gint32 code = ragify_call_wait (committer->options.store, call);
-  if (code != RAGIFY_OK)
-    return ragify_ingest_problem (problem, code, ragify_call_message (call), ragify_call_retry_after (call));
+  if (ragify_call_wait (committer->options.store, call) != RAGIFY_OK)
+    return write_failed (committer, call, problem);
   *result = *(const RagifyStoreUpsertResult *)ragify_call_result (call);
   return TRUE;
 }
@@ -551,8 +609,9 @@ static void
 acknowledge (RagifyCommitter *committer, Batch *batch, const RagifyStoreUpsertResult *result,
              RagifyIngestReport *report)
 {
-  update_text_indexes (committer, batch->owner, (const RagifyChunk *)(const void *)batch->chunks->data,
-                       batch->chunks->len, &result->removed, &result->generation, report);
+  const gsize size = batch->chunks->len * sizeof (RagifyChunk);
+  update_text_indexes (committer, batch->owner, lasting (batch, batch->chunks->data, size), batch->chunks->len,
+                       &result->removed, &result->generation, report);
   if (committer->options.changed != NULL)
     committer->options.changed (committer->options.user, committer->options.store, &result->generation,
                                 &result->removed);
@@ -623,7 +682,7 @@ ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documen
   g_autoptr (GHashTable) last = g_hash_table_new (g_str_hash, g_str_equal);
   if (count == 0)
     return TRUE;
-  if (!find_known (committer, documents, count, known, problem))
+  if (!make_sure (committer, problem) || !find_known (committer, documents, count, known, problem))
     return FALSE;
   for (gsize i = 0; i < count; i++)
     g_hash_table_insert (last, documents[i]->id, documents[i]);
@@ -661,6 +720,8 @@ gboolean
 ragify_committer_delete (RagifyCommitter *committer, const char *document, guint64 *chunks,
                          RagifyGeneration *generation, RagifyProblem *problem)
 {
+  if (!make_sure (committer, problem))
+    return FALSE;
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   RagifyStr *id = ragify_arena_alloc (owner->arena, sizeof *id);
   *id = ragify_str (ragify_arena_copy (owner->arena, document, strlen (document)), strlen (document));
@@ -668,9 +729,8 @@ ragify_committer_delete (RagifyCommitter *committer, const char *document, guint
   *args = (RagifyStoreRemove){ .struct_size = sizeof *args, .documents = { id, 1 } };
   RagifyCall *call =
       ragify_call_new (owner, &ragify_operation_store_remove, args, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
-  const gint32 code = ragify_call_wait (committer->options.store, call);
-  if (code != RAGIFY_OK)
-    return ragify_ingest_problem (problem, code, ragify_call_message (call), ragify_call_retry_after (call));
+  if (ragify_call_wait (committer->options.store, call) != RAGIFY_OK)
+    return write_failed (committer, call, problem);
   const RagifyStoreRemoveResult *result = ragify_call_result (call);
   *chunks = result->removed.count;
   *generation = result->generation;

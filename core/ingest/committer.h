@@ -40,6 +40,8 @@ gboolean ragify_committer_delete (RagifyCommitter *committer, const char *docume
 
 /* Brings text indexes that lag up to the store. Returns how many still do, with the last reason. */
 guint ragify_committer_follow (RagifyCommitter *committer, char **reason);
+/* Whether one lags. */
+gboolean ragify_committer_lags (const RagifyCommitter *committer);
 
 /* HTTP's view of a failed call. Returns FALSE. */
 gboolean ragify_ingest_problem (RagifyProblem *problem, gint32 code, const char *message, guint64 retry_after_us);

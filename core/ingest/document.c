@@ -144,7 +144,7 @@ complete_id (RagifyIncoming *incoming)
 /* ---- the document ---- */
 
 RagifyIncoming *
-ragify_incoming_parse (const json_t *object, const char **field, char **reason)
+ragify_incoming_parse (const json_t *object, char **field, char **reason)
 {
   *field = NULL;
   if (!json_is_object (object)) {
@@ -157,12 +157,12 @@ ragify_incoming_parse (const json_t *object, const char **field, char **reason)
   json_object_foreach ((json_t *)object, name, value)
   {
     if (!json_is_null (value) && !take_member (incoming, name, value, reason)) {
-      *field = g_intern_string (strlen (name) <= 64 ? name : "?");
+      *field = g_strdup (strlen (name) <= 64 ? name : "?");
       return NULL;
     }
   }
   if (incoming->content == NULL) {
-    *field = "content";
+    *field = g_strdup ("content");
     *reason = g_strdup ("is required");
     return NULL;
   }
@@ -171,17 +171,17 @@ ragify_incoming_parse (const json_t *object, const char **field, char **reason)
   incoming->uri = incoming->uri != NULL ? incoming->uri : g_strdup ("");
   incoming->metadata = incoming->metadata != NULL ? incoming->metadata : g_strdup ("");
   if (strlen (incoming->uri) > 8192 || strlen (incoming->title) > 8192) {
-    *field = strlen (incoming->uri) > 8192 ? "uri" : "title";
+    *field = g_strdup (strlen (incoming->uri) > 8192 ? "uri" : "title");
     *reason = g_strdup ("must be at most 8192 bytes");
     return NULL;
   }
   if (incoming->id != NULL && strlen (incoming->id) > LONGEST_ID) {
-    *field = "id";
+    *field = g_strdup ("id");
     *reason = g_strdup_printf ("must be at most %u bytes, not %zu", LONGEST_ID, strlen (incoming->id));
     return NULL;
   }
   if (*incoming->content == '\0') {
-    *field = "content";
+    *field = g_strdup ("content");
     *reason = g_strdup ("must not be empty");
     return NULL;
   }

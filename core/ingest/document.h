@@ -21,8 +21,8 @@ void ragify_incoming_free (RagifyIncoming *incoming);
 
 /* Takes a document out of a JSON object: `content` (or `text`) is required; `id` (or `_id`), `title`, `uri`,
  * `metadata`, `created_at`, `updated_at` (RFC 3339) are not; anything else is refused. NULL with the member at fault
- * and a sentence; free `*reason`. */
-RagifyIncoming *ragify_incoming_parse (const json_t *object, const char **field, char **reason);
+ * and a sentence; free both. */
+RagifyIncoming *ragify_incoming_parse (const json_t *object, char **field, char **reason);
 
 /* A hash of everything that decides about its chunks and vectors. `salt`: how it is cut and embedded. */
 RagifyUuid ragify_incoming_hash (const RagifyIncoming *incoming, const char *salt);

@@ -21,6 +21,7 @@ struct RagifyLibraryJob {
 };
 
 struct RagifyLibrary {
+  gint references; /* atomic: the application's until it is freed, and one for each upload and read under way */
   RagifyRuntime *runtime;
   char *name;
   RagifyNode *store;
@@ -31,6 +32,10 @@ struct RagifyLibrary {
   GQueue jobs; /* RagifyLibraryJob */
   gboolean closing;
 };
+
+/* [any] */
+RagifyLibrary *ragify_library_ref (RagifyLibrary *library);
+void ragify_library_unref (RagifyLibrary *library);
 
 /* Puts the job into the queue, at its head where it is `urgent`; no effect where it already is there. FALSE when the
  * library is closing. With the lock held. */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
+#include <time.h>
 
 #include "core/ingest/library-private.h"
+
+#define FOLLOW_AGAIN_US (30 * G_USEC_PER_SEC)
 
 /* ---- replies ---- */
 
@@ -73,6 +76,29 @@ run_step (RagifyLibrary *library, RagifyLibraryJob *job)
   g_queue_push_tail (&library->jobs, job);
 }
 
+/* FALSE when the time has come to look after text indexes that lag. With the lock held. */
+static gboolean
+wait_for_work (RagifyLibrary *library)
+{
+  if (!ragify_committer_lags (library->committer))
+    return pthread_cond_wait (&library->work, &library->lock) == 0;
+  const guint64 at = ragify_now () + FOLLOW_AGAIN_US;
+  const struct timespec until = { .tv_sec = (time_t)(at / G_USEC_PER_SEC),
+                                  .tv_nsec = (long)(at % G_USEC_PER_SEC) * 1000 };
+  return pthread_cond_timedwait (&library->work, &library->lock, &until) == 0;
+}
+
+/* With the lock held, which is given up meanwhile. */
+static void
+follow_again (RagifyLibrary *library)
+{
+  g_autofree char *reason = NULL;
+  pthread_mutex_unlock (&library->lock);
+  if (ragify_committer_follow (library->committer, &reason) == 0)
+    g_message ("%s: its text indexes have caught up", library->name);
+  pthread_mutex_lock (&library->lock);
+}
+
 static void *
 library_main (void *data)
 {
@@ -82,8 +108,8 @@ library_main (void *data)
     RagifyLibraryJob *job = g_queue_pop_head (&library->jobs);
     if (job != NULL)
       run_step (library, job);
-    else
-      pthread_cond_wait (&library->work, &library->lock);
+    else if (!wait_for_work (library))
+      follow_again (library);
   }
   GQueue left = library->jobs;
   g_queue_init (&library->jobs);
@@ -104,12 +130,17 @@ ragify_library_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options,
     g_warning ("%s: a text index lags behind: %s", options->name, reason);
 
   RagifyLibrary *library = g_new0 (RagifyLibrary, 1);
+  library->references = 1;
   library->runtime = runtime;
   library->name = g_strdup (options->name);
   library->store = options->store;
   library->committer = committer;
   pthread_mutex_init (&library->lock, NULL);
-  pthread_cond_init (&library->work, NULL);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init (&monotonic);
+  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init (&library->work, &monotonic);
+  pthread_condattr_destroy (&monotonic);
   g_queue_init (&library->jobs);
   g_assert (pthread_create (&library->thread, NULL, library_main, library) == 0);
   g_autofree char *name = g_strdup_printf ("ingest-%.8s", options->name);
@@ -126,6 +157,21 @@ ragify_library_free (RagifyLibrary *library)
   pthread_mutex_unlock (&library->lock);
   pthread_join (library->thread, NULL);
   ragify_committer_free (library->committer);
+  ragify_library_unref (library);
+}
+
+RagifyLibrary *
+ragify_library_ref (RagifyLibrary *library)
+{
+  g_atomic_int_inc (&library->references);
+  return library;
+}
+
+void
+ragify_library_unref (RagifyLibrary *library)
+{
+  if (!g_atomic_int_dec_and_test (&library->references))
+    return;
   pthread_cond_destroy (&library->work);
   pthread_mutex_destroy (&library->lock);
   g_free (library->name);

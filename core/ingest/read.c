@@ -62,9 +62,13 @@ describe_document (const RagifyDocument *document)
 static void
 answer (Read *read, json_t *root)
 {
-  char *text = json_dumps (root, JSON_COMPACT);
+  char *text = root != NULL ? json_dumps (root, JSON_COMPACT) : NULL;
   json_decref (root);
-  ragify_library_reply (read->loop, g_strdup (text), NULL, read->replied, read->user);
+  RagifyProblem problem = { 0 };
+  if (text == NULL)
+    ragify_problem_set (&problem, 500, "Store failed", NULL, "the store '%s' returned what JSON cannot carry",
+                        read->library->name);
+  ragify_library_reply (read->loop, g_strdup (text), &problem, read->replied, read->user);
   free (text);
   ragify_owner_unref (&read->owner);
 }
@@ -78,11 +82,17 @@ answer_failure (Read *read, const RagifyCall *call)
   ragify_owner_unref (&read->owner);
 }
 
+static void
+clear_read (RagifyOwner *owner)
+{
+  ragify_library_unref (((Read *)owner)->library);
+}
+
 static Read *
 read_new (RagifyLibrary *library, RagifyLoop *loop, RagifyLibraryReplied replied, void *user)
 {
-  Read *read = (Read *)ragify_owner_new (sizeof (Read), NULL);
-  read->library = library;
+  Read *read = (Read *)ragify_owner_new (sizeof (Read), clear_read);
+  read->library = ragify_library_ref (library);
   read->loop = loop;
   read->replied = replied;
   read->user = user;

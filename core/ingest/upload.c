@@ -25,7 +25,8 @@ struct RagifyUpload {
   void *user;
 
   /* The thread's. */
-  GString *unparsed; /* the end of what was taken: not yet a whole line or body */
+  GString *unparsed; /* what was taken and is not parsed yet, */
+  gsize parsed;      /* … from here on */
   guint64 line;
   gboolean skipping; /* a line that is too long, up to its end */
   GPtrArray *documents;
@@ -44,6 +45,7 @@ upload_free (RagifyUpload *upload)
   g_ptr_array_unref (upload->documents);
   ragify_problem_clear (&upload->problem);
   ragify_ingest_report_clear (&upload->report);
+  ragify_library_unref (upload->library);
   g_free (upload);
 }
 
@@ -61,7 +63,7 @@ keep_document (RagifyUpload *upload, RagifyIncoming *incoming)
 static void
 take_object (RagifyUpload *upload, const json_t *object, const char *where)
 {
-  const char *field = NULL;
+  g_autofree char *field = NULL;
   g_autofree char *reason = NULL;
   RagifyIncoming *incoming = ragify_incoming_parse (object, &field, &reason);
   if (incoming != NULL) {
@@ -97,24 +99,33 @@ take_line (RagifyUpload *upload, const char *line, gsize size)
   json_decref (object);
 }
 
+static const char *
+end_of_line (const RagifyUpload *upload)
+{
+  const GString *text = upload->unparsed;
+  return memchr (text->str + upload->parsed, '\n', text->len - upload->parsed);
+}
+
 /* Takes one line off; FALSE when none is whole. */
 static gboolean
 parse_line (RagifyUpload *upload, gboolean at_end)
 {
   GString *text = upload->unparsed;
-  const char *end = memchr (text->str, '\n', text->len);
+  const char *begin = text->str + upload->parsed;
+  const char *end = end_of_line (upload);
+  const gsize left = text->len - upload->parsed;
   if (end == NULL && !at_end) {
-    if (text->len > LARGEST_DOCUMENT) {
+    if (left > LARGEST_DOCUMENT) {
       upload->skipping = TRUE;
-      g_string_truncate (text, 0);
+      g_string_truncate (text, upload->parsed);
     }
     return FALSE;
   }
-  if (end == NULL && text->len == 0 && !upload->skipping)
+  if (end == NULL && left == 0 && !upload->skipping)
     return FALSE;
-  const gsize size = end != NULL ? (gsize)(end - text->str) : text->len;
-  g_autofree char *line = g_strndup (text->str, size);
-  g_string_erase (text, 0, (gssize)MIN (size + 1, text->len));
+  const gsize size = end != NULL ? (gsize)(end - begin) : left;
+  g_autofree char *line = g_strndup (begin, size);
+  upload->parsed += MIN (size + 1, left);
   take_line (upload, line, size);
   return TRUE;
 }
@@ -261,10 +272,13 @@ run_resume (RagifyTask *task)
   g_free (resume);
 }
 
-/* Takes what was fed. With the library's lock held. */
+/* Takes what was fed, unless there are lines to parse still: so much memory and no more. With the library's lock held.
+ */
 static void
 take_fed (RagifyUpload *upload)
 {
+  if (!upload->failed && upload->type == RAGIFY_BODY_NDJSON && end_of_line (upload) != NULL)
+    return;
   if (!upload->failed)
     g_string_append_len (upload->unparsed, upload->fed->str, (gssize)upload->fed->len);
   g_string_truncate (upload->fed, 0);
@@ -284,6 +298,8 @@ parse (RagifyUpload *upload, gboolean at_end)
   if (upload->type == RAGIFY_BODY_NDJSON) {
     while (!is_due (upload, FALSE) && parse_line (upload, at_end)) {
     }
+    g_string_erase (upload->unparsed, 0, (gssize)upload->parsed);
+    upload->parsed = 0;
   } else if (at_end) {
     if (upload->unparsed->len > 0)
       parse_body (upload);
@@ -303,8 +319,8 @@ upload_step (RagifyLibraryJob *job, RagifyCommitter *committer)
   RagifyLibrary *library = upload->library;
   pthread_mutex_lock (&library->lock);
   const gboolean aborted = upload->aborted;
-  const gboolean at_end = upload->finished;
   take_fed (upload);
+  const gboolean at_end = upload->finished && upload->fed->len == 0;
   pthread_mutex_unlock (&library->lock);
   if (aborted) {
     upload_free (upload);
@@ -312,8 +328,7 @@ upload_step (RagifyLibraryJob *job, RagifyCommitter *committer)
   }
 
   parse (upload, at_end);
-  const gboolean unparsed =
-      upload->type == RAGIFY_BODY_NDJSON && memchr (upload->unparsed->str, '\n', upload->unparsed->len) != NULL;
+  const gboolean unparsed = upload->type == RAGIFY_BODY_NDJSON && end_of_line (upload) != NULL;
   if (!upload->failed && is_due (upload, at_end && !unparsed))
     write_documents (upload, committer);
   if (at_end && (upload->failed || (!unparsed && upload->unparsed->len == 0 && upload->documents->len == 0))) {
@@ -358,7 +373,7 @@ ragify_upload_new (RagifyLibrary *library, RagifyLoop *loop, RagifyBodyType type
   RagifyUpload *upload = g_new0 (RagifyUpload, 1);
   upload->job.step = upload_step;
   upload->job.refuse = upload_refuse;
-  upload->library = library;
+  upload->library = ragify_library_ref (library);
   upload->loop = loop;
   upload->type = type;
   upload->chunking = chunking;

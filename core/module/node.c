@@ -275,6 +275,7 @@ ragify_node_free (RagifyNode *node, guint64 deadline)
   }
   if (!idle) {
     g_warning ("%s: calls are still under way; its memory is left behind", node->name);
+    node->runtime->left_behind++;
     return FALSE;
   }
   destroy (node);

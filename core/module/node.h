@@ -19,6 +19,8 @@ struct RagifyRuntime {
   guint n_loops;
   RagifyWorkers *workers;
   RagifyMetrics *metrics;
+  guint
+      left_behind; /* nodes that could not be freed: plugins still use them, and through them all of this. [control] */
 };
 
 /* The typed configuration of one node, as the getters of RagifyHost need it; the application implements it on the
@@ -44,8 +46,8 @@ typedef struct RagifyNodeOptions {
 RagifyNode *ragify_node_new (RagifyRuntime *runtime, const RagifyNodeOptions *options, GError **error);
 /* Starts all instances and waits. [control] */
 gboolean ragify_node_start (RagifyNode *node, const RagifyStart *start, guint64 deadline, GError **error);
-/* Stops all instances and waits, then frees the node; where calls hang, its memory is left behind and FALSE returned.
- * [control] */
+/* Waits for what is under way, stops all instances that were started and waits, then frees the node; where calls hang,
+ * its memory is left behind, counted on the runtime, and FALSE returned. [control] */
 gboolean ragify_node_free (RagifyNode *node, guint64 deadline);
 
 const char *ragify_node_name (const RagifyNode *node);

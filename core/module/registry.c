@@ -4,6 +4,13 @@
 #include <gmodule.h>
 #include <string.h>
 
+#include "core/module/abi-size.h"
+
+#define PLUGIN_1_0 RAGIFY_SIZE_UP_TO (RagifyPlugin, components)
+#define COMPONENT_1_0 RAGIFY_SIZE_UP_TO (RagifyComponent, get_extension)
+#define KEY_1_0 RAGIFY_SIZE_UP_TO (RagifyKey, replaced_by)
+#define MOST_KEYS 1000u
+
 struct RagifyRegistry {
   GPtrArray *modules; /* RagifyModule */
 };
@@ -65,8 +72,11 @@ static char *
 refuse_schema (const RagifyComponent *component)
 {
   const RagifySchema *schema = &component->schema;
-  if (schema->count > 0 && (schema->keys == NULL || schema->stride < sizeof (RagifyKey)))
+  if (schema->count > 0 && (schema->keys == NULL || schema->stride < KEY_1_0 || schema->stride % sizeof (void *) != 0))
     return g_strdup_printf ("component '%s' has a schema whose keys are too small for ABI 1.0", component->name);
+  if (schema->count > MOST_KEYS)
+    return g_strdup_printf ("component '%s' says that its schema has %u keys; %u is the most", component->name,
+                            schema->count, MOST_KEYS);
   for (guint32 i = 0; i < schema->count; i++) {
     const RagifyKey *key = key_at (schema, i);
     if (!is_name (key->name))
@@ -79,6 +89,9 @@ refuse_schema (const RagifyComponent *component)
       if (g_str_equal (key->name, reserved_keys[r]))
         return g_strdup_printf ("component '%s' declares the key '%s', which is reserved for the host. Rename it",
                                 component->name, key->name);
+    for (guint32 k = 0; k < i; k++)
+      if (g_str_equal (key_at (schema, k)->name, key->name))
+        return g_strdup_printf ("component '%s' declares the key '%s' twice", component->name, key->name);
   }
   return NULL;
 }
@@ -141,9 +154,9 @@ is_known_kind (const char *kind)
 static char *
 refuse_component (const RagifyRegistry *registry, const RagifyComponent *component)
 {
-  if (component->struct_size < sizeof (RagifyComponent))
+  if (component->struct_size < COMPONENT_1_0)
     return g_strdup_printf ("a component is %u bytes where ABI 1.0 has %zu. Rebuild against ragify-plugin-sdk 1.x",
-                            component->struct_size, sizeof (RagifyComponent));
+                            component->struct_size, COMPONENT_1_0);
   if (!is_name (component->name))
     return g_strdup ("a component has no name. Names are [a-z][a-z0-9-]*");
   if (!is_known_kind (component->kind))
@@ -179,9 +192,9 @@ refuse_plugin (const RagifyRegistry *registry, const RagifyPlugin *plugin)
                             "%u.x, or upgrade ragify-host",
                             plugin->abi_major, plugin->abi_minor_needed, RAGIFY_ABI_MAJOR, RAGIFY_ABI_MAJOR,
                             RAGIFY_ABI_MINOR, RAGIFY_ABI_MAJOR);
-  if (plugin->struct_size < sizeof (RagifyPlugin))
+  if (plugin->struct_size < PLUGIN_1_0)
     return g_strdup_printf ("its description is %u bytes where ABI 1.0 has %zu. Rebuild against ragify-plugin-sdk 1.x",
-                            plugin->struct_size, sizeof (RagifyPlugin));
+                            plugin->struct_size, PLUGIN_1_0);
   if (plugin->id == NULL || *plugin->id == '\0' || plugin->version == NULL || plugin->components == NULL)
     return g_strdup ("its description lacks an id, a version or its components");
   for (guint i = 0; i < registry->modules->len; i++) {

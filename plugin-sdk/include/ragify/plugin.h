@@ -65,7 +65,8 @@ typedef struct RagifySchema {
   uint32_t stride; /* sizeof (RagifyKey) where the plugin was built */
 } RagifySchema;
 
-/* Run classes: where an instance's calls come, and what they may do. */
+/* Run classes: where an instance's calls come, and what they may do. On the worker pool a call counts as one of
+ * `max_parallel` until it is complete and its function has returned. */
 #define RAGIFY_RUN_LOOP 1u   /* one instance per loop thread; calls always on that loop; must not block */
 #define RAGIFY_RUN_SHARED 2u /* one instance; calls from any thread, concurrently; microseconds; may complete later */
 #define RAGIFY_RUN_WORKER 3u /* one instance; calls on the worker pool, at most `max_parallel` at once; may block */
@@ -134,10 +135,12 @@ typedef struct RagifyComponent {
    * its message, unless its policy says otherwise. Result: none. */
   void (*start) (void *instance, RagifyCall *call, const RagifyStart *args);
 
-  /* [call] Flushes and closes; no other call is under way or will come. NULL: nothing to do. Result: none. */
+  /* [call] Flushes and closes; no other call is under way or will come. Watches, timers and quota waits end here. Only
+   * an instance whose start succeeded is stopped. NULL: nothing to do. Result: none. */
   void (*stop) (void *instance, RagifyCall *call, const RagifyNothing *args);
 
-  /* [control] Frees the instance; all its calls are complete. */
+  /* [control] Frees the instance; all its calls are complete, and their functions, submitted work and functions given
+   * to the loop have returned. */
   void (*destroy) (void *instance);
 
   /* [call] A cheap real check that the instance can do its work, for health and half-open breakers. NULL: always

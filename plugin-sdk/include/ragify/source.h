@@ -15,7 +15,7 @@ extern "C" {
 
 typedef struct RagifySourceQuery {
   uint32_t struct_size;
-  uint32_t top_k; /* how many passages at most, 1..100000; more are cut and counted */
+  uint32_t top_k; /* how many passages at most, 1..100000; more are cut */
   RagifyStr text;
   RagifyVectors embedding;    /* one vector where the component wants it and the pipeline has it; otherwise none */
   const RagifyFilter *filter; /* NULL: none. A component without RAGIFY_COMPONENT_FILTERS may ignore it */

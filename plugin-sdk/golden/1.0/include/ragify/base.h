@@ -6,6 +6,12 @@
  *  - A struct that begins with `struct_size` grows only at its end. Its owner (who fills it) sets `struct_size` to
  *    sizeof; its reader asks RAGIFY_HAS() before it touches a member that was not there in 1.0.
  *  - A list of such structs carries a `stride`: step by it, never by sizeof.
+ *  - Structs without `struct_size` (RagifyStr, RagifyBytes, RagifyUuid, RagifyGeneration, RagifyValue, RagifyPair,
+ *    RagifyVectors, RagifyHit, RagifyRank, the lists) never grow inside a major, so lists of them need no stride. What
+ *    comes later for each of them stands in an array beside, of the same length.
+ *  - New values of a set of numbers (filter operators, list and clear modes, piece types) come with a higher minor. The
+ *    host sends them only to components that say they know them; who meets an unknown one fails with INVALID. Unknown
+ *    flags are ignored.
  *  - Members called `reserved` are written as 0 and not read.
  *  - Text is UTF-8 with a length and need not end in NUL; only constant text in descriptors is a C string.
  *  - Times are microseconds: monotonic ones end in `_us` and are compared with RagifyHost.clock_us; wall-clock ones are
