@@ -7,6 +7,12 @@ refuse (RagifyFault *fault)
   return ragify_fault_set (fault, RAGIFY_E_INVALID, "index: expected Flat, since this build was made without FAISS");
 }
 
+bool
+ragify_approximate_available (RagifyFault *fault)
+{
+  return refuse (fault);
+}
+
 RagifyApproximate *
 ragify_approximate_new (const char *name, uint32_t dimension, const float *sample, size_t count, RagifyFault *fault)
 {

@@ -57,6 +57,12 @@ make_parameters (const faiss::Index &index, const RagifyApproximateTuning &tunin
 
 } // namespace
 
+bool
+ragify_approximate_available (RagifyFault *)
+{
+  return true;
+}
+
 RagifyApproximate *
 ragify_approximate_new (const char *name, uint32_t dimension, const float *sample, size_t count, RagifyFault *fault)
 {

@@ -36,6 +36,9 @@ bool ragify_approximate_fits (const char *name, uint32_t dimension, RagifyFault 
 /* Whether an index of this (full) name is the exact one. [any] */
 bool ragify_approximate_is_exact (const char *name);
 
+/* Whether this build has anything but the exact one; the fault says that it has not. [any] */
+bool ragify_approximate_available (RagifyFault *fault);
+
 /* From how many vectors on it is worth its training. [any] */
 uint64_t ragify_approximate_least (const char *name);
 

@@ -129,7 +129,7 @@ read_index (const RagifyHost *host, RagifyContext *context, char *name, RagifyFa
   bool ok = factory != NULL ? ragify_approximate_check (factory, read_int (host, context, "nlist"), name, fault)
                             : ragify_fault_memory (fault);
   free (factory);
-  return ok;
+  return ok && (ragify_approximate_is_exact (name) || ragify_approximate_available (fault));
 }
 
 static int32_t

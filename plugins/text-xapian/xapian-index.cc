@@ -1,73 +1,19 @@
-#include "xapian-index.h"
-
-#include "tokenizer.h"
+#include "xapian-private.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
-#include <memory>
-#include <mutex>
-#include <string>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 #include <unordered_map>
-#include <utility>
-#include <vector>
 
-#include <xapian.h>
+using namespace ragify_xapian;
 
 namespace {
 
-constexpr Xapian::valueno id_slot = 0;
-constexpr size_t query_words = 128; // of one query that count; of more, the rarest
-constexpr size_t idle_readers = 64;
-constexpr int attempts = 5; // of a search that a writer overtakes
 constexpr auto lock_poll = std::chrono::milliseconds (20);
-
-struct RosterFree {
-  void operator() (RagifyRoster *roster) const
-  {
-    ragify_roster_free (roster);
-  }
-};
-
-using Roster = std::shared_ptr<RagifyRoster>;
-
-Roster
-make_roster ()
-{
-  RagifyRoster *roster = ragify_roster_new ();
-  if (roster == nullptr)
-    throw std::bad_alloc ();
-  return Roster (roster, RosterFree ());
-}
-
-/* What one thread searches with. */
-struct Reader {
-  Xapian::Database database;
-  uint64_t commits = 0; // that it has seen
-  Roster roster;        // of the same database
-  Xapian::Stem stem;
-  RagifyAccumulator accumulator = {};
-
-  Reader () = default;
-  Reader (const Reader &) = delete;
-  Reader &operator= (const Reader &) = delete;
-  ~Reader ()
-  {
-    ragify_accumulator_clear (&accumulator);
-  }
-};
-
-struct Word {
-  std::string term;
-  uint32_t times;
-  double frequency;
-};
 
 bool
 set_fault (RagifyFault *fault, int32_t code, const std::string &message)
@@ -110,108 +56,6 @@ decode_generation (const std::string &bytes)
   return generation;
 }
 
-/* Takes words one by one out of C; an exception must not pass through there. */
-template <typename Take> struct Sink {
-  Take take;
-  std::exception_ptr failure;
-
-  static bool call (void *user, const RagifyToken *token)
-  {
-    Sink *self = static_cast<Sink *> (user);
-    try {
-      self->take (*token);
-      return true;
-    } catch (...) {
-      self->failure = std::current_exception ();
-      return false;
-    }
-  }
-};
-
-template <typename Take>
-void
-for_each_word (RagifyStr text, RagifyTokenizePurpose purpose, Take take)
-{
-  Sink<Take> sink = { take, nullptr };
-  ragify_tokenize (text, purpose, Sink<Take>::call, &sink);
-  if (sink.failure)
-    std::rethrow_exception (sink.failure);
-}
-
-} // namespace
-
-struct RagifyTextIndex {
-  std::string folder;
-  std::string language;
-  RagifyTextOptions options;
-  std::string read_only;
-
-  std::mutex writing; // held by the one who writes
-  std::unique_ptr<Xapian::WritableDatabase> writer;
-  Xapian::Stem stem; // the writer's
-
-  std::mutex mutex; // guards what follows
-  uint64_t commits = 1;
-  Roster roster;
-  RagifyGeneration generation = {};
-  uint64_t chunks = 0;
-  std::vector<std::unique_ptr<Reader> > idle;
-
-  explicit RagifyTextIndex (const RagifyTextOptions &given)
-      : folder (given.folder), language (given.language), options (given), stem (make_stem ())
-  {
-  }
-
-  Xapian::Stem make_stem () const
-  {
-    return language == "none" ? Xapian::Stem () : Xapian::Stem (language);
-  }
-
-  bool is_english () const
-  {
-    return language == "en" || language == "english" || language == "porter" || language == "lovins";
-  }
-
-  /* What must be the same for a database to be of use. */
-  std::string format () const
-  {
-    return "1;words " + std::to_string (RAGIFY_TOKENIZER_VERSION) + ";" + language + ";title " +
-           std::to_string (options.title_weight);
-  }
-
-  void say (uint32_t level, const std::string &message) const
-  {
-    options.log (options.log_user, level, message.c_str ());
-  }
-
-  std::string damage_mark () const
-  {
-    return folder + "/damaged";
-  }
-
-  void open ();
-  void open_writer (int flags);
-  void start_anew (const std::string &why);
-  void load ();
-  void forget_readers ();
-  void write (const RagifyTextCaller &caller, const RagifyGeneration &after,
-              void (RagifyTextIndex::*change) (const RagifyTextCaller &, const void *), const void *args);
-  void change_chunks (const RagifyTextCaller &caller, const void *args);
-  void remove_chunks (const RagifyTextCaller &caller, const void *args);
-  void add_chunk (const RagifyChunk &chunk);
-  uint32_t add_text (Xapian::Document &document, RagifyStr text, uint32_t weight);
-  void clear (const RagifyGeneration &after);
-  std::string term_of (const RagifyToken &token, const Xapian::Stem &with) const;
-  std::vector<Word> read_query (const Reader &reader, RagifyStr text) const;
-  std::unique_ptr<Reader> borrow ();
-  void give_back (std::unique_ptr<Reader> reader);
-  void look_up (Reader &reader, const RagifyTextSearch &args, RagifyHit *hits, uint32_t *found) const;
-};
-
-namespace {
-
-struct Cancelled {};
-
 /* The folder, and those above it. */
 void
 make_folders (const std::string &path)
@@ -221,9 +65,11 @@ make_folders (const std::string &path)
   (void)mkdir (path.c_str (), 0750);
 }
 
+} // namespace
+
 /* Turns what was thrown into a fault, and marks a damaged database, so that the next start makes it anew. */
 bool
-explain (const RagifyTextIndex &index, RagifyFault *fault)
+ragify_xapian::explain (const RagifyTextIndex &index, RagifyFault *fault)
 {
   try {
     throw;
@@ -253,8 +99,6 @@ explain (const RagifyTextIndex &index, RagifyFault *fault)
     return set_fault (fault, RAGIFY_E_INTERNAL, index.folder + ": " + error.what ());
   }
 }
-
-} // namespace
 
 void
 RagifyTextIndex::open_writer (int flags)
@@ -442,93 +286,6 @@ RagifyTextIndex::clear (const RagifyGeneration &after)
   idle.clear ();
 }
 
-/* A reader that has seen the last commit. */
-std::unique_ptr<Reader>
-RagifyTextIndex::borrow ()
-{
-  std::unique_ptr<Reader> reader;
-  Roster current;
-  uint64_t seen;
-  {
-    std::lock_guard<std::mutex> guard (mutex);
-    if (!idle.empty ()) {
-      reader = std::move (idle.back ());
-      idle.pop_back ();
-    }
-    current = roster;
-    seen = commits;
-  }
-  if (reader == nullptr || reader->roster != current) {
-    reader = std::make_unique<Reader> ();
-    reader->database = Xapian::Database (folder);
-    reader->stem = make_stem ();
-  } else if (reader->commits != seen) {
-    reader->database.reopen ();
-  }
-  reader->commits = seen;
-  reader->roster = current;
-  return reader;
-}
-
-void
-RagifyTextIndex::give_back (std::unique_ptr<Reader> reader)
-{
-  std::lock_guard<std::mutex> guard (mutex);
-  if (reader->roster == roster && idle.size () < idle_readers)
-    idle.push_back (std::move (reader));
-}
-
-/* The words that count, with how often they stand in the query and in the index. */
-std::vector<Word>
-RagifyTextIndex::read_query (const Reader &reader, RagifyStr text) const
-{
-  std::unordered_map<std::string, uint32_t> all;
-  std::unordered_map<std::string, uint32_t> telling;
-  for_each_word (text, RAGIFY_TOKENIZE_QUERY, [&] (const RagifyToken &token) {
-    std::string term = term_of (token, reader.stem);
-    all[term]++;
-    if (!is_english () || !ragify_is_stop_word (token.text, token.size))
-      telling[term]++;
-  });
-  std::vector<Word> words;
-  for (const auto &word : telling.empty () ? all : telling) {
-    double frequency = word.first.empty () ? 0 : reader.database.get_termfreq (word.first);
-    if (frequency > 0)
-      words.push_back ({ word.first, word.second, frequency });
-  }
-  auto rarer = [] (const Word &left, const Word &right) {
-    return left.frequency != right.frequency ? left.frequency < right.frequency : left.term < right.term;
-  };
-  std::sort (words.begin (), words.end (), rarer);
-  if (words.size () > query_words)
-    words.resize (query_words);
-  return words;
-}
-
-void
-RagifyTextIndex::look_up (Reader &reader, const RagifyTextSearch &args, RagifyHit *hits, uint32_t *found) const
-{
-  Xapian::Database &database = reader.database;
-  std::vector<Word> words = read_query (reader, args.text);
-  double total = database.get_doccount ();
-  if (!ragify_accumulator_begin (&reader.accumulator, reader.roster.get (), database.get_lastdocid () + 1,
-                                 &options.bm25, database.get_avlength ()))
-    throw std::bad_alloc ();
-  try {
-    for (const Word &word : words) {
-      ragify_accumulator_word (&reader.accumulator, word.frequency, total, word.times);
-      auto end = database.postlist_end (word.term);
-      for (auto posting = database.postlist_begin (word.term); posting != end; ++posting)
-        ragify_accumulator_add (&reader.accumulator, *posting, posting.get_wdf ());
-    }
-  } catch (...) {
-    ragify_accumulator_abandon (&reader.accumulator);
-    throw;
-  }
-  if (!ragify_accumulator_end (&reader.accumulator, args.top_k, hits, found))
-    throw std::bad_alloc ();
-}
-
 namespace {
 
 bool
@@ -610,35 +367,11 @@ remove_some (RagifyTextIndex *index, const RagifyTextCaller *caller, const Ragif
   }
 }
 
-/* A reader that fell too far behind the writer, or whose database was made anew under it, is replaced by another. */
 bool
 search (RagifyTextIndex *index, const RagifyTextCaller *caller, const RagifyTextSearch *args, RagifyHit *hits,
         uint32_t *found, RagifyFault *fault)
 {
-  for (int attempt = 1;; attempt++) {
-    uint64_t before;
-    {
-      std::lock_guard<std::mutex> guard (index->mutex);
-      before = index->commits;
-    }
-    try {
-      if (caller->cancelled (caller->user))
-        throw Cancelled ();
-      auto reader = index->borrow ();
-      index->look_up (*reader, *args, hits, found);
-      index->give_back (std::move (reader));
-      return true;
-    } catch (const Xapian::DatabaseModifiedError &) {
-      if (attempt == attempts)
-        return explain (*index, fault);
-    } catch (const Xapian::DatabaseError &) {
-      std::lock_guard<std::mutex> guard (index->mutex);
-      if (attempt == attempts || before == index->commits)
-        return explain (*index, fault);
-    } catch (...) {
-      return explain (*index, fault);
-    }
-  }
+  return index->search (*caller, *args, hits, found, fault);
 }
 
 bool
