@@ -25,7 +25,7 @@
 #define SHARD_ENTRIES 2048
 #define SHARDS_AUTO 16
 /* What malloc adds, and an entry's share of table and ghost. */
-#define ENTRY_SHARE 28
+#define ENTRY_SHARE 39
 /* A clear holds a lock for so many places at a time. */
 #define SWEEP 4096
 

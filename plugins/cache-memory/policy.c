@@ -11,10 +11,9 @@
 /* Measured on traces of very different kinds (tests/bench/cache-traces): each one is the best somewhere. `scan` keeps a
  * random part of a loop that is larger than the cache. */
 const MemoryMode memory_modes[MEMORY_MODES] = {
-  { .name = "balanced", .new_share = 0.15, .ghost_share = 0.9, .threshold = 2 },
+  { .name = "balanced", .new_share = 0.15, .ghost_share = 1.3, .threshold = 3 },
   { .name = "recency", .new_share = 0, .ghost_share = 0.9, .threshold = 1, .direct = DIRECT_OF, .recency = true },
   { .name = "frequency", .new_share = 0.03, .ghost_share = 1.5, .threshold = 1 },
-  { .name = "strict", .new_share = 0.15, .ghost_share = 0.9, .threshold = 3 },
   { .name = "wide", .new_share = 0.4, .ghost_share = 1.5, .threshold = 1 },
   { .name = "scan", .new_share = 0.01, .ghost_share = 0.9, .threshold = 3, .direct = 1 },
 };
@@ -123,10 +122,11 @@ evict_new (MemoryPolicy *policy, const MemoryMode *mode)
   return NULL;
 }
 
+/* The oldest of M that was not hit since it was looked at last; of the others `*looks` at most are looked at. */
 static MemoryNode *
-evict_main (MemoryPolicy *policy, const MemoryMode *mode)
+evict_main (MemoryPolicy *policy, const MemoryMode *mode, uint64_t *looks)
 {
-  while (policy->counts[MEMORY_QUEUE_MAIN] > 0) {
+  for (; *looks > 0 && policy->counts[MEMORY_QUEUE_MAIN] > 0; --*looks) {
     MemoryNode *node = policy->queues[MEMORY_QUEUE_MAIN].previous;
     memory_policy_remove (policy, node);
     const uint8_t frequency = atomic_load_explicit (&node->frequency, memory_order_relaxed);
@@ -138,20 +138,39 @@ evict_main (MemoryPolicy *policy, const MemoryMode *mode)
   return NULL;
 }
 
+/* After a mode of recency M is full of what was never hit; it would stay for long, as M changes slowly. */
+static MemoryNode *
+evict_unproved (MemoryPolicy *policy, const MemoryMode *mode)
+{
+  if (policy->recency && !mode->recency)
+    policy->unproved = policy->counts[MEMORY_QUEUE_MAIN];
+  else if (mode->recency)
+    policy->unproved = 0;
+  policy->recency = mode->recency;
+  MemoryNode *node = evict_main (policy, mode, &policy->unproved);
+  if (node != NULL)
+    policy->unproved--;
+  return node;
+}
+
 MemoryNode *
 memory_policy_evict (MemoryPolicy *policy, const MemoryMode *mode, bool by_bytes, bool *remember)
 {
+  *remember = false;
+  MemoryNode *node = evict_unproved (policy, mode);
+  if (node != NULL)
+    return node;
   const uint64_t *parts = by_bytes ? policy->bytes : policy->counts;
   const double whole = (double)(parts[MEMORY_QUEUE_NEW] + parts[MEMORY_QUEUE_MAIN]);
   double share = whole * mode->new_share;
   if (!by_bytes && share < 1 && !mode->recency)
     share = 1;
-  MemoryNode *node = NULL;
   if (policy->counts[MEMORY_QUEUE_MAIN] == 0 || (uint64_t)share <= parts[MEMORY_QUEUE_NEW])
     node = evict_new (policy, mode);
   *remember = node != NULL;
+  uint64_t looks = UINT64_MAX;
   if (node == NULL)
-    node = evict_main (policy, mode);
+    node = evict_main (policy, mode, &looks);
   if (node == NULL && (node = evict_new (policy, mode)) != NULL)
     *remember = true;
   return node;

@@ -34,7 +34,7 @@ typedef struct MemoryMode {
 } MemoryMode;
 
 /* The modes that the tuner chooses between, found by measurement; the first is the one to start with. */
-#define MEMORY_MODES 6
+#define MEMORY_MODES 5
 extern const MemoryMode memory_modes[MEMORY_MODES];
 
 typedef struct MemoryPolicy {
@@ -43,6 +43,8 @@ typedef struct MemoryPolicy {
   uint64_t bytes[MEMORY_QUEUES];
   uint64_t (*cost) (const MemoryNode *node); /* bytes of an entry; NULL: they do not matter */
   uint64_t random;
+  bool recency;            /* the last eviction was in a mode of recency */
+  uint64_t unproved;       /* nodes of M to look at once, since such a mode let in what has proved nothing */
   _Atomic uint32_t moves;  /* to the head of M */
   _Atomic uint32_t window; /* recency: a hit on something that moved within so many moves does not move it again */
 } MemoryPolicy;

@@ -10,12 +10,14 @@
 /* Larger miniatures choose hardly better, smaller ones err: a sample of too few keys is unlike the whole. */
 #define CAPACITY_MAX 8192
 #define HEADS 8192
-/* A choice is made when a quarter of the miniature's capacity, and so many at least, has been asked for. */
-#define ROUND_OF 4
+/* A choice is made when an eighth of the miniature's capacity, and so many at least, has been asked for. */
+#define ROUND_OF 8
 #define ROUND_MIN 64
-/* What is left of a score after a round, and how much better another mode must be. */
+/* What is left of a score after a round. */
 #define DECAY 0.98
-#define MARGIN 1.004
+/* How much better another mode must be: by this part, and by so many standard deviations of chance, squared. */
+#define MARGIN 0.002
+#define CHANCE 0.5
 
 typedef struct Item {
   MemoryNode node; /* first; `user` is the next item of the chain, 0 for none */
@@ -155,6 +157,13 @@ insert_item (Miniature *miniature, const MemoryMode *mode, uint32_t fingerprint,
   memory_policy_insert (&miniature->policy, mode, &item->node, known);
 }
 
+static bool
+is_better (double score, double than)
+{
+  const double lead = score - than;
+  return lead > MARGIN * than && lead * lead > CHANCE * than;
+}
+
 static void
 end_round (MemoryTuner *tuner)
 {
@@ -164,7 +173,7 @@ end_round (MemoryTuner *tuner)
     if (tuner->miniatures[i].score > tuner->miniatures[best].score)
       best = i;
   }
-  if (tuner->miniatures[best].score > tuner->miniatures[now].score * MARGIN)
+  if (is_better (tuner->miniatures[best].score, tuner->miniatures[now].score))
     atomic_store_explicit (&tuner->mode, best, memory_order_relaxed);
   for (uint32_t i = 0; i < MEMORY_MODES; i++)
     tuner->miniatures[i].score *= DECAY;
