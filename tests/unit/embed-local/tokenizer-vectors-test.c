@@ -34,8 +34,10 @@ read_file (const char *name)
 static void
 published_vectors_are_reproduced (void **state)
 {
-  char *const folder = model_folder_new ();
   g_autofree char *vocabulary = read_file ("bert-base-uncased-vocab.txt");
+  if (vocabulary == NULL)
+    skip ();
+  char *const folder = model_folder_new ();
   g_autofree char *inputs = read_file ("ggml-vocab-bert-bge.gguf.inp");
   g_autofree char *outputs = read_file ("ggml-vocab-bert-bge.gguf.out");
   g_auto (GStrv) texts = g_strsplit (inputs, "\n__ggml_vocab_test__\n", -1);
