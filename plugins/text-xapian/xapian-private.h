@@ -149,7 +149,6 @@ struct RagifyTextIndex {
   void open_writer (int flags);
   void start_anew (const std::string &why);
   void load ();
-  void forget_readers ();
   void write (const RagifyTextCaller &caller, const RagifyGeneration &after,
               void (RagifyTextIndex::*change) (const RagifyTextCaller &, const void *), const void *args);
   void change_chunks (const RagifyTextCaller &caller, const void *args);
