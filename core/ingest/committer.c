@@ -231,8 +231,8 @@ embed (RagifyCommitter *committer, Batch *batch, float *vectors, RagifyProblem *
 {
   const guint at_once = CLAMP (ragify_node_component (committer->options.embedder)->max_parallel, 1, EMBED_CALLS);
   const guint width = MIN (at_once, MAX (committer->runtime->n_loops, 1));
-  Embedding under_way[EMBED_CALLS];
-  RagifyOwner *owners[EMBED_CALLS];
+  Embedding under_way[EMBED_CALLS] = { 0 };
+  RagifyOwner *owners[EMBED_CALLS] = { NULL };
   guint begun = 0, ended = 0, next = 0;
   gboolean well = TRUE;
   while (ended < begun || (well && next < batch->texts->len)) {
