@@ -198,8 +198,13 @@ static void G_GNUC_PRINTF (3, 0) set_failure (RagifyCall *call, gint32 code, con
   call->code = code;
   call->result = NULL;
   call->message = ragify_arena_copy (ragify_call_arena (call), text, strlen (text));
-  if (call->message == NULL)
-    call->message = "the call's memory limit is reached";
+  if (call->message != NULL)
+    return;
+  /* The plugin has used up its memory; who it was has to be said all the same. */
+  RagifyArena *roomy = ragify_arena_new (0);
+  call->message = ragify_arena_copy (roomy, text, strlen (text));
+  ragify_arena_graft (roomy, g_steal_pointer (&call->arena));
+  call->arena = roomy;
 }
 
 void

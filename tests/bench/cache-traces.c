@@ -345,6 +345,7 @@ compare_paths (gconstpointer left, gconstpointer right)
   return g_strcmp0 (*(const char *const *)left, *(const char *const *)right);
 }
 
+/* The traces of the test data, or NULL. */
 static GPtrArray *
 find_traces (void)
 {
@@ -352,8 +353,10 @@ find_traces (void)
   g_autofree char *folder = g_build_filename (data != NULL ? data : "../shared/data", "traces", NULL);
   g_autoptr (GError) error = NULL;
   g_autoptr (GDir) entries = g_dir_open (folder, 0, &error);
-  if (entries == NULL)
-    g_error ("%s", error->message);
+  if (entries == NULL) {
+    fprintf (stderr, "cache-traces: %s; RAGIFY_TEST_DATA names the folder above\n", error->message);
+    return NULL;
+  }
   GPtrArray *paths = g_ptr_array_new_with_free_func (g_free);
   for (const char *name = g_dir_read_name (entries); name != NULL; name = g_dir_read_name (entries)) {
     if (g_str_has_suffix (name, ".keys.gz"))
@@ -381,6 +384,8 @@ main (int argc, char **argv)
     return 2;
   }
   g_autoptr (GPtrArray) traces = names[1] == NULL ? find_traces () : g_ptr_array_new_with_free_func (g_free);
+  if (traces == NULL)
+    return 77; /* meson: skipped */
   for (size_t i = 1; names[i] != NULL; i++)
     g_ptr_array_add (traces, g_strdup (names[i]));
 
