@@ -11,6 +11,7 @@
 #include "core/app/graph.h"
 #include "core/app/log.h"
 #include "core/app/service.h"
+#include "core/app/supported.h"
 #include "core/module/registry.h"
 #include "core/observe/process-metrics.h"
 
@@ -132,6 +133,7 @@ listen_on (RagifyRuntime *runtime, const RagifyConfigNode *config, RagifyServing
 {
   const RagifyListenOptions options = {
     .listen = ragify_config_node_get_string (config, "listen"),
+    .max_head = ragify_config_node_get_size (config, "max-head"),
     .max_body = ragify_config_node_get_size (config, "max-body"),
     .max_document_body = ragify_config_node_get_size (config, "max-document-body"),
     .head_timeout_us = ragify_config_node_get_duration (config, "head-timeout"),
@@ -141,22 +143,6 @@ listen_on (RagifyRuntime *runtime, const RagifyConfigNode *config, RagifyServing
     .max_connections_per_client = (guint)ragify_config_node_get_int (config, "max-connections-per-client"),
   };
   return ragify_server_new (runtime, &options, serving, error);
-}
-
-static gboolean
-refuse_unsupported (RagifyConfig *config, RagifyDiagnostics *diagnostics)
-{
-  static const char *const keys[] = { "api-keys-file", "tls-cert", "tls-key" };
-  gsize count;
-  const RagifyConfigNode *const *nodes = ragify_config_nodes (config, &count);
-  for (gsize i = 0; i < count; i++)
-    for (gsize k = 0; k < G_N_ELEMENTS (keys); k++)
-      if (g_str_equal (ragify_config_node_kind (nodes[i]), "http") && ragify_config_node_has (nodes[i], keys[k]))
-        ragify_diagnostics_add (
-            diagnostics, RAGIFY_SEVERITY_ERROR, nodes[i], keys[k],
-            "this version of ragify-host has neither API keys nor TLS of its own; listen on loopback "
-            "behind a reverse proxy that has them");
-  return ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) == 0;
 }
 
 static gboolean
@@ -266,7 +252,7 @@ ragify_app_run (const RagifyConfigInput *input, RagifyAppTask task)
   g_autoptr (RagifyRegistry) registry = ragify_registry_new ();
   g_autoptr (RagifyDiagnostics) diagnostics = ragify_diagnostics_new ();
   g_autoptr (RagifyConfig) config = load_config (input, registry, diagnostics);
-  if (config == NULL || !refuse_unsupported (config, diagnostics)) {
+  if (config == NULL || !ragify_supported_check (config, diagnostics)) {
     print_diagnostics (diagnostics);
     return RAGIFY_EXIT_CONFIG;
   }

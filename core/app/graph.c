@@ -45,24 +45,6 @@ is_kind (const RagifyConfigNode *node, const char *kind)
   return g_str_equal (ragify_config_node_kind (node), kind);
 }
 
-/* ---- what this host cannot do yet is refused and not passed over ---- */
-
-static void
-refuse_unsupported (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
-{
-  static const char *const kinds[] = { "balancer", "reranker", "extractor", "ingest" };
-  for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
-    if (is_kind (node, kinds[i]))
-      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, NULL,
-                              "this version of ragify-host has no %s nodes", kinds[i]);
-  if (ragify_config_node_component (node) == NULL)
-    return;
-  const char *isolation = ragify_config_node_get_string (node, "isolation");
-  if (isolation != NULL && !g_str_equal (isolation, "none"))
-    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, "isolation",
-                            "this version of ragify-host runs plugins in its own process only (isolation = none)");
-}
-
 /* ---- nodes ---- */
 
 static RagifyNode *
@@ -176,7 +158,6 @@ make_nodes (RagifyGraph *graph, RagifyDiagnostics *diagnostics)
     making->config = nodes[i];
     if (!ragify_config_node_enabled (nodes[i]))
       continue;
-    refuse_unsupported (nodes[i], diagnostics);
     if (ragify_config_node_component (nodes[i]) != NULL)
       making->node = make_node (graph, nodes[i], &making->error);
   }
@@ -255,6 +236,44 @@ source_type_of (const RagifyConfigNode *node)
   return "document";
 }
 
+static RagifyScore
+score_of (const char *name)
+{
+  if (g_str_equal (name, "source"))
+    return RAGIFY_SCORE_SOURCE;
+  return g_str_equal (name, "embed") ? RAGIFY_SCORE_EMBED : RAGIFY_SCORE_RANK;
+}
+
+static gboolean
+wants_embedding (const RagifyRetriever *retriever)
+{
+  return retriever->type == RAGIFY_RETRIEVER_SOURCE &&
+         (retriever->score == RAGIFY_SCORE_EMBED ||
+          (ragify_node_component (retriever->node)->flags & RAGIFY_COMPONENT_WANTS_EMBEDDING) != 0);
+}
+
+/* Sources that work with the query's embedding share the one that the pipeline's first store has. */
+static gboolean
+give_embedders (RagifyRetriever *retrievers, guint count, const RagifyConfigNode *config,
+                RagifyDiagnostics *diagnostics)
+{
+  RagifyNode *embedder = NULL;
+  for (guint i = 0; i < count && embedder == NULL; i++)
+    embedder = retrievers[i].embedder;
+  for (guint i = 0; i < count; i++) {
+    if (!wants_embedding (&retrievers[i]))
+      continue;
+    retrievers[i].embedder = embedder;
+    if (embedder != NULL)
+      continue;
+    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, config, "retrieve",
+                            "'%s' wants the query's embedding, and no vector store of this pipeline has an embedder",
+                            ragify_node_name (retrievers[i].node));
+    return FALSE;
+  }
+  return TRUE;
+}
+
 static RagifyRetriever
 retriever_of (RagifyGraph *graph, const RagifyConfigNode *node)
 {
@@ -271,6 +290,7 @@ retriever_of (RagifyGraph *graph, const RagifyConfigNode *node)
     store = ragify_config_node_ref (node, "of");
   } else {
     retriever.type = RAGIFY_RETRIEVER_SOURCE;
+    retriever.score = score_of (ragify_config_node_get_string (node, "score"));
   }
   retriever.store = node_of (graph, store);
   if (store != NULL)
@@ -298,12 +318,6 @@ make_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, RagifyDiagnos
   g_autofree RagifyRetriever *retrievers = g_new0 (RagifyRetriever, MAX (count, 1));
   guint n_retrievers = 0;
   for (gsize i = 0; i < count; i++) {
-    if (is_kind (places[i], "pipeline")) {
-      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, config, "retrieve",
-                              "this version of ragify-host cannot ask another pipeline ('%s')",
-                              ragify_config_node_name (places[i]));
-      continue;
-    }
     const RagifyRetriever retriever = retriever_of (graph, places[i]);
     const gboolean whole =
         retriever.node != NULL && (retriever.type != RAGIFY_RETRIEVER_TEXT_INDEX || retriever.store != NULL);
@@ -315,6 +329,8 @@ make_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, RagifyDiagnos
                             "none of the places to ask could be started");
     return;
   }
+  if (!give_embedders (retrievers, n_retrievers, config, diagnostics))
+    return;
   const RagifyFingerprint fingerprint = ragify_config_node_answer_fingerprint (config);
   const RagifyPipelineOptions options = {
     .name = ragify_config_node_name (config),

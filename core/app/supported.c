@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/app/supported.h"
+
+static gboolean
+is_kind (const RagifyConfigNode *node, const char *kind)
+{
+  return g_str_equal (ragify_config_node_kind (node), kind);
+}
+
+/* Keys of the language whose behaviour is yet to come: whoever writes one is told so. */
+static void
+warn_of_ignored (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
+{
+  static const char *const keys[] = {
+    "memory-limit",
+    "max-concurrent",
+    "queue",
+    "queue-timeout",
+    "upsert-batch",
+    "optimize-every",
+    "max-batch",
+    "max-wait",
+    "write",
+    "write-queue",
+    "retry",
+    "breaker-failures",
+    "breaker-error-rate",
+    "breaker-window",
+    "breaker-open",
+    "max-staleness",
+    "invalidate-every",
+    "stale-while-revalidate",
+    "mode",
+    "max-chunks",
+    "max-tokens",
+    "max-concurrent-sources",
+    "rerank",
+    "rerank-candidates",
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (keys); i++) {
+    const RagifyConfigValue *value = ragify_config_node_value (node, keys[i]);
+    if (value != NULL && value->origin.kind >= RAGIFY_ORIGIN_FILE)
+      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_WARNING, node, keys[i],
+                              "this version of ragify-host does not act on '%s' yet", keys[i]);
+  }
+}
+
+static void
+refuse_node (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
+{
+  static const char *const kinds[] = { "balancer", "reranker", "extractor", "ingest" };
+  for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
+    if (is_kind (node, kinds[i]))
+      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, NULL,
+                              "this version of ragify-host has no %s nodes", kinds[i]);
+  if (ragify_config_node_component (node) == NULL)
+    return;
+  const char *isolation = ragify_config_node_get_string (node, "isolation");
+  if (isolation != NULL && !g_str_equal (isolation, "none"))
+    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, "isolation",
+                            "this version of ragify-host runs plugins in its own process only (isolation = none)");
+}
+
+static void
+refuse_listener (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
+{
+  static const char *const keys[] = { "api-keys-file", "tls-cert", "tls-key" };
+  for (gsize k = 0; k < G_N_ELEMENTS (keys); k++)
+    if (ragify_config_node_has (node, keys[k]))
+      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, keys[k],
+                              "this version of ragify-host has neither API keys nor TLS of its own; listen on loopback "
+                              "behind a reverse proxy that has them");
+}
+
+static void
+refuse_nesting (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
+{
+  gsize count;
+  const RagifyConfigNode *const *places = ragify_config_node_refs (node, "retrieve", &count);
+  for (gsize i = 0; i < count; i++)
+    if (is_kind (places[i], "pipeline"))
+      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, "retrieve",
+                              "this version of ragify-host cannot ask another pipeline ('%s')",
+                              ragify_config_node_name (places[i]));
+}
+
+gboolean
+ragify_supported_check (RagifyConfig *config, RagifyDiagnostics *diagnostics)
+{
+  gsize count;
+  const RagifyConfigNode *const *nodes = ragify_config_nodes (config, &count);
+  for (gsize i = 0; i < count; i++) {
+    if (!ragify_config_node_enabled (nodes[i]))
+      continue;
+    refuse_node (nodes[i], diagnostics);
+    warn_of_ignored (nodes[i], diagnostics);
+    if (is_kind (nodes[i], "http"))
+      refuse_listener (nodes[i], diagnostics);
+    if (is_kind (nodes[i], "pipeline"))
+      refuse_nesting (nodes[i], diagnostics);
+  }
+  return ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) == 0;
+}
