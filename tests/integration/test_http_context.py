@@ -113,6 +113,29 @@ def test_a_cached_answer_says_so(host):
     assert first.json["chunks"] == second.json["chunks"]
 
 
+def test_a_large_answer_arrives_whole(host):
+    """Past 64 KiB answers are sent from where they lie."""
+    text = "The zebra crosses the savannah in search of water. " * 160
+    host.ingest([{"id": f"zebra/{number}", "content": f"{number}. {text}"} for number in range(25)],
+                "/v1/documents?chunking=none")
+    answers = [host.context(query="zebra savannah water", max_chunks=20) for _ in range(3)]
+    assert [answer.headers["x-cache"] for answer in answers] == ["miss", "memory", "memory"]
+    for answer in answers:
+        assert len(answer.body) > 150_000
+        assert len(answer.json["chunks"]) == 20
+        assert answer.json["chunks"] == answers[0].json["chunks"]
+    body = json.dumps({"query": "zebra savannah water", "max_chunks": 20}).encode()
+    with host.connect() as connection:  # a slow reader
+        connection.sendall(b"POST /v1/context HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                           b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        received = b""
+        while piece := connection.recv(1000):
+            received += piece
+    assert json.loads(received.split(b"\r\n\r\n", 1)[1])["chunks"] == answers[0].json["chunks"]
+    for number in range(25):
+        host.request("DELETE", f"/v1/documents/zebra%2F{number}")
+
+
 def test_large_bodies(host):
     spaces = b'{"query":"x"' + b" " * 900_000 + b"}"
     assert host.context(spaces).status == 200
