@@ -110,6 +110,10 @@ close_node (Rig *rig, RagifyNode *node)
 static void
 assert_blames (const char *message, const char *name, const char *phrase)
 {
+  if (message == NULL) {
+    fail_msg ("nothing was said about '%s'", name);
+    return;
+  }
   if (!g_str_has_prefix (message, name))
     fail_msg ("'%.200s' does not begin with '%s'", message, name);
   if (phrase != NULL && strstr (message, phrase) == NULL)
