@@ -15,7 +15,7 @@
 static gboolean
 is_text (RagifyStr text, const char *other)
 {
-  return strlen (other) == text.size && memcmp (text.data, other, text.size) == 0;
+  return strlen (other) == text.size && (text.size == 0 || memcmp (text.data, other, text.size) == 0);
 }
 
 static void
