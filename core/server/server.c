@@ -107,7 +107,7 @@ static void
 put_defaults (RagifyListenOptions *options)
 {
   options->listen = g_strdup (options->listen);
-  options->max_head = options->max_head != 0 ? options->max_head : 15 * 1024;
+  options->max_head = options->max_head != 0 ? options->max_head : 16 * 1024;
   options->max_body = options->max_body != 0 ? options->max_body : 1024 * 1024;
   options->head_timeout_us = options->head_timeout_us != 0 ? options->head_timeout_us : 10 * G_USEC_PER_SEC;
   options->body_timeout_us = options->body_timeout_us != 0 ? options->body_timeout_us : 30 * G_USEC_PER_SEC;

@@ -25,7 +25,7 @@ void ragify_serving_unref (RagifyServing *serving);
 
 typedef struct RagifyListenOptions {
   const char *listen;               /* "127.0.0.1:8080", "[::1]:8080", "unix:/path" */
-  gsize max_head;                   /* request line and fields; every connection holds this much; 0: 15 KiB */
+  gsize max_head;                   /* request line and fields; every connection holds this much; 0: 16 KiB */
   gsize max_body;                   /* of everything but documents, 1 MiB */
   gsize max_document_body;          /* 0: no bound */
   guint64 head_timeout_us;          /* from the first byte to the end of the head, 10 s */
