@@ -5,6 +5,7 @@
 
 #include "core/call/operations.h"
 #include "core/ingest/chunker.h"
+#include "core/ingest/follower.h"
 
 #define WRITE_TIMEOUT_US (120 * G_USEC_PER_SEC)
 #define EMBED_TIMEOUT_US (120 * G_USEC_PER_SEC)
@@ -12,14 +13,12 @@
 #define EMBED_CALLS 8u      /* at once, at most */
 #define COMMIT_CHUNKS 1000u /* in one batch of the store */
 #define LISTED_DOCUMENTS 1000u
-#define FAILURES_IN_WORDS 1000u
 
 struct RagifyCommitter {
   RagifyRuntime *runtime;
   RagifyLibraryOptions options;
-  RagifyNode **text_indexes;
-  gboolean *lagging; /* one for each text index */
-  gboolean unsure;   /* a write failed, and may have been committed nevertheless, or yet be */
+  RagifyFollower *follower;
+  gboolean unsure; /* a write failed, and may have been committed nevertheless, or yet be */
   RagifyChunker *chunker;
   char *salt[2]; /* by RagifyChunking: what decides about chunks and vectors besides the document */
   guint dimension;
@@ -59,67 +58,6 @@ batch_clear (Batch *batch)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Batch, batch_clear)
 
-/* ---- reports and problems ---- */
-
-void
-ragify_ingest_report_init (RagifyIngestReport *report)
-{
-  *report = (RagifyIngestReport){ .failed = g_string_new (NULL), .warnings = g_ptr_array_new_with_free_func (g_free) };
-}
-
-void
-ragify_ingest_report_clear (RagifyIngestReport *report)
-{
-  g_string_free (report->failed, TRUE);
-  g_ptr_array_unref (report->warnings);
-  g_clear_pointer (&report->first_reason, g_free);
-}
-
-void
-ragify_ingest_report_fail (RagifyIngestReport *report, const char *id, const char *field, const char *reason)
-{
-  if (report->first_reason == NULL)
-    report->first_reason = g_strdup_printf ("%s%s%s", field != NULL ? field : "", field != NULL ? " " : "", reason);
-  if (report->n_failed++ >= FAILURES_IN_WORDS)
-    return;
-  json_t *object = json_pack ("{s:s*, s:s*, s:s}", "id", id, "field", field, "reason", reason);
-  char *text = json_dumps (object, JSON_COMPACT);
-  json_decref (object);
-  if (report->failed->len > 0)
-    g_string_append_c (report->failed, ',');
-  g_string_append (report->failed, text != NULL ? text : "{}");
-  free (text);
-}
-
-static void
-warn_once (RagifyIngestReport *report, const char *text)
-{
-  if (!g_ptr_array_find_with_equal_func (report->warnings, text, g_str_equal, NULL))
-    g_ptr_array_add (report->warnings, g_strdup (text));
-}
-
-gboolean
-ragify_ingest_problem (RagifyProblem *problem, gint32 code, const char *message, guint64 retry_after_us)
-{
-  static const struct {
-    gint32 code;
-    guint status;
-    const char *title;
-  } table[] = {
-    { RAGIFY_E_INVALID, 422, "Refused by the store" },  { RAGIFY_E_NOT_FOUND, 404, "Not found" },
-    { RAGIFY_E_UNAVAILABLE, 503, "Store unavailable" }, { RAGIFY_E_TIMEOUT, 503, "Store too slow" },
-    { RAGIFY_E_EXHAUSTED, 507, "No room to store" },    { RAGIFY_E_UNAUTHORIZED, 502, "Store refused access" },
-  };
-  for (gsize i = 0; i < G_N_ELEMENTS (table); i++) {
-    if (table[i].code != code)
-      continue;
-    ragify_problem_set (problem, table[i].status, table[i].title, NULL, "%s", message);
-    problem->retry_after = table[i].status == 503 ? (guint)MAX (1, retry_after_us / G_USEC_PER_SEC) : 0;
-    return FALSE;
-  }
-  return ragify_problem_set (problem, 500, "Store failed", NULL, "%s", message);
-}
-
 /* ---- making ---- */
 
 static gboolean
@@ -145,10 +83,7 @@ ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *option
   RagifyCommitter *committer = g_new0 (RagifyCommitter, 1);
   committer->runtime = runtime;
   committer->options = *options;
-  committer->text_indexes = g_memdup2 (options->text_indexes, options->n_text_indexes * sizeof *options->text_indexes);
-  committer->lagging = g_new0 (gboolean, MAX (options->n_text_indexes, 1));
-  for (guint i = 0; i < options->n_text_indexes; i++)
-    committer->lagging[i] = TRUE; /* until it was looked at */
+  committer->follower = ragify_follower_new (options->store, options->text_indexes, options->n_text_indexes);
   committer->chunker = ragify_chunker_new (options->chunk_size, options->chunk_overlap);
   g_autofree char *fingerprint = NULL;
   if (committer->chunker == NULL) {
@@ -170,8 +105,7 @@ ragify_committer_free (RagifyCommitter *committer)
   g_clear_pointer (&committer->chunker, ragify_chunker_free);
   g_free (committer->salt[0]);
   g_free (committer->salt[1]);
-  g_free (committer->text_indexes);
-  g_free (committer->lagging);
+  ragify_follower_free (committer->follower);
   g_free (committer);
 }
 
@@ -249,200 +183,16 @@ embed (RagifyCommitter *committer, Batch *batch, float *vectors, RagifyProblem *
   return well;
 }
 
-/* ---- text indexes ---- */
-
-static gboolean
-text_upsert (RagifyNode *index, RagifyOwner *owner, const RagifyChunk *chunks, guint64 count,
-             const RagifyUuidList *removed, const RagifyGeneration *generation, char **reason)
-{
-  RagifyTextUpsert *args = ragify_arena_alloc (owner->arena, sizeof *args);
-  *args = (RagifyTextUpsert){ .struct_size = sizeof *args,
-                              .chunks = { .items = chunks, .count = count, .stride = sizeof *chunks },
-                              .removed = removed != NULL ? *removed : (RagifyUuidList){ NULL, 0 },
-                              .generation = *generation };
-  RagifyCall *call =
-      ragify_call_new (owner, &ragify_operation_text_upsert, args, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
-  if (ragify_call_wait (index, call) == RAGIFY_OK)
-    return TRUE;
-  g_free (*reason);
-  *reason = g_strdup (ragify_call_message (call));
-  return FALSE;
-}
-
-static gboolean
-text_clear (RagifyNode *index, char **reason)
-{
-  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
-  static const RagifyTextRemove everything = { .struct_size = sizeof everything, .flags = RAGIFY_TEXT_REMOVE_ALL };
-  RagifyCall *call =
-      ragify_call_new (owner, &ragify_operation_text_remove, &everything, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
-  if (ragify_call_wait (index, call) == RAGIFY_OK)
-    return TRUE;
-  g_free (*reason);
-  *reason = g_strdup (ragify_call_message (call));
-  return FALSE;
-}
-
-/* One page of what changed since `since`, given to the index. Until the last page the index keeps `before` as its
- * generation: cut off in the middle, it begins again, and what it has seen it sees once more. */
-static gboolean
-follow_page (RagifyCommitter *committer, RagifyNode *index, guint64 since, const RagifyGeneration *before,
-             char **cursor, gboolean *too_old, char **reason)
-{
-  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
-  RagifyStoreList *args = ragify_arena_alloc (owner->arena, sizeof *args);
-  *args = (RagifyStoreList){ .struct_size = sizeof *args,
-                             .what = RAGIFY_LIST_CHUNKS,
-                             .limit = COMMIT_CHUNKS,
-                             .cursor = ragify_str_from (ragify_arena_copy (owner->arena, *cursor, strlen (*cursor))),
-                             .since = since };
-  RagifyCall *call =
-      ragify_call_new (owner, &ragify_operation_store_list, args, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
-  if (ragify_call_wait (committer->options.store, call) != RAGIFY_OK) {
-    g_free (*reason);
-    *reason = g_strdup (ragify_call_message (call));
-    return FALSE;
-  }
-  const RagifyStoreListResult *page = ragify_call_result (call);
-  *too_old = page->since_too_old != 0;
-  if (*too_old)
-    return TRUE;
-
-  RagifyChunk *present = ragify_arena_alloc (owner->arena, MAX (page->chunks.count, 1) * sizeof *present);
-  RagifyUuid *gone = ragify_arena_alloc (owner->arena, MAX (page->chunks.count, 1) * sizeof *gone);
-  guint64 n_present = 0, n_gone = 0;
-  for (guint64 i = 0; i < page->chunks.count; i++) {
-    const RagifyChunk *chunk =
-        (const RagifyChunk *)(const void *)((const char *)page->chunks.items + i * page->chunks.stride);
-    if (chunk->flags & RAGIFY_CHUNK_DELETED)
-      gone[n_gone++] = chunk->id;
-    else
-      present[n_present++] = *chunk;
-  }
-  const RagifyUuidList removed = { gone, n_gone };
-  const gboolean last = page->cursor.size == 0;
-  if (!text_upsert (index, owner, present, n_present, &removed, last ? &page->generation : before, reason))
-    return FALSE;
-  g_free (*cursor);
-  *cursor = page->cursor.size > 0 ? g_strndup (page->cursor.data, page->cursor.size) : g_strdup ("");
-  return TRUE;
-}
-
-static gboolean
-text_generation (RagifyNode *index, RagifyTextGeneration *generation, char **reason)
-{
-  static const RagifyNothing nothing = { .struct_size = sizeof nothing };
-  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
-  RagifyCall *call = ragify_call_new (owner, &ragify_operation_text_generation, &nothing,
-                                      ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
-  if (ragify_call_wait (index, call) != RAGIFY_OK) {
-    g_free (*reason);
-    *reason = g_strdup (ragify_call_message (call));
-    return FALSE;
-  }
-  *generation = *(const RagifyTextGeneration *)ragify_call_result (call);
-  return TRUE;
-}
-
-static gboolean
-store_generation (RagifyNode *store, RagifyStoreGeneration *generation, char **reason)
-{
-  static const RagifyNothing nothing = { .struct_size = sizeof nothing };
-  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
-  RagifyCall *call = ragify_call_new (owner, &ragify_operation_store_generation, &nothing,
-                                      ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
-  if (ragify_call_wait (store, call) != RAGIFY_OK) {
-    g_free (*reason);
-    *reason = g_strdup (ragify_call_message (call));
-    return FALSE;
-  }
-  *generation = *(const RagifyStoreGeneration *)ragify_call_result (call);
-  return TRUE;
-}
-
-static gboolean
-rebuild (RagifyCommitter *committer, RagifyNode *index, char **reason)
-{
-  static const RagifyGeneration none = { 0 };
-  if (!text_clear (index, reason))
-    return FALSE;
-  g_autofree char *cursor = g_strdup ("");
-  do {
-    gboolean too_old = FALSE;
-    if (!follow_page (committer, index, 0, &none, &cursor, &too_old, reason))
-      return FALSE;
-  } while (*cursor != '\0');
-  return TRUE;
-}
-
-static gboolean
-follow (RagifyCommitter *committer, RagifyNode *index, char **reason)
-{
-  RagifyTextGeneration text;
-  RagifyStoreGeneration store;
-  if (!text_generation (index, &text, reason) || !store_generation (committer->options.store, &store, reason))
-    return FALSE;
-  const gboolean same_store = memcmp (&text.generation.store, &store.generation.store, sizeof (RagifyUuid)) == 0;
-  if (same_store && text.generation.counter == store.generation.counter)
-    return TRUE;
-  if (!same_store || text.generation.counter > store.generation.counter || text.generation.counter == 0)
-    return rebuild (committer, index, reason);
-
-  g_message ("%s: catching up with %s from generation %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
-             ragify_node_name (index), ragify_node_name (committer->options.store), text.generation.counter,
-             store.generation.counter);
-  g_autofree char *cursor = g_strdup ("");
-  do {
-    gboolean too_old = FALSE;
-    if (!follow_page (committer, index, text.generation.counter, &text.generation, &cursor, &too_old, reason))
-      return FALSE;
-    if (too_old)
-      return rebuild (committer, index, reason);
-  } while (*cursor != '\0');
-  return TRUE;
-}
-
 guint
 ragify_committer_follow (RagifyCommitter *committer, char **reason)
 {
-  guint behind = 0;
-  for (guint i = 0; i < committer->options.n_text_indexes; i++) {
-    if (committer->lagging[i])
-      committer->lagging[i] = !follow (committer, committer->text_indexes[i], reason);
-    behind += committer->lagging[i] ? 1 : 0;
-  }
-  return behind;
+  return ragify_follower_catch_up (committer->follower, reason);
 }
 
 gboolean
 ragify_committer_lags (const RagifyCommitter *committer)
 {
-  for (guint i = 0; i < committer->options.n_text_indexes; i++)
-    if (committer->lagging[i])
-      return TRUE;
-  return FALSE;
-}
-
-/* After a commit: the indexes get what it changed. One that fails lags, and catches up with the next write, or when the
- * thread has nothing else to do. */
-static void
-update_text_indexes (RagifyCommitter *committer, RagifyOwner *owner, const RagifyChunk *chunks, guint64 count,
-                     const RagifyUuidList *removed, const RagifyGeneration *generation, RagifyIngestReport *report)
-{
-  for (guint i = 0; i < committer->options.n_text_indexes; i++) {
-    g_autofree char *reason = NULL;
-    if (committer->lagging[i]) /* only as a whole: what it lacks is older than this batch */
-      committer->lagging[i] = !follow (committer, committer->text_indexes[i], &reason);
-    else
-      committer->lagging[i] =
-          !text_upsert (committer->text_indexes[i], owner, chunks, count, removed, generation, &reason);
-    if (!committer->lagging[i])
-      continue;
-    g_warning ("%s lags behind %s: %s", ragify_node_name (committer->text_indexes[i]),
-               ragify_node_name (committer->options.store), reason);
-    if (report != NULL)
-      warn_once (report, reason);
-  }
+  return ragify_follower_lags (committer->follower);
 }
 
 /* ---- writes whose outcome is not known ---- */
@@ -452,8 +202,7 @@ static gboolean
 write_failed (RagifyCommitter *committer, const RagifyCall *call, RagifyProblem *problem)
 {
   committer->unsure = TRUE;
-  for (guint i = 0; i < committer->options.n_text_indexes; i++)
-    committer->lagging[i] = TRUE;
+  ragify_follower_distrust (committer->follower);
   return ragify_ingest_problem (problem, ragify_call_code (call), ragify_call_message (call),
                                 ragify_call_retry_after (call));
 }
@@ -468,9 +217,9 @@ make_sure (RagifyCommitter *committer, RagifyProblem *problem)
   g_autofree char *reason = NULL;
   if (!committer->unsure)
     return TRUE;
-  if (!store_generation (committer->options.store, &store, &reason))
+  if (!ragify_store_generation (committer->options.store, &store, &reason))
     return ragify_ingest_problem (problem, RAGIFY_E_UNAVAILABLE, reason, 0);
-  ragify_committer_follow (committer, &reason);
+  ragify_follower_catch_up (committer->follower, &reason);
   if (committer->options.changed != NULL)
     committer->options.changed (committer->options.user, committer->options.store, &store.generation, &none);
   committer->unsure = FALSE;
@@ -610,8 +359,8 @@ acknowledge (RagifyCommitter *committer, Batch *batch, const RagifyStoreUpsertRe
              RagifyIngestReport *report)
 {
   const gsize size = batch->chunks->len * sizeof (RagifyChunk);
-  update_text_indexes (committer, batch->owner, lasting (batch, batch->chunks->data, size), batch->chunks->len,
-                       &result->removed, &result->generation, report);
+  ragify_follower_update (committer->follower, batch->owner, lasting (batch, batch->chunks->data, size),
+                          batch->chunks->len, &result->removed, &result->generation, report);
   if (committer->options.changed != NULL)
     committer->options.changed (committer->options.user, committer->options.store, &result->generation,
                                 &result->removed);
@@ -736,7 +485,7 @@ ragify_committer_delete (RagifyCommitter *committer, const char *document, guint
   *generation = result->generation;
   if (result->removed.count == 0)
     return TRUE;
-  update_text_indexes (committer, owner, NULL, 0, &result->removed, &result->generation, NULL);
+  ragify_follower_update (committer->follower, owner, NULL, 0, &result->removed, &result->generation, NULL);
   if (committer->options.changed != NULL)
     committer->options.changed (committer->options.user, committer->options.store, &result->generation,
                                 &result->removed);

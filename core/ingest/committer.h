@@ -8,23 +8,9 @@
 
 #include "core/ingest/document.h"
 #include "core/ingest/documents.h"
+#include "core/ingest/report.h"
 
 typedef struct RagifyCommitter RagifyCommitter;
-
-/* What became of an upload, added up over its batches. */
-typedef struct RagifyIngestReport {
-  guint64 documents, chunks, unchanged, replaced;
-  GString *failed; /* JSON objects separated by commas: {"id":…,"field":…,"reason":…} */
-  guint64 n_failed;
-  char *first_reason;  /* of the first failed document, with its field in front */
-  GPtrArray *warnings; /* texts, each once */
-  RagifyGeneration generation;
-} RagifyIngestReport;
-
-void ragify_ingest_report_init (RagifyIngestReport *report);
-void ragify_ingest_report_clear (RagifyIngestReport *report);
-/* A document that is set aside; `id` or `field` may be NULL. At most 1,000 are kept in words, all are counted. */
-void ragify_ingest_report_fail (RagifyIngestReport *report, const char *id, const char *field, const char *reason);
 
 RagifyCommitter *ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options, GError **error);
 void ragify_committer_free (RagifyCommitter *committer);
@@ -42,6 +28,3 @@ gboolean ragify_committer_delete (RagifyCommitter *committer, const char *docume
 guint ragify_committer_follow (RagifyCommitter *committer, char **reason);
 /* Whether one lags. */
 gboolean ragify_committer_lags (const RagifyCommitter *committer);
-
-/* HTTP's view of a failed call. Returns FALSE. */
-gboolean ragify_ingest_problem (RagifyProblem *problem, gint32 code, const char *message, guint64 retry_after_us);

@@ -1,0 +1,33 @@
+/* The text indexes of one store, kept in step with it.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * An index carries the generation of the store that it reflects. One that lags catches up from the list of changes
+ * since then, or is built anew where that list no longer reaches back. Blocking; belongs to the store's one writer.
+ */
+#pragma once
+
+#include "core/ingest/report.h"
+#include "core/module/node.h"
+
+typedef struct RagifyFollower RagifyFollower;
+
+/* `count` indexes of `store`; all are taken to lag until they have caught up. The nodes outlive it. */
+RagifyFollower *ragify_follower_new (RagifyNode *store, RagifyNode *const *indexes, guint count);
+void ragify_follower_free (RagifyFollower *follower);
+
+/* Brings those that lag up to the store. Returns how many still do, with the last reason (free with g_free). */
+guint ragify_follower_catch_up (RagifyFollower *follower, char **reason);
+gboolean ragify_follower_lags (const RagifyFollower *follower);
+
+/* A write failed and may have been committed all the same: batches can no longer be counted, all lag. */
+void ragify_follower_distrust (RagifyFollower *follower);
+
+/* After a commit that made `generation`: the indexes get what it changed. One that fails lags, and catches up with the
+ * next write or catch_up. `report` gets a warning; NULL: none. What the lists point to lives as long as `owner`. */
+void
+ragify_follower_update (RagifyFollower *follower, RagifyOwner *owner, const RagifyChunk *chunks, guint64 count,
+                        const RagifyUuidList *removed, const RagifyGeneration *generation, RagifyIngestReport *report);
+
+/* What the store is at now; FALSE with a reason. */
+gboolean ragify_store_generation (RagifyNode *store, RagifyStoreGeneration *generation, char **reason);

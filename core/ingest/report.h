@@ -1,0 +1,30 @@
+/* What an upload comes to, and what is said when it fails.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#pragma once
+
+#include <glib.h>
+#include <ragify/ragify.h>
+
+#include "core/pipeline/request.h"
+
+/* What became of an upload, added up over its batches. */
+typedef struct RagifyIngestReport {
+  guint64 documents, chunks, unchanged, replaced;
+  GString *failed; /* JSON objects separated by commas: {"id":…,"field":…,"reason":…} */
+  guint64 n_failed;
+  char *first_reason;  /* of the first failed document, with its field in front */
+  GPtrArray *warnings; /* texts, each once */
+  RagifyGeneration generation;
+} RagifyIngestReport;
+
+void ragify_ingest_report_init (RagifyIngestReport *report);
+void ragify_ingest_report_clear (RagifyIngestReport *report);
+/* A document that is set aside; `id` or `field` may be NULL. At most 1,000 are kept in words, all are counted. */
+void ragify_ingest_report_fail (RagifyIngestReport *report, const char *id, const char *field, const char *reason);
+/* A warning, once however often it comes. */
+void ragify_ingest_report_warn (RagifyIngestReport *report, const char *text);
+
+/* HTTP's view of a failed call. Returns FALSE. */
+gboolean ragify_ingest_problem (RagifyProblem *problem, gint32 code, const char *message, guint64 retry_after_us);
