@@ -49,7 +49,8 @@ gboolean
 ragify_upload_feed (RagifyUpload *upload, const char *data, gsize size, void (*resume) (void *user), void *user);
 /* The body is whole; `replied` runs once everything is committed. The upload is freed afterwards. [loop] */
 void ragify_upload_finish (RagifyUpload *upload, RagifyLibraryReplied replied, void *user);
-/* The client left: what is not yet committed is dropped. Frees the upload. [loop] */
+/* The client left: what is not yet committed is dropped. Frees the upload. A `resume`
+ * that was on its way may still run. [loop] */
 void ragify_upload_abort (RagifyUpload *upload);
 
 /* [loop] */
