@@ -367,7 +367,8 @@ profiles_print_as_drop_ins (void **state)
     assert_string_equal (ragify_config_node_get_string (ragify_config_host (config), "profile"),
                          ragify_profile_names ()[i]);
   }
-  assert_false (ragify_profile_print ("fastest", g_string_new (NULL)));
+  g_autoptr (GString) untouched = g_string_new (NULL);
+  assert_false (ragify_profile_print ("fastest", untouched));
 }
 
 static void
