@@ -231,6 +231,9 @@ ragify_loop_new (guint index)
   loop->source = (LoopSource *)g_source_new (&source_functions, sizeof (LoopSource));
   loop->source->loop = loop;
   loop->source->wake_tag = g_source_add_unix_fd (&loop->source->base, loop->wake, G_IO_IN);
+  /* GLib takes the descriptors of a source that cannot recurse out of the poll while it is dispatched, and signals its
+   * wake-up for each, there and back: two dozen system calls a query. Nothing here iterates the context again. */
+  g_source_set_can_recurse (&loop->source->base, TRUE);
   g_source_attach (&loop->source->base, loop->context);
   g_assert (pthread_create (&loop->thread, NULL, loop_main, loop) == 0);
   g_autofree char *name = g_strdup_printf ("loop-%u", index);

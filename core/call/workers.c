@@ -136,9 +136,11 @@ ragify_workers_submit (RagifyWorkers *workers, RagifyTask *task)
     *workers->last = task;
     workers->last = &task->next;
     workers->queued++;
-    pthread_cond_signal (&workers->ready);
   }
   pthread_mutex_unlock (&workers->lock);
+  /* After the lock is given back: on one core the woken thread would run at once, only to wait for it. */
+  if (room)
+    pthread_cond_signal (&workers->ready);
   return room;
 }
 

@@ -223,6 +223,7 @@ make_source (RagifyListener *listener)
   self->daemon_tag = g_source_add_unix_fd (listener->source, info->epoll_fd, G_IO_IN);
   self->watch_tag = g_source_add_unix_fd (listener->source, listener->watch, G_IO_IN);
   g_source_set_name (listener->source, "ragify-listener");
+  g_source_set_can_recurse (listener->source, TRUE); /* as in loop.c: saves system calls, and nothing recurses */
   listener->pending = TRUE;
 }
 
