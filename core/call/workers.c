@@ -4,19 +4,25 @@
 #include <pthread.h>
 #include <time.h>
 
-typedef struct Worker {
+typedef struct Worker Worker;
+
+struct Worker {
   RagifyWorkers *pool;
+  pthread_cond_t wake; /* of this one, while it is idle */
+  Worker *next_idle;
+  gboolean idle;
   RagifyTask *running; /* only compared: a task is not touched after it was run */
   gboolean replaced;   /* another thread has taken its place: it ends when it comes back */
-} Worker;
+};
 
 struct RagifyWorkers {
   pthread_mutex_t lock; /* guards everything below */
-  pthread_cond_t ready; /* a task waits, or `closing` */
+  Worker *idle;         /* the one that was busy last comes first: its stack and its heap are still in the caches */
   pthread_cond_t ended; /* a thread has ended */
   RagifyTask *first, **last;
   guint queued, queue_limit;
   GPtrArray *threads; /* Worker, those that run */
+  GPtrArray *all;     /* Worker, also those that have ended: somebody may be about to signal them */
   guint cap;          /* the most that may run, replacements included */
   guint serial;       /* for names */
   gboolean closing;
@@ -33,6 +39,36 @@ take (RagifyWorkers *workers)
     workers->last = &workers->first;
   workers->queued--;
   return task;
+}
+
+static void
+worker_free (gpointer data)
+{
+  Worker *worker = data;
+  pthread_cond_destroy (&worker->wake);
+  g_free (worker);
+}
+
+/* Takes one idle worker off the list, or NULL. With the lock held. */
+static Worker *
+wake_one (RagifyWorkers *workers)
+{
+  Worker *worker = workers->idle;
+  if (worker == NULL)
+    return NULL;
+  workers->idle = worker->next_idle;
+  worker->idle = FALSE;
+  return worker;
+}
+
+static void
+wait_for_task (RagifyWorkers *workers, Worker *worker)
+{
+  worker->idle = TRUE;
+  worker->next_idle = workers->idle;
+  workers->idle = worker;
+  while (worker->idle)
+    pthread_cond_wait (&worker->wake, &workers->lock);
 }
 
 static void *
@@ -53,11 +89,10 @@ worker_main (void *data)
     } else if (workers->closing) {
       break;
     } else {
-      pthread_cond_wait (&workers->ready, &workers->lock);
+      wait_for_task (workers, worker);
     }
   }
   g_ptr_array_remove_fast (workers->threads, worker);
-  g_free (worker);
   pthread_cond_signal (&workers->ended);
   pthread_mutex_unlock (&workers->lock);
   return NULL;
@@ -70,10 +105,12 @@ add_thread (RagifyWorkers *workers)
   pthread_t thread;
   Worker *worker = g_new0 (Worker, 1);
   worker->pool = workers;
+  pthread_cond_init (&worker->wake, NULL);
   if (pthread_create (&thread, NULL, worker_main, worker) != 0) {
-    g_free (worker);
+    worker_free (worker);
     return FALSE;
   }
+  g_ptr_array_add (workers->all, worker);
   g_autofree char *name = g_strdup_printf ("worker-%u", workers->serial++);
   pthread_setname_np (thread, name);
   pthread_detach (thread);
@@ -90,12 +127,12 @@ ragify_workers_new (guint threads, guint queue)
   pthread_condattr_init (&monotonic);
   pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
   pthread_mutex_init (&workers->lock, NULL);
-  pthread_cond_init (&workers->ready, NULL);
   pthread_cond_init (&workers->ended, &monotonic);
   pthread_condattr_destroy (&monotonic);
   workers->last = &workers->first;
   workers->queue_limit = queue;
   workers->threads = g_ptr_array_new ();
+  workers->all = g_ptr_array_new_with_free_func (worker_free);
   workers->cap = threads * 2;
   pthread_mutex_lock (&workers->lock);
   for (guint i = 0; i < threads; i++)
@@ -111,17 +148,18 @@ ragify_workers_free (RagifyWorkers *workers, guint64 patience)
   const struct timespec deadline = { .tv_sec = (time_t)(until / 1000000), .tv_nsec = (long)(until % 1000000) * 1000 };
   pthread_mutex_lock (&workers->lock);
   workers->closing = TRUE;
-  pthread_cond_broadcast (&workers->ready);
+  for (Worker *worker = wake_one (workers); worker != NULL; worker = wake_one (workers))
+    pthread_cond_signal (&worker->wake);
   while (workers->threads->len > 0 && pthread_cond_timedwait (&workers->ended, &workers->lock, &deadline) == 0) {
   }
   const guint stuck = workers->threads->len;
   pthread_mutex_unlock (&workers->lock);
   if (stuck > 0)
     return stuck; /* they may still come back and look at the pool: it stays */
-  pthread_cond_destroy (&workers->ready);
   pthread_cond_destroy (&workers->ended);
   pthread_mutex_destroy (&workers->lock);
   g_ptr_array_unref (workers->threads);
+  g_ptr_array_unref (workers->all);
   g_free (workers);
   return 0;
 }
@@ -129,6 +167,7 @@ ragify_workers_free (RagifyWorkers *workers, guint64 patience)
 gboolean
 ragify_workers_submit (RagifyWorkers *workers, RagifyTask *task)
 {
+  Worker *worker = NULL;
   pthread_mutex_lock (&workers->lock);
   const gboolean room = workers->queued < workers->queue_limit && !workers->closing;
   if (room) {
@@ -136,11 +175,12 @@ ragify_workers_submit (RagifyWorkers *workers, RagifyTask *task)
     *workers->last = task;
     workers->last = &task->next;
     workers->queued++;
+    worker = wake_one (workers); /* none: whoever is done first takes it */
   }
   pthread_mutex_unlock (&workers->lock);
   /* After the lock is given back: on one core the woken thread would run at once, only to wait for it. */
-  if (room)
-    pthread_cond_signal (&workers->ready);
+  if (worker != NULL)
+    pthread_cond_signal (&worker->wake);
   return room;
 }
 
