@@ -191,9 +191,10 @@ def test_connection_limit_keeps_health_answerable(make_host):
             connection.sendall(b"POST /v1/context HTTP/1.1\r\nHost: a\r\n")
             held.append(connection)
             time.sleep(0.02)
-        wait_until(lambda: host.context(query="x").status == 503)
-        answer = host.context(query="x")
-        assert answer.status == 503
+        # A connection whose head has not been looked at yet counts as idle and may still give way to a query.
+        answers = []
+        wait_until(lambda: answers.append(host.context(query="x")) or answers[-1].status == 503)
+        answer = answers[-1]
         assert answer.headers["retry-after"] == "1"
         assert answer.headers["connection"] == "close"
         for path in ("/livez", "/readyz", "/metrics", "/v1/health"):
