@@ -164,6 +164,16 @@ static const RagifyHostKey keys[] = {
              .minimum = "0",
              .maximum = "20",
              .summary = "How often a call that failed for a passing reason is tried again, inside its deadline." } },
+  { .kinds = PLUGIN_KINDS,
+    .traits = RAGIFY_HOST_KEY_OPERATIONAL,
+    .key = { .name = "retry-budget",
+             .type = RAGIFY_KEY_DOUBLE,
+             .flags = RAGIFY_KEY_RELOADABLE,
+             .default_value = "0.2",
+             .minimum = "0",
+             .maximum = "1",
+             .summary = "Calls that may be made again, or hedged, as a share of all: what keeps retries from adding to "
+                        "an overload. Ten are allowed at once." } },
   { .kinds = SOURCE | VECTOR_STORE | TEXT_INDEX | BALANCER,
     .key = { .name = "weight",
              .type = RAGIFY_KEY_DOUBLE,
@@ -244,7 +254,9 @@ static const RagifyHostKey keys[] = {
              .default_value = "5s",
              .minimum = "10ms",
              .maximum = "1h",
-             .summary = "How long it is left alone before a single call tries whether it is well again." } },
+             .summary =
+                 "How long it is left alone before it is probed, and a single call tries whether it is well again; "
+                 "twice as long after each trial that failed, up to eight times." } },
   { .kinds = PLUGIN_KINDS,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "max-abandoned",

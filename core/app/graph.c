@@ -57,6 +57,13 @@ make_node (RagifyGraph *graph, const RagifyConfigNode *config, GError **error)
     .max_parallel = (guint)ragify_config_node_get_int (config, "max-parallel"),
     .max_abandoned = (guint)ragify_config_node_get_int (config, "max-abandoned"),
     .memory_limit = ragify_config_node_get_size (config, "call-memory"),
+    .deadline_us = ragify_config_node_get_duration (config, "deadline"),
+    .breaker = { .failures = (guint)ragify_config_node_get_int (config, "breaker-failures"),
+                 .error_rate = ragify_config_node_get_double (config, "breaker-error-rate"),
+                 .window_us = ragify_config_node_get_duration (config, "breaker-window"),
+                 .open_us = ragify_config_node_get_duration (config, "breaker-open") },
+    .retries = (guint)ragify_config_node_get_int (config, "retry"),
+    .retry_budget = ragify_config_node_get_double (config, "retry-budget"),
   };
   return ragify_node_new (graph->runtime, &options, error);
 }

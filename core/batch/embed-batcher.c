@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "core/balance/attempt.h"
 #include "core/call/operations.h"
 
 /* Beyond eight short texts a batch gains nothing more (15 % a text with the embedder that ships) and all in it wait
@@ -28,7 +29,7 @@ struct RagifyEmbedBatch {
   RagifyEmbedBatcher *batcher;
   RagifyLoop *loop;
   RagifyEmbedderEmbed arguments;
-  RagifyCall *call;
+  RagifyAttempt attempt;
   RagifyEmbedWait **waits; /* each with a reference to its owner */
   guint count;
 };
@@ -97,9 +98,10 @@ static void
 take_result (RagifyEmbedWait *wait)
 {
   RagifyEmbedBatch *batch = wait->batch;
-  const RagifyEmbedderEmbedResult *result = ragify_call_result (batch->call);
-  const char *message = ragify_call_message (batch->call);
-  wait->code = ragify_call_code (batch->call);
+  const RagifyCall *call = batch->attempt.call;
+  const RagifyEmbedderEmbedResult *result = ragify_call_result (call);
+  const char *message = ragify_call_message (call);
+  wait->code = ragify_call_code (call);
   wait->message = ragify_arena_copy (wait->owner->arena, message, strlen (message));
   if (result != NULL && result->vectors.count == batch->count) {
     const gsize size = result->vectors.dimension * sizeof (float);
@@ -190,9 +192,9 @@ mark_served (RagifyEmbedBatch *batch, RagifyEmbedWait **served)
 }
 
 static void
-batch_finished (RagifyCall *call, void *user)
+batch_finished (RagifyAttempt *attempt)
 {
-  RagifyEmbedBatch *batch = user;
+  RagifyEmbedBatch *batch = (RagifyEmbedBatch *)(void *)((char *)attempt - G_STRUCT_OFFSET (RagifyEmbedBatch, attempt));
   RagifyEmbedBatcher *batcher = batch->batcher;
   RagifyEmbedWait **served = ragify_arena_alloc (batch->owner.arena, batch->count * sizeof (RagifyEmbedWait *));
   guint share;
@@ -238,9 +240,8 @@ begin_batch (RagifyEmbedBatcher *batcher, RagifyEmbedWait *first, guint count)
                                             .texts = { .items = texts, .count = count } };
   ragify_series_add (batcher->batches, 1);
   ragify_series_add (batcher->texts, count);
-  batch->call = ragify_call_new (&batch->owner, &ragify_operation_embedder_embed, &batch->arguments, deadline,
-                                 batch_finished, batch);
-  ragify_node_call (batcher->embedder, batch->call);
+  ragify_attempt_begin (&batch->attempt, &batch->owner, batcher->embedder, &ragify_operation_embedder_embed,
+                        &batch->arguments, deadline, batch_finished);
   ragify_owner_unref (&batch->owner);
 }
 

@@ -51,6 +51,9 @@ struct RagifyCall {
   atomic_bool cancelled;
   _Atomic (RagifyNotice *) cancel, credit; /* made by the plugin's side */
   gboolean finished_already;               /* home: `finished` has run */
+  RagifyAdmission admission;               /* what its node's circuit breaker said */
+  gboolean refused;                        /* … and so it was never made */
+  atomic_bool overloaded;                  /* failed by the host, which was too busy: not the node's fault */
 
   RagifyCall *next_queued; /* in its node's queue */
   gboolean taken;          /* it has one of its node's places on the workers, … */

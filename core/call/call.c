@@ -53,6 +53,18 @@ ragify_call_retry_after (const RagifyCall *call)
   return call->retry_after;
 }
 
+gboolean
+ragify_call_refused (const RagifyCall *call)
+{
+  return call->refused;
+}
+
+guint64
+ragify_call_ended (const RagifyCall *call)
+{
+  return call->ended;
+}
+
 guint64
 ragify_call_duration (const RagifyCall *call)
 {

@@ -42,9 +42,14 @@ const void *ragify_call_result (const RagifyCall *call);
 const char *ragify_call_message (const RagifyCall *call);
 guint64 ragify_call_retry_after (const RagifyCall *call);
 
+/* TRUE where the node was not asked, since its circuit is open. */
+gboolean ragify_call_refused (const RagifyCall *call);
+
 /* Items that were emitted and not taken: pointers to structs of the operation's item type. */
 const void *const *ragify_call_items (const RagifyCall *call, gsize *count);
 
+/* When it finished, monotonic µs. */
+guint64 ragify_call_ended (const RagifyCall *call);
 /* From start to finish, µs. */
 guint64 ragify_call_duration (const RagifyCall *call);
 /* The node that it went to; NULL before it was started. */

@@ -410,23 +410,24 @@ check_extract (const void *args, void *result)
     .kind = kind_, .name = name_, .present = has_##function, .invoke = invoke_##function, __VA_ARGS__                  \
   }
 
-OPERATION (source_query, RAGIFY_KIND_SOURCE, "query", .result_size = sizeof (RagifySourceResult),
-           .item_size = sizeof (RagifyChunk), .check = check_source_query, .check_item = check_emitted_chunk);
+OPERATION (source_query, RAGIFY_KIND_SOURCE, "query", .flags = RAGIFY_OPERATION_GUARDED,
+           .result_size = sizeof (RagifySourceResult), .item_size = sizeof (RagifyChunk), .check = check_source_query,
+           .check_item = check_emitted_chunk);
 OPERATION (source_scan, RAGIFY_KIND_SOURCE, "scan", .result_size = sizeof (RagifySourceScanResult),
            .item_size = sizeof (RagifyChunk), .check = check_source_scan, .check_item = check_emitted_chunk);
 
-OPERATION (cache_get, RAGIFY_KIND_CACHE, "get", .result_size = sizeof (RagifyCacheGetResult), .check = check_cache_get,
-           .discard = discard_cache_get);
-OPERATION (cache_set, RAGIFY_KIND_CACHE, "set", .result_size = 0);
+OPERATION (cache_get, RAGIFY_KIND_CACHE, "get", .flags = RAGIFY_OPERATION_GUARDED,
+           .result_size = sizeof (RagifyCacheGetResult), .check = check_cache_get, .discard = discard_cache_get);
+OPERATION (cache_set, RAGIFY_KIND_CACHE, "set", .flags = RAGIFY_OPERATION_REFUSABLE, .result_size = 0);
 OPERATION (cache_remove, RAGIFY_KIND_CACHE, "remove", .result_size = sizeof (RagifyCacheCount));
 OPERATION (cache_clear, RAGIFY_KIND_CACHE, "clear", .result_size = sizeof (RagifyCacheCount));
 
 OPERATION (store_upsert, RAGIFY_KIND_VECTOR_STORE, "upsert", .result_size = sizeof (RagifyStoreUpsertResult),
            .check = check_store_upsert);
-OPERATION (store_search, RAGIFY_KIND_VECTOR_STORE, "search", .result_size = sizeof (RagifyStoreSearchResult),
-           .check = check_store_search);
-OPERATION (store_fetch, RAGIFY_KIND_VECTOR_STORE, "fetch", .result_size = sizeof (RagifyStoreFetchResult),
-           .check = check_store_fetch);
+OPERATION (store_search, RAGIFY_KIND_VECTOR_STORE, "search", .flags = RAGIFY_OPERATION_GUARDED,
+           .result_size = sizeof (RagifyStoreSearchResult), .check = check_store_search);
+OPERATION (store_fetch, RAGIFY_KIND_VECTOR_STORE, "fetch", .flags = RAGIFY_OPERATION_GUARDED,
+           .result_size = sizeof (RagifyStoreFetchResult), .check = check_store_fetch);
 OPERATION (store_list, RAGIFY_KIND_VECTOR_STORE, "list", .result_size = sizeof (RagifyStoreListResult),
            .check = check_store_list);
 OPERATION (store_remove, RAGIFY_KIND_VECTOR_STORE, "remove", .result_size = sizeof (RagifyStoreRemoveResult),
@@ -437,8 +438,8 @@ OPERATION (store_flush, RAGIFY_KIND_VECTOR_STORE, "flush", .result_size = 0);
 OPERATION (store_generation, RAGIFY_KIND_VECTOR_STORE, "generation", .result_size = sizeof (RagifyStoreGeneration));
 
 OPERATION (text_upsert, RAGIFY_KIND_TEXT_INDEX, "upsert", .result_size = 0);
-OPERATION (text_search, RAGIFY_KIND_TEXT_INDEX, "search", .result_size = sizeof (RagifyTextSearchResult),
-           .check = check_text_search);
+OPERATION (text_search, RAGIFY_KIND_TEXT_INDEX, "search", .flags = RAGIFY_OPERATION_GUARDED,
+           .result_size = sizeof (RagifyTextSearchResult), .check = check_text_search);
 OPERATION (text_remove, RAGIFY_KIND_TEXT_INDEX, "remove", .result_size = 0);
 OPERATION (text_optimize, RAGIFY_KIND_TEXT_INDEX, "optimize", .result_size = 0);
 OPERATION (text_flush, RAGIFY_KIND_TEXT_INDEX, "flush", .result_size = 0);
@@ -448,11 +449,11 @@ OPERATION (embedder_describe, RAGIFY_KIND_EMBEDDER, "describe", .result_size = s
            .check = check_describe);
 OPERATION (embedder_tokenize, RAGIFY_KIND_EMBEDDER, "tokenize", .result_size = sizeof (RagifyEmbedderTokenizeResult),
            .check = check_tokenize);
-OPERATION (embedder_embed, RAGIFY_KIND_EMBEDDER, "embed", .result_size = sizeof (RagifyEmbedderEmbedResult),
-           .check = check_embed);
+OPERATION (embedder_embed, RAGIFY_KIND_EMBEDDER, "embed", .flags = RAGIFY_OPERATION_GUARDED,
+           .result_size = sizeof (RagifyEmbedderEmbedResult), .check = check_embed);
 
-OPERATION (reranker_rerank, RAGIFY_KIND_RERANKER, "rerank", .result_size = sizeof (RagifyRerankResult),
-           .check = check_rerank);
+OPERATION (reranker_rerank, RAGIFY_KIND_RERANKER, "rerank", .flags = RAGIFY_OPERATION_GUARDED,
+           .result_size = sizeof (RagifyRerankResult), .check = check_rerank);
 
 OPERATION (extractor_accepts, RAGIFY_KIND_EXTRACTOR, "accepts", .result_size = sizeof (RagifyExtractorAcceptsResult));
 OPERATION (extractor_extract, RAGIFY_KIND_EXTRACTOR, "extract", .result_size = sizeof (RagifyExtractorExtractResult),

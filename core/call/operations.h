@@ -9,11 +9,16 @@
 
 typedef struct RagifyOperation RagifyOperation;
 
+#define RAGIFY_OPERATION_REFUSABLE 1u /* not made while the node's circuit is open */
+#define RAGIFY_OPERATION_JUDGED 2u    /* its failures open the circuit */
+#define RAGIFY_OPERATION_GUARDED (RAGIFY_OPERATION_REFUSABLE | RAGIFY_OPERATION_JUDGED)
+
 struct RagifyOperation {
   const char *kind; /* RAGIFY_KIND_…; NULL: all */
   const char *name; /* for logs and metrics, such as "search" */
   gsize result_size;
   gsize item_size; /* of emitted items; 0: none are */
+  guint flags;     /* RAGIFY_OPERATION_… */
   /* Whether the component has it. */
   gboolean (*present) (const RagifyComponent *component);
   void (*invoke) (const RagifyComponent *component, void *instance, RagifyCall *call, const void *args);

@@ -7,6 +7,7 @@
 
 #include "core/call/call-private.h"
 #include "core/module/context.h"
+#include "core/module/guard.h"
 
 #define DEFAULT_ABANDONED 64u
 #define DEFAULT_MEMORY (256u * 1024 * 1024)
@@ -36,6 +37,7 @@ struct RagifyNode {
   guint n_instances;
   guint max_parallel, max_abandoned;
   gsize memory_limit;
+  RagifyGuard *guard;
   GHashTable *quotas; /* by name; [control] */
   OperationSeries series[OPERATIONS_OF_A_KIND];
   guint n_series;
@@ -89,11 +91,13 @@ find_all_series (RagifyNode *node)
 static void
 record (RagifyNode *node, const RagifyCall *call, gboolean failed)
 {
+  const guint64 now = ragify_now ();
+  ragify_guard_record (node->guard, call, now);
   for (guint i = 0; i < node->n_series; i++) {
     const OperationSeries *series = &node->series[i];
     if (series->operation != call->operation)
       continue;
-    ragify_series_observe (series->duration, (double)(ragify_now () - call->began) / 1e6);
+    ragify_series_observe (series->duration, (double)(now - call->began) / 1e6);
     if (failed)
       ragify_series_add (series->errors, 1);
     return;
@@ -167,6 +171,7 @@ destroy (RagifyNode *node)
   in_control = FALSE;
   if (node->values.destroy != NULL)
     node->values.destroy (node->values.user);
+  ragify_guard_free (node->guard);
   g_hash_table_unref (node->quotas);
   pthread_mutex_destroy (&node->lock);
   g_free (node->instances);
@@ -190,6 +195,7 @@ ragify_node_new (RagifyRuntime *runtime, const RagifyNodeOptions *options, GErro
   node->queue_last = &node->queue;
   pthread_mutex_init (&node->lock, NULL);
   find_all_series (node);
+  node->guard = ragify_guard_new (node, runtime, options);
 
   const guint count = instance_count (runtime, node->component);
   node->instances = g_new0 (Instance, count);
@@ -324,6 +330,7 @@ submit (RagifyNode *node, RagifyCall *call)
   if (ragify_workers_submit (node->runtime->workers, &call->task))
     return;
   atomic_store (&call->holds, 1); /* no function will return */
+  call->overloaded = TRUE;
   ragify_call_fail (call, RAGIFY_E_EXHAUSTED, "%s: %s: the worker pool's queue is full", node->name,
                     call->operation->name);
 }
@@ -354,9 +361,11 @@ start_on_worker (RagifyNode *node, RagifyCall *call)
   pthread_mutex_unlock (&node->lock);
   if (room)
     submit (node, call);
-  else if (full)
-    ragify_call_fail (call, RAGIFY_E_EXHAUSTED, "%s: %s: %u calls wait already", node->name, call->operation->name,
-                      QUEUE_LIMIT);
+  if (!full)
+    return;
+  call->overloaded = TRUE;
+  ragify_call_fail (call, RAGIFY_E_EXHAUSTED, "%s: %s: %u calls wait already", node->name, call->operation->name,
+                    QUEUE_LIMIT);
 }
 
 static void
@@ -421,7 +430,10 @@ ragify_node_call (RagifyNode *node, RagifyCall *call)
   if (!call->operation->present (node->component)) {
     ragify_call_fail (call, RAGIFY_E_INVALID, "%s: its component %s does not offer '%s'", node->name,
                       node->component->name, call->operation->name);
+  } else if (!ragify_guard_admit (node->guard, call)) {
+    return;
   } else if (atomic_load (&node->hanging) >= node->max_abandoned) {
+    call->overloaded = TRUE;
     ragify_call_fail (call, RAGIFY_E_UNAVAILABLE, "%s: ejected: %u calls hang", node->name, node->max_abandoned);
   } else if (node->component->run_class == RAGIFY_RUN_WORKER) {
     start_on_worker (node, call);
@@ -485,6 +497,30 @@ RagifyTally *
 ragify_node_tally (const RagifyNode *node)
 {
   return node->tally;
+}
+
+gboolean
+ragify_node_is_ready (const RagifyNode *node, guint64 now)
+{
+  return ragify_guard_is_ready (node->guard, now) && atomic_load (&node->hanging) < node->max_abandoned;
+}
+
+RagifyBreakerState
+ragify_node_breaker_state (const RagifyNode *node)
+{
+  return ragify_guard_state (node->guard);
+}
+
+guint
+ragify_node_retries (const RagifyNode *node)
+{
+  return ragify_guard_retries (node->guard);
+}
+
+gboolean
+ragify_node_take_retry (RagifyNode *node)
+{
+  return ragify_guard_take_retry (node->guard);
 }
 
 const RagifyNodeValues *

@@ -7,6 +7,7 @@
 #include <glib.h>
 #include <ragify/ragify.h>
 
+#include "core/balance/breaker.h"
 #include "core/call/call.h"
 #include "core/call/workers.h"
 #include "core/observe/metrics.h"
@@ -39,6 +40,10 @@ typedef struct RagifyNodeOptions {
   guint max_parallel;      /* bounds a worker component's own; 0: no bound of the configuration */
   guint max_abandoned;     /* calls that may hang before the node is ejected; 0: 64 */
   gsize memory_limit;      /* bytes that one call's results may take; 0: 256 MiB */
+  guint64 deadline_us; /* that it is configured with; 0: none. Callers set the deadlines: this is what a fair one is */
+  RagifyBreakerOptions breaker; /* `probes` is the component's; zeroed: none */
+  guint retries;                /* of one call, by those who retry (core/balance/attempt.h) */
+  double retry_budget;          /* retries per call in the long run, 0..1 */
 } RagifyNodeOptions;
 
 /* Makes the node and creates its instances. NULL with an error that names the node and what its component said.
@@ -54,8 +59,16 @@ const char *ragify_node_name (const RagifyNode *node);
 const RagifyComponent *ragify_node_component (const RagifyNode *node);
 
 /* Starts `call` on the instance that is nearest. `finished` may run before this returns, where the instance completes
- * at once. An operation that the component lacks, a full queue, an ejected node: finishes with an error. [loop] */
+ * at once. An operation that the component lacks, a full queue, an ejected node, an open circuit: finishes with an
+ * error. [loop] */
 void ragify_node_call (RagifyNode *node, RagifyCall *call);
+
+/* Whether its circuit breaker would let a call, or a probe, go now. [any] */
+gboolean ragify_node_is_ready (const RagifyNode *node, guint64 now);
+RagifyBreakerState ragify_node_breaker_state (const RagifyNode *node); /* [any] */
+/* How often a call of it may be retried; a token of its retry budget, FALSE: none is left. [any] */
+guint ragify_node_retries (const RagifyNode *node);
+gboolean ragify_node_take_retry (RagifyNode *node);
 
 /* Numbers since the start. [any] */
 typedef struct RagifyNodeCounts {

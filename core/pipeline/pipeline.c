@@ -524,7 +524,7 @@ ragify_pipeline_cancel (RagifyRequest *request)
   run->cancelled = TRUE;
   if (run->get == NULL) {
     for (RagifyStep *step = run->steps; step != NULL; step = step->next)
-      ragify_call_cancel (step->call);
+      ragify_attempt_cancel (&step->attempt);
     for (guint i = 0; run->embeddings != NULL && i < run->pipeline->n_embedders; i++)
       ragify_embed_wait_leave (&run->embeddings[i].wait);
     return;

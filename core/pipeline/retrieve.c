@@ -147,8 +147,9 @@ ask_finished (RagifyStep *step)
   RagifyAsk *ask = (RagifyAsk *)step;
   RagifyRun *run = step->run;
   const void *result = ragify_call_result (step->call);
-  ask->duration = ragify_call_duration (step->call);
-  ask->state = ragify_ask_state_of (ragify_call_code (step->call));
+  ask->duration = ragify_attempt_duration (&step->attempt);
+  ask->state =
+      ragify_call_refused (step->call) ? RAGIFY_ASK_OPEN_CIRCUIT : ragify_ask_state_of (ragify_call_code (step->call));
   ask->error = ragify_call_message (step->call);
   ask->retry_after = ragify_call_retry_after (step->call);
   const gboolean ok = ask->state == RAGIFY_ASK_OK;

@@ -38,10 +38,11 @@ unlink_step (RagifyRun *run, RagifyStep *step)
 }
 
 static void
-step_finished (RagifyCall *call, void *user)
+step_finished (RagifyAttempt *attempt)
 {
-  RagifyStep *step = user;
+  RagifyStep *step = (RagifyStep *)attempt;
   RagifyRun *run = step->run;
+  step->call = attempt->call;
   unlink_step (run, step);
   step->finished (step);
   ragify_run_release (run);
@@ -77,10 +78,9 @@ ragify_run_call (RagifyRun *run, RagifyStep *step, RagifyNode *node, const Ragif
 {
   step->run = run;
   step->finished = finished;
-  step->call = ragify_call_new (&run->request->owner, operation, arguments, deadline, step_finished, step);
   link_step (run, step);
   ragify_run_hold (run);
-  ragify_node_call (node, step->call);
+  ragify_attempt_begin (&step->attempt, &run->request->owner, node, operation, arguments, deadline, step_finished);
 }
 
 guint64

@@ -16,6 +16,7 @@
 
 #include <stdatomic.h>
 
+#include "core/balance/attempt.h"
 #include "core/batch/embed-batcher.h"
 #include "core/call/operations.h"
 #include "core/pipeline/candidates.h"
@@ -96,8 +97,9 @@ struct RagifyPipeline {
 /* A call that the run waits for. */
 typedef struct RagifyStep RagifyStep;
 struct RagifyStep {
+  RagifyAttempt attempt; /* first */
   RagifyRun *run;
-  RagifyCall *call;
+  RagifyCall *call; /* once it has finished: the last that was made */
   RagifyStep *next, *previous;
   void (*finished) (RagifyStep *step);
 };
@@ -191,7 +193,7 @@ struct RagifyRun {
 void ragify_run_begin (RagifyRun *run, void (*next) (RagifyRun *run));
 void ragify_run_hold (RagifyRun *run);
 void ragify_run_release (RagifyRun *run);
-/* Starts a call that the run is held for; `finished` runs first, then the run is released. */
+/* Starts a call, with its retries, that the run is held for; `finished` runs first, then the run is released. */
 void ragify_run_call (RagifyRun *run, RagifyStep *step, RagifyNode *node, const RagifyOperation *operation,
                       const void *arguments, guint64 deadline, void (*finished) (RagifyStep *step));
 /* A deadline for work after retrieving, which a late retriever must not use up. */

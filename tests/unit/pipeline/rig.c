@@ -164,9 +164,10 @@ start_node (Rig *rig, const char *name, const RagifyComponent *component, Script
     if (pair[0] != NULL && pair[1] != NULL)
       g_hash_table_insert (values->settings, g_strdup (pair[0]), g_strdup (pair[1]));
   }
-  const RagifyNodeOptions options = { .name = name,
-                                      .component = component,
-                                      .values = { .get = get_value, .destroy = free_values, .user = values } };
+  RagifyNodeOptions options = rig->options;
+  options.name = name;
+  options.component = component;
+  options.values = (RagifyNodeValues){ .get = get_value, .destroy = free_values, .user = values };
   const gboolean store = g_str_equal (component->kind, RAGIFY_KIND_VECTOR_STORE);
   const RagifyStart start = { .struct_size = sizeof start, .embedder = store ? rig->embedder : NULL };
   g_autoptr (GError) error = NULL;

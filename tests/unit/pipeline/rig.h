@@ -13,6 +13,7 @@ typedef struct Rig {
   RagifyRegistry *registry;
   GPtrArray *nodes;
   const RagifyEmbedderInfo *embedder; /* what vector stores are told at start; NULL: none */
+  RagifyNodeOptions options;          /* of nodes that are made from now on: breaker, retries, limits */
 } Rig;
 
 Rig *rig_new (guint loops);
@@ -38,7 +39,9 @@ typedef struct Script {
   const Passage *passages;
   guint n_passages;
   guint delay_ms;      /* before it answers */
-  gint32 code;         /* fails with it */
+  gint32 code;         /* fails with it, */
+  gint fails;          /* so often (atomic); 0: always */
+  gboolean sick;       /* probed sources: the probe fails */
   gboolean hangs;      /* answers when it is cancelled only, */
   gboolean deaf;       /* or not even then, but at script_release */
   gboolean forgets;    /* stores: fetch finds nothing */
@@ -46,13 +49,14 @@ typedef struct Script {
   gboolean scored;     /* sources: declare scores */
   gboolean emits;      /* sources: emit all but the last */
   /* What it saw. */
-  gint calls, searches, fetches, vector_fetches, cancels, sets; /* atomic */
-  gint under_way, most_under_way;                               /* atomic */
+  gint calls, searches, fetches, vector_fetches, cancels, sets, probes; /* atomic */
+  gint under_way, most_under_way;                                       /* atomic */
   gint top_k;
   RagifyCall *held; /* deaf */
 } Script;
 
 extern const RagifyComponent scripted_embedder, scripted_store, scripted_index, scripted_source, scripted_cache;
+extern const RagifyComponent scripted_probed_source; /* the same source, and it can be probed */
 
 RagifyNode *rig_scripted (Rig *rig, const char *name, const RagifyComponent *component, Script *script);
 

@@ -35,6 +35,18 @@ start (void *instance, RagifyCall *call, const RagifyStart *args)
 }
 
 static void
+probe (void *instance, RagifyCall *call, const RagifyNothing *args)
+{
+  const Actor *actor = instance;
+  const RagifyProbeResult result = { .struct_size = sizeof result };
+  g_atomic_int_inc (&actor->script->probes);
+  if (actor->script->sick)
+    actor->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from ("still sick"), 0);
+  else
+    actor->host->call_done (call, &result);
+}
+
+static void
 destroy (void *instance)
 {
   g_free (instance);
@@ -48,6 +60,19 @@ cancelled (RagifyCall *call, void *user)
   Actor *actor = user;
   g_atomic_int_inc (&actor->script->cancels);
   actor->host->call_fail (call, RAGIFY_E_CANCELLED, ragify_str_from ("told to stop"), 0);
+}
+
+/* Whether this call is one of those that fail. */
+static gboolean
+fails (Script *script)
+{
+  if (script->code == RAGIFY_OK)
+    return FALSE;
+  const gint left = g_atomic_int_get (&script->fails);
+  if (left == 0)
+    return TRUE;
+  g_atomic_int_set (&script->fails, left > 1 ? left - 1 : -1);
+  return left > 0;
 }
 
 /* FALSE: the call is dealt with. On a worker. */
@@ -66,7 +91,7 @@ behave (Actor *actor, RagifyCall *call)
     actor->host->call_on_cancel (call, cancelled, actor);
     return FALSE;
   }
-  if (script->code == RAGIFY_OK)
+  if (!fails (script))
     return TRUE;
   actor->host->call_fail (call, script->code, ragify_str_from ("as the script says"), 1500000);
   return FALSE;
@@ -407,5 +432,7 @@ const RagifyComponent scripted_index = { LIFECYCLE, .kind = RAGIFY_KIND_TEXT_IND
                                          .operations = &index_operations };
 const RagifyComponent scripted_source = { LIFECYCLE, .kind = RAGIFY_KIND_SOURCE, .name = "scripted",
                                           .operations = &source_operations };
+const RagifyComponent scripted_probed_source = { LIFECYCLE, .probe = probe, .kind = RAGIFY_KIND_SOURCE,
+                                                 .name = "probed", .operations = &source_operations };
 const RagifyComponent scripted_cache = { LIFECYCLE, .kind = RAGIFY_KIND_CACHE, .name = "scripted",
                                          .operations = &cache_operations };
