@@ -39,6 +39,15 @@ static const RagifyHostKey keys[] = {
              .choices = "hybrid|dense|lexical",
              .summary = "Which retrievers take part unless the request says so." } },
   { .kinds = PIPELINE,
+    .key = { .name = "finish",
+             .type = RAGIFY_KEY_ENUM,
+             .flags = RAGIFY_KEY_RELOADABLE,
+             .default_value = "all",
+             .choices = "all|enough|first",
+             .summary = "When asking ends: all have answered; enough: stores and sources have come with max_chunks "
+                        "chunks of at least min_relevance; first: one has come with a chunk. Who is not waited for "
+                        "is `skipped`." } },
+  { .kinds = PIPELINE,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "max-concurrent-sources",
              .type = RAGIFY_KEY_INT,

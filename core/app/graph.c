@@ -264,21 +264,35 @@ static gboolean
 give_embedders (RagifyRetriever *retrievers, guint count, const RagifyConfigNode *config,
                 RagifyDiagnostics *diagnostics)
 {
-  RagifyNode *embedder = NULL;
-  for (guint i = 0; i < count && embedder == NULL; i++)
-    embedder = retrievers[i].embedder;
+  guint has = 0;
+  while (has < count && retrievers[has].embedder == NULL)
+    has++;
+  RagifyNode *embedder = has < count ? retrievers[has].embedder : NULL;
   for (guint i = 0; i < count; i++) {
     if (!wants_embedding (&retrievers[i]))
       continue;
     retrievers[i].embedder = embedder;
-    if (embedder != NULL)
+    if (embedder != NULL) {
+      retrievers[i].embed_batch = retrievers[has].embed_batch;
+      retrievers[i].embed_wait_us = retrievers[has].embed_wait_us;
       continue;
+    }
     ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, config, "retrieve",
                             "'%s' wants the query's embedding, and no vector store of this pipeline has an embedder",
                             ragify_node_name (retrievers[i].node));
     return FALSE;
   }
   return TRUE;
+}
+
+/* How queries are put together for the embedder of a store, or of a source. */
+static void
+set_batching (RagifyRetriever *retriever, const RagifyConfigNode *embedder)
+{
+  if (embedder == NULL)
+    return;
+  retriever->embed_batch = (guint)ragify_config_node_get_int (embedder, "max-batch");
+  retriever->embed_wait_us = ragify_config_node_get_duration (embedder, "max-wait");
 }
 
 static RagifyRetriever
@@ -300,8 +314,10 @@ retriever_of (RagifyGraph *graph, const RagifyConfigNode *node)
     retriever.score = score_of (ragify_config_node_get_string (node, "score"));
   }
   retriever.store = node_of (graph, store);
-  if (store != NULL)
+  if (store != NULL) {
     retriever.embedder = node_of (graph, ragify_config_node_ref (store, "embedder"));
+    set_batching (&retriever, ragify_config_node_ref (store, "embedder"));
+  }
   return retriever;
 }
 
@@ -315,6 +331,22 @@ fuse_of (const char *name)
     if (g_str_equal (name, names[i]))
       return (RagifyFuse)i;
   return RAGIFY_FUSE_CONVEX;
+}
+
+static RagifyFinish
+finish_of (const char *name)
+{
+  if (g_str_equal (name, "enough"))
+    return RAGIFY_FINISH_ENOUGH;
+  return g_str_equal (name, "first") ? RAGIFY_FINISH_FIRST : RAGIFY_FINISH_ALL;
+}
+
+static RagifyMode
+mode_of (const char *name)
+{
+  if (g_str_equal (name, "dense"))
+    return RAGIFY_MODE_DENSE;
+  return g_str_equal (name, "lexical") ? RAGIFY_MODE_LEXICAL : RAGIFY_MODE_HYBRID;
 }
 
 static void
@@ -352,6 +384,11 @@ make_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, RagifyDiagnos
     .min_relevance = ragify_config_node_get_double (config, "min-relevance"),
     .deadline_us = ragify_config_node_get_duration (config, "deadline"),
     .source_batch = (guint)ragify_config_node_get_int (config, "source-batch"),
+    .max_at_once = (guint)ragify_config_node_get_int (config, "max-concurrent-sources"),
+    .finish = finish_of (ragify_config_node_get_string (config, "finish")),
+    .mode = mode_of (ragify_config_node_get_string (config, "mode")),
+    .max_chunks = (guint)ragify_config_node_get_int (config, "max-chunks"),
+    .max_tokens = (guint64)ragify_config_node_get_int (config, "max-tokens"),
     .fail_on_partial = g_str_equal (ragify_config_node_get_string (config, "on-partial"), "fail"),
     .fingerprint = fingerprint.high ^ fingerprint.low,
   };

@@ -18,6 +18,7 @@ enum { STATE_NEW, STATE_QUEUED, STATE_IN_BATCH, STATE_COMING, STATE_OVER };
 struct RagifyEmbedBatcher {
   RagifyNode *embedder;
   guint max_batch, parallel;
+  guint64 max_wait_us; /* 0: as long as it takes */
   RagifySeries *batches, *texts;
   pthread_mutex_t lock; /* guards what follows, and the states of those who wait */
   guint under_way, queued;
@@ -153,10 +154,29 @@ withdraw (RagifyEmbedWait *wait)
   return open;
 }
 
+/* It has waited long enough for a call to end: one more is begun, with who is first in the queue. */
+static void
+send_anyway (RagifyEmbedBatcher *batcher)
+{
+  pthread_mutex_lock (&batcher->lock);
+  guint count;
+  RagifyEmbedWait *first = take_share (batcher, &count);
+  if (first != NULL)
+    batcher->under_way++;
+  pthread_mutex_unlock (&batcher->lock);
+  if (first != NULL)
+    begin_batch (batcher, first, count);
+}
+
 static void
 expire (RagifyDeadline *expiry)
 {
   RagifyEmbedWait *wait = (RagifyEmbedWait *)(void *)((char *)expiry - G_STRUCT_OFFSET (RagifyEmbedWait, expiry));
+  if (expiry->at < wait->deadline) {
+    ragify_loop_arm (wait->loop, expiry, wait->deadline);
+    send_anyway (wait->batcher); /* the last that is done here: the wait may be over when it returns */
+    return;
+  }
   if (!withdraw (wait))
     return;
   give_up (wait, RAGIFY_E_TIMEOUT, "no answer within its deadline");
@@ -246,13 +266,14 @@ begin_batch (RagifyEmbedBatcher *batcher, RagifyEmbedWait *first, guint count)
 }
 
 RagifyEmbedBatcher *
-ragify_embed_batcher_new (RagifyRuntime *runtime, RagifyNode *embedder, guint max_batch)
+ragify_embed_batcher_new (RagifyRuntime *runtime, RagifyNode *embedder, guint max_batch, guint64 max_wait_us)
 {
   RagifyEmbedBatcher *batcher = g_new0 (RagifyEmbedBatcher, 1);
   const RagifyComponent *component = ragify_node_component (embedder);
   const char *name = ragify_node_name (embedder);
   batcher->embedder = embedder;
   batcher->max_batch = max_batch != 0 ? max_batch : DEFAULT_BATCH;
+  batcher->max_wait_us = component->run_class == RAGIFY_RUN_WORKER ? 0 : max_wait_us;
   batcher->parallel = component->run_class == RAGIFY_RUN_WORKER
                           ? CLAMP (component->max_parallel, 1, g_get_num_processors ())
                           : REMOTE_PARALLEL;
@@ -297,7 +318,8 @@ ragify_embed_batcher_ask (RagifyEmbedBatcher *batcher, RagifyEmbedWait *wait, Ra
   if (idle)
     begin_batch (batcher, wait, 1);
   else
-    ragify_loop_arm (wait->loop, &wait->expiry, deadline);
+    ragify_loop_arm (wait->loop, &wait->expiry,
+                     batcher->max_wait_us != 0 ? MIN (deadline, wait->began + batcher->max_wait_us) : deadline);
 }
 
 void

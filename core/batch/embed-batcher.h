@@ -4,7 +4,9 @@
  *
  * Nobody waits while the embedder is idle: as long as fewer batches are under way than it can take at once, a text is
  * sent alone, at once. What comes while it is busy queues up, and each batch that ends takes its share of the queue
- * with it. So batches grow with the load and by nothing else, and no timer is involved.
+ * with it. So batches grow with the load and by nothing else. An embedder that is not computed on our own workers may
+ * take more calls than we begin by ourselves: there, who has waited for `max_wait_us` is sent all the same, with those
+ * behind.
  */
 #pragma once
 
@@ -37,8 +39,9 @@ struct RagifyEmbedWait {
   guint state; /* guarded by the batcher's lock */
 };
 
-/* `max_batch`: texts in one call; 0: 8. The node outlives it. [control] */
-RagifyEmbedBatcher *ragify_embed_batcher_new (RagifyRuntime *runtime, RagifyNode *embedder, guint max_batch);
+/* `max_batch`: texts in one call; 0: 8. `max_wait_us`: 0: for as long as it takes. The node outlives it. [control] */
+RagifyEmbedBatcher *
+ragify_embed_batcher_new (RagifyRuntime *runtime, RagifyNode *embedder, guint max_batch, guint64 max_wait_us);
 /* Nothing may wait any more. [control] */
 void ragify_embed_batcher_free (RagifyEmbedBatcher *batcher);
 

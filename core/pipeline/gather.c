@@ -51,9 +51,8 @@ derive_id (const RagifyHolder *holder, const RagifyChunk *chunk)
   return id;
 }
 
-/* What a source's passage is worth before anything else is known. */
-static float
-source_relevance (const RagifyAsk *ask, const RagifyChunk *chunk, guint rank)
+float
+ragify_source_relevance (const RagifyAsk *ask, const RagifyChunk *chunk, guint rank)
 {
   if (ask->place->as.score == RAGIFY_SCORE_SOURCE && (chunk->flags & RAGIFY_CHUNK_SCORED))
     return (float)CLAMP (chunk->score, 0, 1);
@@ -92,7 +91,7 @@ gather_source (RagifyRun *run, RagifyAsk *ask)
     if (!add_hit (run, ask, i, &id, hit))
       continue;
     run->candidates.chunks[hit->candidate] = chunk;
-    hit->score = source_relevance (ask, chunk, i + 1);
+    hit->score = ragify_source_relevance (ask, chunk, i + 1);
     kept++;
   }
   ask->found = kept;

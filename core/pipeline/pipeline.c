@@ -11,6 +11,8 @@
 #define DEFAULT_CANDIDATES 200
 #define DEFAULT_RRF_K 60
 #define DEFAULT_WAVE 10
+#define DEFAULT_AT_ONCE 10
+#define DEFAULT_CHUNKS 10
 #define GENERATION_DEADLINE_US (10 * (guint64)G_USEC_PER_SEC)
 /* Of the whole deadline, what retrieving leaves for what follows: a tenth, inside these bounds. */
 #define RESERVE_MIN_US 1000
@@ -145,6 +147,16 @@ ask_generation (RagifyHolder *holder)
   atomic_store (&holder->generation, hash_generation (&result->generation));
 }
 
+static RagifyEmbedBatcher *
+new_batcher (RagifyRuntime *runtime, RagifyNode *embedder, const RagifyPipelineOptions *options)
+{
+  guint user = 0;
+  while (user < options->n_retrievers && options->retrievers[user].embedder != embedder)
+    user++;
+  const RagifyRetriever *retriever = &options->retrievers[MIN (user, options->n_retrievers - 1)];
+  return ragify_embed_batcher_new (runtime, embedder, retriever->embed_batch, retriever->embed_wait_us);
+}
+
 RagifyPipeline *
 ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *options)
 {
@@ -162,6 +174,10 @@ ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *option
     pipeline->options.rrf_k = DEFAULT_RRF_K;
   if (options->source_batch == 0)
     pipeline->options.source_batch = DEFAULT_WAVE;
+  if (options->max_at_once == 0)
+    pipeline->options.max_at_once = DEFAULT_AT_ONCE;
+  if (options->max_chunks == 0)
+    pipeline->options.max_chunks = DEFAULT_CHUNKS;
   pipeline->retrievers = g_new0 (RagifyRetrieverPlace, options->n_retrievers);
   pipeline->holders = g_new0 (RagifyHolder, options->n_retrievers);
   pipeline->embedders = g_new0 (RagifyNode *, options->n_retrievers);
@@ -170,7 +186,7 @@ ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *option
   settle_retrievers (pipeline);
   pipeline->batchers = g_new0 (RagifyEmbedBatcher *, pipeline->n_embedders);
   for (guint i = 0; i < pipeline->n_embedders; i++)
-    pipeline->batchers[i] = ragify_embed_batcher_new (runtime, pipeline->embedders[i], 0);
+    pipeline->batchers[i] = new_batcher (runtime, pipeline->embedders[i], options);
   add_metrics (pipeline);
   pipeline->token_counts = ragify_token_counts_new ();
   for (guint i = 0; i < pipeline->n_holders; i++)
@@ -493,6 +509,18 @@ begin (RagifyRun *run)
   ragify_owner_unref (owner);
 }
 
+/* What the request leaves open is the pipeline's to say. */
+static void
+take_defaults (const RagifyPipelineOptions *options, RagifyRequest *request)
+{
+  if (request->mode == RAGIFY_MODE_UNSAID)
+    request->mode = options->mode;
+  if (request->max_chunks == 0)
+    request->max_chunks = options->max_chunks;
+  if (request->max_tokens == 0)
+    request->max_tokens = options->max_tokens;
+}
+
 void
 ragify_pipeline_answer (RagifyPipeline *pipeline, RagifyRequest *request, RagifyAnswered answered, void *user)
 {
@@ -502,6 +530,8 @@ ragify_pipeline_answer (RagifyPipeline *pipeline, RagifyRequest *request, Ragify
   run->answered = answered;
   run->user = user;
   run->arena = request->owner.arena;
+  take_defaults (&pipeline->options, request);
+  run->min_relevance = request->min_relevance >= 0 ? request->min_relevance : pipeline->options.min_relevance;
   request->run = run;
   request->run_clear = clear_run;
   const guint64 total = request->timeout_us != 0 ? request->timeout_us : pipeline->options.deadline_us;

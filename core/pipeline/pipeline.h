@@ -21,6 +21,13 @@ typedef enum {
 
 typedef enum { RAGIFY_FUSE_CONVEX, RAGIFY_FUSE_RRF, RAGIFY_FUSE_MAX, RAGIFY_FUSE_DBSF } RagifyFuse;
 
+/* When asking ends. */
+typedef enum {
+  RAGIFY_FINISH_ALL,    /* all have answered, or their time is up */
+  RAGIFY_FINISH_ENOUGH, /* max_chunks chunks of at least min_relevance have come, from stores and sources */
+  RAGIFY_FINISH_FIRST,  /* one has answered with a chunk */
+} RagifyFinish;
+
 /* What the relevance of a source's chunk is. */
 typedef enum {
   RAGIFY_SCORE_RANK,   /* 5 ÷ (4 + rank) */
@@ -35,6 +42,8 @@ typedef struct RagifyRetriever {
   RagifyNode *store;       /* text indexes: the vector store that holds the chunks; vector stores: themselves */
   RagifyNode *embedder;    /* vector stores: whose vectors it holds, NULL: words only; text indexes: the same, or NULL
                               where the store is asked as well; sources: whose embedding they want or are scored by */
+  guint embed_batch;       /* queries that `embedder` is given in one call; 0: 8 */
+  guint64 embed_wait_us;   /* for others to share a call with, see core/batch/embed-batcher.h */
   const char *source_type; /* "vector", "document", "database", "api", "realtime": what the answer's source.type says */
   double weight;           /* in fusion; 1 */
   guint64 deadline_us;     /* of its own; 0: the pipeline's */
@@ -53,7 +62,12 @@ typedef struct RagifyPipelineOptions {
   gboolean dedupe;
   double min_relevance;
   guint64 deadline_us;
-  guint source_batch; /* asked at once, 10 */
+  guint source_batch; /* asked in one wave, 10 */
+  guint max_at_once;  /* of a wave, 10 */
+  RagifyFinish finish;
+  RagifyMode mode;    /* of requests that do not say */
+  guint max_chunks;   /* the same; 10 */
+  guint64 max_tokens; /* the same; 0: no budget */
   gboolean fail_on_partial;
   guint64 fingerprint;   /* of the configuration of all that it uses: part of cache keys */
 } RagifyPipelineOptions; /* numbers that are 0 have the default; weights and min_relevance are as given */

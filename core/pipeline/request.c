@@ -21,7 +21,7 @@ new_request (void)
 {
   RagifyRequest *request = (RagifyRequest *)ragify_owner_new (sizeof *request, clear_request);
   request->pipeline = ragify_str_from ("default");
-  request->max_chunks = 10;
+  request->mode = RAGIFY_MODE_UNSAID;
   request->min_relevance = -1;
   return request;
 }

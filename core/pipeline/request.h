@@ -10,7 +10,8 @@
 #include "core/call/loop.h"
 #include "core/call/owner.h"
 
-typedef enum { RAGIFY_MODE_HYBRID, RAGIFY_MODE_DENSE, RAGIFY_MODE_LEXICAL } RagifyMode;
+/* UNSAID: the pipeline's. */
+typedef enum { RAGIFY_MODE_HYBRID, RAGIFY_MODE_DENSE, RAGIFY_MODE_LEXICAL, RAGIFY_MODE_UNSAID } RagifyMode;
 typedef enum { RAGIFY_FORMAT_JSON, RAGIFY_FORMAT_PROMPT } RagifyFormat;
 typedef enum { RAGIFY_CACHE_USE, RAGIFY_CACHE_REFRESH, RAGIFY_CACHE_BYPASS } RagifyCacheMode;
 
@@ -31,9 +32,9 @@ typedef struct RagifyRequest {
 
   RagifyStr query;
   RagifyStr pipeline;   /* "default" */
-  guint max_chunks;     /* 1..1000 */
+  guint max_chunks;     /* 1..1000; 0: the pipeline's */
   double min_relevance; /* 0..1; −1: the pipeline's */
-  guint64 max_tokens;   /* 0: none */
+  guint64 max_tokens;   /* 0: the pipeline's */
   guint64 timeout_us;   /* 0: the pipeline's */
   RagifyMode mode;
   RagifyFormat format;

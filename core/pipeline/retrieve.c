@@ -12,6 +12,9 @@
 #define MAX_CANDIDATES 10000
 
 static void next_wave (RagifyRun *run);
+static void send_wave (RagifyRun *run);
+
+static const char *const not_waited_for = "not waited for: enough had come";
 
 /* ---- which ones ---- */
 
@@ -101,10 +104,20 @@ ragify_run_choose (RagifyRun *run, RagifyProblem *problem)
 /* ---- asking ---- */
 
 static void
-ask_failed (RagifyAsk *ask, RagifyAskState state, const char *error)
+ask_failed (RagifyRun *run, RagifyAsk *ask, RagifyAskState state, const char *error)
 {
   ask->state = state;
   ask->error = error;
+  run->at_work--;
+}
+
+/* The others are told to stop; an embedding that is under way is still awaited, since scores need it. */
+static void
+stop_asking (RagifyRun *run)
+{
+  run->enough = TRUE;
+  for (RagifyStep *step = run->steps; step != NULL; step = step->next)
+    ragify_attempt_cancel (&step->attempt);
 }
 
 static guint
@@ -153,6 +166,8 @@ ask_finished (RagifyStep *step)
   ask->error = ragify_call_message (step->call);
   ask->retry_after = ragify_call_retry_after (step->call);
   const gboolean ok = ask->state == RAGIFY_ASK_OK;
+  if (run->enough && ask->state == RAGIFY_ASK_SKIPPED)
+    ask->error = not_waited_for;
   switch (ask->place->as.type) {
   case RAGIFY_RETRIEVER_SOURCE:
     ragify_run_stage (run, RAGIFY_STAGE_SOURCES, ask->duration);
@@ -170,6 +185,10 @@ ask_finished (RagifyStep *step)
       take_hits (ask, &((const RagifyTextSearchResult *)result)->hits, ask->arguments.text.top_k);
     break;
   }
+  run->at_work--;
+  if (!run->enough && ragify_run_has_enough (run, ask))
+    stop_asking (run);
+  send_wave (run);
 }
 
 /* Fills the arguments; returns the operation that they are for. */
@@ -213,10 +232,8 @@ send_ask (RagifyRun *run, RagifyAsk *ask)
 {
   const RagifyRetriever *as = &ask->place->as;
   const guint64 now = ragify_now ();
-  if (run->cancelled)
-    return;
-  if (now >= run->retrieve_deadline) {
-    ask_failed (ask, RAGIFY_ASK_SKIPPED, "no time was left to ask it");
+  if (run->cancelled || run->enough || now >= run->retrieve_deadline) {
+    ask_failed (run, ask, RAGIFY_ASK_SKIPPED, run->enough ? not_waited_for : "no time was left to ask it");
     return;
   }
   const guint64 own = as->deadline_us != 0 ? now + as->deadline_us : G_MAXUINT64;
@@ -231,7 +248,7 @@ resume_ask (RagifyRun *run, RagifyAsk *ask)
   const RagifyEmbedding *embedding = &run->embeddings[ask->place->embedder];
   ask->state = RAGIFY_ASK_NOT_YET;
   if (embedding->vector.count == 0 && ask->place->as.type == RAGIFY_RETRIEVER_VECTOR_STORE)
-    ask_failed (ask, embedding->state,
+    ask_failed (run, ask, embedding->state,
                 ragify_run_text (run, "%s: the query could not be embedded: %s", ask->place->name, embedding->error));
   else
     send_ask (run, ask);
@@ -266,6 +283,7 @@ embedded (RagifyEmbedWait *wait)
   for (guint i = 0; i < run->asked; i++)
     if (run->asks[i].state == RAGIFY_ASK_WAITS && run->asks[i].place->embedder == index)
       resume_ask (run, &run->asks[i]);
+  send_wave (run);
   ragify_run_release (run);
 }
 
@@ -286,7 +304,8 @@ finish_retrieving (RagifyRun *run)
 {
   for (guint i = 0; i < run->n_asks; i++) {
     const RagifyAsk *ask = &run->asks[i];
-    if (ask->state != RAGIFY_ASK_OK && !run->cancelled)
+    const gboolean unwanted = run->enough && ask->state == RAGIFY_ASK_SKIPPED;
+    if (ask->state != RAGIFY_ASK_OK && !unwanted && !run->cancelled)
       ragify_run_warn (run, ragify_run_text (run, "%s did not answer: %s", ask->place->name, ask->error));
     if (ask->place->duration == NULL)
       continue;
@@ -297,6 +316,20 @@ finish_retrieving (RagifyRun *run)
   ragify_run_gather (run);
 }
 
+/* Asks those of the wave whose turn it is: so many at once, the next one when one is done. */
+static void
+send_wave (RagifyRun *run)
+{
+  if (run->sending)
+    return; /* what was asked has answered at once: the loop below goes on */
+  run->sending = TRUE;
+  while (run->asked < run->wave_end && run->at_work < run->pipeline->options.max_at_once) {
+    run->at_work++;
+    begin_ask (run, &run->asks[run->asked++]);
+  }
+  run->sending = FALSE;
+}
+
 static void
 next_wave (RagifyRun *run)
 {
@@ -305,11 +338,10 @@ next_wave (RagifyRun *run)
     return;
   }
   const guint first = run->asked;
-  run->asked = MIN (run->n_asks, first + run->pipeline->options.source_batch);
+  run->wave_end = MIN (run->n_asks, first + run->pipeline->options.source_batch);
   ragify_run_begin (run, next_wave);
   ragify_run_hold (run);
-  for (guint i = first; i < run->asked; i++)
-    begin_ask (run, &run->asks[i]);
+  send_wave (run);
   /* Embedding comes after what needs none was sent, since it may be computed on this very thread. */
   for (guint i = 0; first == 0 && i < run->pipeline->n_embedders; i++)
     if (run->embeddings[i].wanted)

@@ -162,12 +162,14 @@ struct RagifyRun {
 
   RagifyEmbedding *embeddings; /* one for each of the pipeline's embedders */
   RagifyAsk *asks;
-  guint n_asks, asked; /* asked: how many have had their wave */
+  guint n_asks, asked;      /* asked: how many have had their turn, */
+  guint wave_end, at_work;  /* of how many that are in the wave, and how many of these are not done */
+  gboolean sending, enough; /* inside ragify_run_send; the rest is not waited for */
 
   RagifyCandidates candidates;
   RagifyRanking ranking;
-  guint dropped; /* candidates that turned out to be no part of the answer's basis: filtered, gone, equal ones */
-  double min_relevance;
+  guint dropped;        /* candidates that turned out to be no part of the answer's basis: filtered, gone, equal ones */
+  double min_relevance; /* from the start */
   RagifyDedupe dedupe;
   RagifyChosen *chosen, *batch;
   guint n_chosen, n_batch, batch_size; /* batch_size: before it was screened */
@@ -215,6 +217,12 @@ void ragify_run_retrieve (RagifyRun *run); /* → ragify_run_gather */
 void ragify_run_gather (RagifyRun *run);   /* → ragify_run_select */
 void ragify_run_select (RagifyRun *run);   /* → ragify_run_complete */
 void ragify_run_complete (RagifyRun *run); /* encodes, caches, answers */
+
+/* What a source's passage is worth before anything else is known. `rank` from 1. */
+float ragify_source_relevance (const RagifyAsk *ask, const RagifyChunk *chunk, guint rank);
+
+/* Whether what has come is enough, `ask` being the last that came. */
+gboolean ragify_run_has_enough (const RagifyRun *run, const RagifyAsk *ask);
 
 /* A retriever that filters by itself has named the candidate. */
 gboolean ragify_run_is_filtered (const RagifyRun *run, guint32 candidate);

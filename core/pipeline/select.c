@@ -218,7 +218,6 @@ void
 ragify_run_select (RagifyRun *run)
 {
   const RagifyRequest *request = run->request;
-  run->min_relevance = request->min_relevance >= 0 ? request->min_relevance : run->pipeline->options.min_relevance;
   run->chosen = ragify_arena_alloc (run->arena, request->max_chunks * sizeof *run->chosen);
   ragify_dedupe_init (&run->dedupe, run->arena);
   next_batch (run);

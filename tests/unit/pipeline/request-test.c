@@ -42,11 +42,11 @@ fields_have_their_defaults (void **state)
   RagifyRequest *request = accepts ("{\"query\": \"q\"}");
   assert_string_equal (request->query.data, "q");
   assert_string_equal (request->pipeline.data, "default");
-  assert_int_equal (request->max_chunks, 10);
+  assert_int_equal (request->max_chunks, 0);
   assert_true (request->min_relevance == -1);
   assert_int_equal (request->max_tokens, 0);
   assert_int_equal (request->timeout_us, 0);
-  assert_int_equal (request->mode, RAGIFY_MODE_HYBRID);
+  assert_int_equal (request->mode, RAGIFY_MODE_UNSAID);
   assert_int_equal (request->format, RAGIFY_FORMAT_JSON);
   assert_int_equal (request->cache, RAGIFY_CACHE_USE);
   assert_false (request->explain);
