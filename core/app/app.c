@@ -133,6 +133,7 @@ listen_on (RagifyRuntime *runtime, const RagifyConfigNode *config, RagifyServing
 {
   const RagifyListenOptions options = {
     .listen = ragify_config_node_get_string (config, "listen"),
+    .api_keys_file = ragify_config_node_get_string (config, "api-keys-file"),
     .max_head = ragify_config_node_get_size (config, "max-head"),
     .max_body = ragify_config_node_get_size (config, "max-body"),
     .max_document_body = ragify_config_node_get_size (config, "max-document-body"),

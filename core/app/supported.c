@@ -53,12 +53,12 @@ refuse_node (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 static void
 refuse_listener (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 {
-  static const char *const keys[] = { "api-keys-file", "tls-cert", "tls-key" };
+  static const char *const keys[] = { "tls-cert", "tls-key" };
   for (gsize k = 0; k < G_N_ELEMENTS (keys); k++)
     if (ragify_config_node_has (node, keys[k]))
       ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, keys[k],
-                              "this version of ragify-host has neither API keys nor TLS of its own; listen on loopback "
-                              "behind a reverse proxy that has them");
+                              "this version of ragify-host has no TLS of its own; listen on loopback behind a reverse "
+                              "proxy that has it");
 }
 
 static void

@@ -6,6 +6,7 @@
 #include "core/call/operations.h"
 #include "core/ingest/chunker.h"
 #include "core/ingest/follower.h"
+#include "core/pipeline/filter.h"
 
 #define WRITE_TIMEOUT_US (120 * G_USEC_PER_SEC)
 #define EMBED_TIMEOUT_US (120 * G_USEC_PER_SEC)
@@ -228,10 +229,22 @@ make_sure (RagifyCommitter *committer, RagifyProblem *problem)
 
 /* ---- putting ---- */
 
-/* The content hashes of those documents that are there; at most as many as one list gives. */
+/* What is known of a document that is there. */
+typedef struct Known {
+  RagifyUuid hash;
+  gboolean foreign; /* not the holder's */
+} Known;
+
 static gboolean
-find_some_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count, GHashTable *known,
-                 RagifyProblem *problem)
+is_foreign (const RagifyHold *hold, const RagifyDocument *document)
+{
+  return hold != NULL && !ragify_filter_matches (ragify_hold_filter (hold), document->metadata);
+}
+
+/* Of those documents that are there; at most as many as one list gives. */
+static gboolean
+find_some_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count, const RagifyHold *hold,
+                 GHashTable *known, RagifyProblem *problem)
 {
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   RagifyStr *ids = ragify_arena_alloc (owner->arena, count * sizeof *ids);
@@ -252,19 +265,19 @@ find_some_known (RagifyCommitter *committer, RagifyIncoming *const *documents, g
   for (guint64 i = 0; i < page->documents.count; i++) {
     const RagifyDocument *document =
         (const RagifyDocument *)(const void *)((const char *)page->documents.items + i * page->documents.stride);
+    const Known facts = { .hash = document->content_hash, .foreign = is_foreign (hold, document) };
     if (document->chunks > 0)
-      g_hash_table_insert (known, g_strndup (document->id.data, document->id.size),
-                           g_memdup2 (&document->content_hash, sizeof (RagifyUuid)));
+      g_hash_table_insert (known, g_strndup (document->id.data, document->id.size), g_memdup2 (&facts, sizeof facts));
   }
   return TRUE;
 }
 
 static gboolean
-find_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count, GHashTable *known,
-            RagifyProblem *problem)
+find_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count, const RagifyHold *hold,
+            GHashTable *known, RagifyProblem *problem)
 {
   for (gsize first = 0; first < count; first += LISTED_DOCUMENTS)
-    if (!find_some_known (committer, documents + first, MIN (LISTED_DOCUMENTS, count - first), known, problem))
+    if (!find_some_known (committer, documents + first, MIN (LISTED_DOCUMENTS, count - first), hold, known, problem))
       return FALSE;
   return TRUE;
 }
@@ -425,13 +438,14 @@ add_document (RagifyCommitter *committer, Batch *batch, const RagifyIncoming *in
 
 gboolean
 ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count,
-                      RagifyChunking chunking, RagifyIngestReport *report, RagifyProblem *problem)
+                      RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
+                      RagifyProblem *problem)
 {
   g_autoptr (GHashTable) known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_autoptr (GHashTable) last = g_hash_table_new (g_str_hash, g_str_equal);
   if (count == 0)
     return TRUE;
-  if (!make_sure (committer, problem) || !find_known (committer, documents, count, known, problem))
+  if (!make_sure (committer, problem) || !find_known (committer, documents, count, hold, known, problem))
     return FALSE;
   for (gsize i = 0; i < count; i++)
     g_hash_table_insert (last, documents[i]->id, documents[i]);
@@ -443,8 +457,12 @@ ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documen
     if (g_hash_table_lookup (last, incoming->id) != incoming)
       continue; /* a later one of the same id wins */
     const RagifyUuid hash = ragify_incoming_hash (incoming, committer->salt[chunking]);
-    const RagifyUuid *before = g_hash_table_lookup (known, incoming->id);
-    if (before != NULL && memcmp (before, &hash, sizeof hash) == 0) {
+    const Known *before = g_hash_table_lookup (known, incoming->id);
+    if (before != NULL && before->foreign) {
+      ragify_ingest_report_fail (report, incoming->id, "id", "is taken");
+      continue;
+    }
+    if (before != NULL && memcmp (&before->hash, &hash, sizeof hash) == 0) {
       report->unchanged++;
       continue;
     }
@@ -465,12 +483,34 @@ ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documen
   return write_batch (committer, &batch, report, problem);
 }
 
+/* Whether the document is one that the holder may not delete, and so must not learn of. */
+static gboolean
+find_foreign (RagifyCommitter *committer, const char *document, const RagifyHold *hold, gboolean *foreign,
+              RagifyProblem *problem)
+{
+  RagifyIncoming incoming = { .id = (char *)document };
+  RagifyIncoming *const one[] = { &incoming };
+  g_autoptr (GHashTable) known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  *foreign = FALSE;
+  if (hold == NULL)
+    return TRUE;
+  if (!find_known (committer, one, 1, hold, known, problem))
+    return FALSE;
+  const Known *facts = g_hash_table_lookup (known, document);
+  *foreign = facts != NULL && facts->foreign;
+  return TRUE;
+}
+
 gboolean
-ragify_committer_delete (RagifyCommitter *committer, const char *document, guint64 *chunks,
+ragify_committer_delete (RagifyCommitter *committer, const char *document, const RagifyHold *hold, guint64 *chunks,
                          RagifyGeneration *generation, RagifyProblem *problem)
 {
-  if (!make_sure (committer, problem))
+  gboolean foreign = FALSE;
+  if (!make_sure (committer, problem) || !find_foreign (committer, document, hold, &foreign, problem))
     return FALSE;
+  *chunks = 0;
+  if (foreign)
+    return TRUE;
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   RagifyStr *id = ragify_arena_alloc (owner->arena, sizeof *id);
   *id = ragify_str (ragify_arena_copy (owner->arena, document, strlen (document)), strlen (document));

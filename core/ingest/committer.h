@@ -15,14 +15,16 @@ typedef struct RagifyCommitter RagifyCommitter;
 RagifyCommitter *ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options, GError **error);
 void ragify_committer_free (RagifyCommitter *committer);
 
-/* Writes documents, in their order; of two with the same id the later wins. FALSE with a problem when the store or the
+/* Writes documents, in their order; of two with the same id the later wins. With a `hold` (or NULL) a document that has
+ * the id of one that is not the holder's is refused in the report. FALSE with a problem when the store or the
  * embedder failed: what was committed before is in the report. */
 gboolean ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count,
-                               RagifyChunking chunking, RagifyIngestReport *report, RagifyProblem *problem);
+                               RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
+                               RagifyProblem *problem);
 
-/* Deletes a document; `*chunks` is how many it had. */
-gboolean ragify_committer_delete (RagifyCommitter *committer, const char *document, guint64 *chunks,
-                                  RagifyGeneration *generation, RagifyProblem *problem);
+/* Deletes a document; `*chunks` is how many it had: none, too, where `hold` (or NULL) keeps it from the holder. */
+gboolean ragify_committer_delete (RagifyCommitter *committer, const char *document, const RagifyHold *hold,
+                                  guint64 *chunks, RagifyGeneration *generation, RagifyProblem *problem);
 
 /* Brings text indexes that lag up to the store. Returns how many still do, with the last reason. */
 guint ragify_committer_follow (RagifyCommitter *committer, char **reason);

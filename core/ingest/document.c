@@ -129,7 +129,8 @@ ragify_uuid_write (const RagifyUuid *uuid, char text[37])
 static void
 complete_id (RagifyIncoming *incoming)
 {
-  if (incoming->id != NULL && *incoming->id != '\0')
+  incoming->given_id = incoming->id != NULL && *incoming->id != '\0';
+  if (incoming->given_id)
     return;
   g_free (incoming->id);
   if (*incoming->uri != '\0') {
@@ -137,6 +138,17 @@ complete_id (RagifyIncoming *incoming)
     return;
   }
   const RagifyUuid uuid = uuid_of (XXH3_128bits (incoming->content, incoming->content_size));
+  incoming->id = g_malloc (37);
+  ragify_uuid_write (&uuid, incoming->id);
+}
+
+void
+ragify_incoming_disown_id (RagifyIncoming *incoming, guint64 seed)
+{
+  if (incoming->given_id)
+    return;
+  const RagifyUuid uuid = uuid_of (XXH3_128bits_withSeed (incoming->id, strlen (incoming->id), seed));
+  g_free (incoming->id);
   incoming->id = g_malloc (37);
   ragify_uuid_write (&uuid, incoming->id);
 }

@@ -10,6 +10,7 @@
 
 typedef struct RagifyIncoming {
   char *id;
+  gboolean given_id; /* not made up from what it holds */
   char *content;
   gsize content_size;
   char *title, *uri;             /* "" for none */
@@ -23,6 +24,9 @@ void ragify_incoming_free (RagifyIncoming *incoming);
  * `metadata`, `created_at`, `updated_at` (RFC 3339) are not; anything else is refused. NULL with the member at fault
  * and a sentence; free both. */
 RagifyIncoming *ragify_incoming_parse (const json_t *object, char **field, char **reason);
+
+/* Where the id was made up from the content or the address: another one, that `seed` decides about too. */
+void ragify_incoming_disown_id (RagifyIncoming *incoming, guint64 seed);
 
 /* A hash of everything that decides about its chunks and vectors. `salt`: how it is cut and embedded. */
 RagifyUuid ragify_incoming_hash (const RagifyIncoming *incoming, const char *salt);

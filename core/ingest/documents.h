@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "core/ingest/hold.h"
 #include "core/module/node.h"
 #include "core/pipeline/pipeline.h"
 #include "core/pipeline/request.h"
@@ -41,9 +42,9 @@ typedef struct RagifyUpload RagifyUpload;
 /* Runs on `loop`: `body` is the JSON answer (200), or `problem` is set. Both are freed afterwards. */
 typedef void (*RagifyLibraryReplied) (const char *body, gsize size, const RagifyProblem *problem, void *user);
 
-/* [loop] */
-RagifyUpload *
-ragify_upload_new (RagifyLibrary *library, RagifyLoop *loop, RagifyBodyType type, RagifyChunking chunking);
+/* `hold`: what the uploader is held to, or NULL; a reference is taken. [loop] */
+RagifyUpload *ragify_upload_new (RagifyLibrary *library, RagifyLoop *loop, RagifyBodyType type, RagifyChunking chunking,
+                                 RagifyHold *hold);
 /* TRUE: go on. FALSE: no more may be fed until `resume` runs on the loop. After an error bytes are swallowed. [loop] */
 gboolean
 ragify_upload_feed (RagifyUpload *upload, const char *data, gsize size, void (*resume) (void *user), void *user);
@@ -53,10 +54,10 @@ void ragify_upload_finish (RagifyUpload *upload, RagifyLibraryReplied replied, v
  * that was on its way may still run. [loop] */
 void ragify_upload_abort (RagifyUpload *upload);
 
-/* [loop] */
-void ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyLibraryReplied replied,
-                         void *user);
-void ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *cursor, guint limit,
+/* With a `hold` (or NULL), of which a reference is taken, there are only the documents that match it. [loop] */
+void ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyHold *hold,
+                         RagifyLibraryReplied replied, void *user);
+void ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *cursor, guint limit, RagifyHold *hold,
                           RagifyLibraryReplied replied, void *user);
-void ragify_library_delete (RagifyLibrary *library, RagifyLoop *loop, const char *document,
+void ragify_library_delete (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyHold *hold,
                             RagifyLibraryReplied replied, void *user);

@@ -191,6 +191,7 @@ typedef struct Deletion {
   RagifyLibrary *library;
   RagifyLoop *loop;
   char *document;
+  RagifyHold *hold;
   RagifyLibraryReplied replied;
   void *user;
 } Deletion;
@@ -199,6 +200,7 @@ static void
 deletion_free (Deletion *deletion)
 {
   g_free (deletion->document);
+  g_clear_pointer (&deletion->hold, ragify_hold_unref);
   g_free (deletion);
 }
 
@@ -209,7 +211,8 @@ deletion_step (RagifyLibraryJob *job, RagifyCommitter *committer)
   RagifyProblem problem = { 0 };
   guint64 chunks = 0;
   RagifyGeneration generation;
-  gboolean well = ragify_committer_delete (committer, deletion->document, &chunks, &generation, &problem);
+  gboolean well =
+      ragify_committer_delete (committer, deletion->document, deletion->hold, &chunks, &generation, &problem);
   if (well && chunks == 0)
     well = ragify_problem_set (&problem, 404, "Not found", "id", "the store '%s' has no document '%s'",
                                deletion->library->name, deletion->document);
@@ -230,8 +233,8 @@ deletion_refuse (RagifyLibraryJob *job)
 }
 
 void
-ragify_library_delete (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyLibraryReplied replied,
-                       void *user)
+ragify_library_delete (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyHold *hold,
+                       RagifyLibraryReplied replied, void *user)
 {
   Deletion *deletion = g_new0 (Deletion, 1);
   deletion->job.step = deletion_step;
@@ -239,6 +242,7 @@ ragify_library_delete (RagifyLibrary *library, RagifyLoop *loop, const char *doc
   deletion->library = library;
   deletion->loop = loop;
   deletion->document = g_strdup (document);
+  deletion->hold = hold != NULL ? ragify_hold_ref (hold) : NULL;
   deletion->replied = replied;
   deletion->user = user;
   pthread_mutex_lock (&library->lock);

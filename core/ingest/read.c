@@ -15,6 +15,7 @@ typedef struct Read {
   RagifyLibrary *library;
   RagifyLoop *loop;
   RagifyStr document;
+  RagifyHold *hold;                   /* NULL: none */
   const RagifyStoreListResult *found; /* the document itself, once it was found */
   RagifyLibraryReplied replied;
   void *user;
@@ -85,14 +86,17 @@ answer_failure (Read *read, const RagifyCall *call)
 static void
 clear_read (RagifyOwner *owner)
 {
-  ragify_library_unref (((Read *)owner)->library);
+  Read *read = (Read *)owner;
+  g_clear_pointer (&read->hold, ragify_hold_unref);
+  ragify_library_unref (read->library);
 }
 
 static Read *
-read_new (RagifyLibrary *library, RagifyLoop *loop, RagifyLibraryReplied replied, void *user)
+read_new (RagifyLibrary *library, RagifyLoop *loop, RagifyHold *hold, RagifyLibraryReplied replied, void *user)
 {
   Read *read = (Read *)ragify_owner_new (sizeof (Read), clear_read);
   read->library = ragify_library_ref (library);
+  read->hold = hold != NULL ? ragify_hold_ref (hold) : NULL;
   read->loop = loop;
   read->replied = replied;
   read->user = user;
@@ -105,6 +109,7 @@ ask (Read *read, const RagifyStoreList *what, RagifyCallFinished finished)
   RagifyStoreList *args = ragify_arena_alloc (read->owner.arena, sizeof *args);
   *args = *what;
   args->struct_size = sizeof *args;
+  args->filter = read->hold != NULL ? ragify_hold_filter (read->hold) : NULL;
   ragify_node_call (read->library->store, ragify_call_new (&read->owner, &ragify_operation_store_list, args,
                                                            ragify_now () + READ_TIMEOUT_US, finished, read));
 }
@@ -159,10 +164,10 @@ got_document (RagifyCall *call, void *user)
 }
 
 void
-ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyLibraryReplied replied,
-                    void *user)
+ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyHold *hold,
+                    RagifyLibraryReplied replied, void *user)
 {
-  Read *read = read_new (library, loop, replied, user);
+  Read *read = read_new (library, loop, hold, replied, user);
   const gsize size = strlen (document);
   read->document = ragify_str (ragify_arena_copy (read->owner.arena, document, size), size);
   const RagifyStoreList what = { .what = RAGIFY_LIST_DOCUMENTS, .limit = 1, .documents = { &read->document, 1 } };
@@ -190,10 +195,10 @@ got_page (RagifyCall *call, void *user)
 }
 
 void
-ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *cursor, guint limit,
+ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *cursor, guint limit, RagifyHold *hold,
                      RagifyLibraryReplied replied, void *user)
 {
-  Read *read = read_new (library, loop, replied, user);
+  Read *read = read_new (library, loop, hold, replied, user);
   const gsize size = cursor != NULL ? strlen (cursor) : 0;
   const RagifyStoreList what = { .what = RAGIFY_LIST_DOCUMENTS,
                                  .limit = CLAMP (limit, 1, 1000),

@@ -15,6 +15,7 @@ struct RagifyUpload {
   RagifyLoop *loop;
   RagifyBodyType type;
   RagifyChunking chunking;
+  RagifyHold *hold; /* NULL: none */
 
   /* Under the library's lock. */
   GString *fed;
@@ -45,6 +46,7 @@ upload_free (RagifyUpload *upload)
   g_ptr_array_unref (upload->documents);
   ragify_problem_clear (&upload->problem);
   ragify_ingest_report_clear (&upload->report);
+  g_clear_pointer (&upload->hold, ragify_hold_unref);
   ragify_library_unref (upload->library);
   g_free (upload);
 }
@@ -65,9 +67,9 @@ take_object (RagifyUpload *upload, const json_t *object, const char *where)
 {
   g_autofree char *field = NULL;
   g_autofree char *reason = NULL;
-  RagifyIncoming *incoming = ragify_incoming_parse (object, &field, &reason);
-  if (incoming != NULL) {
-    keep_document (upload, incoming);
+  g_autoptr (RagifyIncoming) incoming = ragify_incoming_parse (object, &field, &reason);
+  if (incoming != NULL && (upload->hold == NULL || ragify_hold_mark (upload->hold, incoming, &field, &reason))) {
+    keep_document (upload, g_steal_pointer (&incoming));
     return;
   }
   const json_t *id = json_object_get (object, "id");
@@ -202,7 +204,7 @@ static void
 write_documents (RagifyUpload *upload, RagifyCommitter *committer)
 {
   if (!ragify_committer_put (committer, (RagifyIncoming *const *)upload->documents->pdata, upload->documents->len,
-                             upload->chunking, &upload->report, &upload->problem))
+                             upload->chunking, upload->hold, &upload->report, &upload->problem))
     upload->failed = TRUE;
   g_ptr_array_set_size (upload->documents, 0);
   upload->documents_bytes = 0;
@@ -368,7 +370,8 @@ upload_refuse (RagifyLibraryJob *job)
 /* ---- feeding, on the loop ---- */
 
 RagifyUpload *
-ragify_upload_new (RagifyLibrary *library, RagifyLoop *loop, RagifyBodyType type, RagifyChunking chunking)
+ragify_upload_new (RagifyLibrary *library, RagifyLoop *loop, RagifyBodyType type, RagifyChunking chunking,
+                   RagifyHold *hold)
 {
   RagifyUpload *upload = g_new0 (RagifyUpload, 1);
   upload->job.step = upload_step;
@@ -377,6 +380,7 @@ ragify_upload_new (RagifyLibrary *library, RagifyLoop *loop, RagifyBodyType type
   upload->loop = loop;
   upload->type = type;
   upload->chunking = chunking;
+  upload->hold = hold != NULL ? ragify_hold_ref (hold) : NULL;
   upload->fed = g_string_new (NULL);
   upload->unparsed = g_string_new (NULL);
   upload->documents = g_ptr_array_new_with_free_func ((GDestroyNotify)ragify_incoming_free);

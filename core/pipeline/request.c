@@ -14,6 +14,8 @@ clear_request (RagifyOwner *owner)
   RagifyRequest *request = (RagifyRequest *)owner;
   if (request->run_clear != NULL)
     request->run_clear (request->run);
+  if (request->kept_release != NULL)
+    request->kept_release (request->kept);
 }
 
 static RagifyRequest *

@@ -44,6 +44,9 @@ typedef struct RagifyRequest {
   const RagifyFilter *filter;
   RagifyPairList search;
 
+  void *kept; /* what the filter lies in, where that is not the arena; released with the request */
+  void (*kept_release) (void *kept);
+
   RagifyRun *run; /* the pipeline's, from ragify_pipeline_answer on */
   void (*run_clear) (RagifyRun *run);
 } RagifyRequest;

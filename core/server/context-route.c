@@ -76,6 +76,40 @@ take_parameter (RagifyExchange *exchange, RagifyRequest *request)
   return TRUE;
 }
 
+/* Puts the key's filter before the request's. */
+static void
+hold_request (const RagifyExchange *exchange, RagifyRequest *request)
+{
+  RagifyHold *hold = ragify_exchange_hold (exchange);
+  if (hold == NULL)
+    return;
+  request->kept = ragify_hold_ref (hold);
+  request->kept_release = (GDestroyNotify)ragify_hold_unref;
+  if (request->filter == NULL) {
+    request->filter = ragify_hold_filter (hold);
+    return;
+  }
+  RagifyFilter *both = ragify_arena_alloc (request->owner.arena, 3 * sizeof *both);
+  both[1] = *ragify_hold_filter (hold);
+  both[2] = *request->filter;
+  both[0] = (RagifyFilter){ .struct_size = sizeof *both,
+                            .op = RAGIFY_FILTER_AND,
+                            .children = { .items = both + 1, .count = 2, .stride = sizeof *both } };
+  request->filter = both;
+}
+
+/* Whether the key may ask the pipeline at all. */
+static gboolean
+check_pipeline (RagifyExchange *exchange, const RagifyPipeline *pipeline)
+{
+  const RagifyApiKey *key = exchange->key;
+  if (key == NULL || key->pipelines == NULL ||
+      g_strv_contains ((const char *const *)key->pipelines, ragify_pipeline_name (pipeline)))
+    return TRUE;
+  return ragify_exchange_refuse (exchange, 403, "Forbidden", "pipeline", "the key may not ask the pipeline '%s'",
+                                 ragify_pipeline_name (pipeline));
+}
+
 /* Takes `request`; NULL: refused, with the exchange's problem. */
 static void
 start (RagifyExchange *exchange, RagifyRequest *request)
@@ -83,13 +117,14 @@ start (RagifyExchange *exchange, RagifyRequest *request)
   RagifyPipeline *pipeline = NULL;
   if (request != NULL && take_parameter (exchange, request))
     pipeline = find_pipeline (exchange, request);
-  if (pipeline == NULL) {
+  if (pipeline == NULL || !check_pipeline (exchange, pipeline)) {
     if (request != NULL)
       ragify_owner_unref (&request->owner);
     ragify_exchange_reply_problem (exchange, &exchange->problem);
     return;
   }
 
+  hold_request (exchange, request);
   request->loop = exchange->listener->loop;
   request->began = exchange->began;
   memcpy (request->id, exchange->id, sizeof request->id);
@@ -153,6 +188,7 @@ detach (RagifyExchange *exchange)
 }
 
 const RagifyAction ragify_action_context_post = {
+  .held = TRUE,
   .body = RAGIFY_BODY_GATHERED,
   .begin = begin_post,
   .finish = finish_post,
@@ -161,6 +197,7 @@ const RagifyAction ragify_action_context_post = {
 };
 
 const RagifyAction ragify_action_context_get = {
+  .held = TRUE,
   .body = RAGIFY_BODY_IGNORED,
   .finish = finish_get,
   .left = left,

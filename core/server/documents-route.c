@@ -125,7 +125,7 @@ upload_begin (RagifyExchange *exchange)
   if (library == NULL)
     return FALSE;
   Work *work = work_new (exchange);
-  work->upload = ragify_upload_new (library, exchange->listener->loop, type, chunking);
+  work->upload = ragify_upload_new (library, exchange->listener->loop, type, chunking, ragify_exchange_hold (exchange));
   ragify_exchange_count (exchange);
   return TRUE;
 }
@@ -176,6 +176,8 @@ upload_detach (RagifyExchange *exchange)
 
 const RagifyAction ragify_action_documents_post = {
   .body = RAGIFY_BODY_STREAMED,
+  .access = RAGIFY_ACCESS_WRITE,
+  .held = TRUE,
   .begin = upload_begin,
   .feed = upload_feed,
   .finish = upload_finish,
@@ -217,8 +219,8 @@ list_finish (RagifyExchange *exchange)
     return;
   }
   const char *cursor = ragify_query_get (exchange->query, "cursor");
-  ragify_library_list (library, exchange->listener->loop, cursor != NULL ? cursor : "", limit, replied,
-                       work_new (exchange));
+  ragify_library_list (library, exchange->listener->loop, cursor != NULL ? cursor : "", limit,
+                       ragify_exchange_hold (exchange), replied, work_new (exchange));
 }
 
 /* The library and the id that a request for one document means; NULL: refused. */
@@ -238,7 +240,8 @@ get_finish (RagifyExchange *exchange)
   g_autofree char *id = NULL;
   RagifyLibrary *library = find_document (exchange, &id);
   if (library != NULL)
-    ragify_library_get (library, exchange->listener->loop, id, replied, work_new (exchange));
+    ragify_library_get (library, exchange->listener->loop, id, ragify_exchange_hold (exchange), replied,
+                        work_new (exchange));
   else
     ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
@@ -249,11 +252,14 @@ delete_finish (RagifyExchange *exchange)
   g_autofree char *id = NULL;
   RagifyLibrary *library = find_document (exchange, &id);
   if (library != NULL)
-    ragify_library_delete (library, exchange->listener->loop, id, replied, work_new (exchange));
+    ragify_library_delete (library, exchange->listener->loop, id, ragify_exchange_hold (exchange), replied,
+                           work_new (exchange));
   else
     ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
 
-const RagifyAction ragify_action_documents_list = { .finish = list_finish, .detach = detach };
-const RagifyAction ragify_action_document_get = { .finish = get_finish, .detach = detach };
-const RagifyAction ragify_action_document_delete = { .finish = delete_finish, .detach = detach };
+const RagifyAction ragify_action_documents_list = { .held = TRUE, .finish = list_finish, .detach = detach };
+const RagifyAction ragify_action_document_get = { .held = TRUE, .finish = get_finish, .detach = detach };
+const RagifyAction ragify_action_document_delete = {
+  .access = RAGIFY_ACCESS_WRITE, .held = TRUE, .finish = delete_finish, .detach = detach
+};

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "authorize.h"
 #include "connection.h"
 #include "reply.h"
 #include "request-id.h"
@@ -64,6 +65,7 @@ queue_reply (RagifyExchange *exchange)
 {
   const guint64 now = ragify_now ();
   const enum MHD_Result result = MHD_queue_response (exchange->connection->mhd, exchange->status, exchange->response);
+  ragify_authorize_audit (exchange, exchange->status);
   release_response (exchange);
   exchange->state = RAGIFY_EXCHANGE_REPLIED;
   ragify_connection_set_limit (exchange->connection, now + patience (exchange, exchange->reply_size));
@@ -155,6 +157,7 @@ refuse_and_linger (RagifyExchange *exchange)
   g_autofree char *text = ragify_reply_raw_problem (&exchange->problem, exchange->id, &size);
   drop_work (exchange);
   ragify_connection_send_last (exchange->connection, text, size);
+  ragify_authorize_audit (exchange, exchange->problem.status);
   ragify_listener_count_answer (exchange->listener, exchange->route, exchange->problem.status, exchange->began, now);
   exchange->state = RAGIFY_EXCHANGE_LINGERING;
   ragify_connection_set_limit (exchange->connection, now + LINGER_US);
@@ -186,6 +189,12 @@ refuse_request (RagifyExchange *exchange)
   else
     exchange->refused = TRUE;
   return MHD_YES;
+}
+
+RagifyHold *
+ragify_exchange_hold (const RagifyExchange *exchange)
+{
+  return exchange->key != NULL ? exchange->key->hold : NULL;
 }
 
 /* ---- the head ---- */
@@ -302,6 +311,7 @@ find_action (RagifyExchange *exchange, const char *method)
   exchange->route = match.route;
   exchange->action = match.action;
   exchange->parameter = match.parameter;
+  g_strlcpy (exchange->method, method, sizeof exchange->method);
   if (match.route == NULL)
     return ragify_exchange_refuse (exchange, 404, "Not found", NULL, "there is nothing at %.*s",
                                    (int)MIN (exchange->parts.path.size, 200), exchange->parts.path.data);
@@ -314,7 +324,7 @@ find_action (RagifyExchange *exchange, const char *method)
 static gboolean
 begin_action (RagifyExchange *exchange)
 {
-  if (!check_room (exchange) || !check_body (exchange))
+  if (!ragify_authorize (exchange) || !check_room (exchange) || !check_body (exchange))
     return FALSE;
   if (exchange->parts.query.size > 0) {
     exchange->query = ragify_query_new (exchange->parts.query, &exchange->problem);
@@ -563,6 +573,7 @@ ragify_exchange_end (RagifyExchange *exchange)
     ragify_series_add (exchange->listener->shared->waiting_now, -1);
   }
   release_response (exchange);
+  ragify_authorize_end (exchange);
   g_clear_pointer (&exchange->query, ragify_query_free);
   ragify_problem_clear (&exchange->problem);
   forget_body (exchange);

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "api-key.h"
 #include "head-check.h"
 #include "listener.h"
 #include "target.h"
@@ -40,10 +41,14 @@ struct RagifyExchange {
   gsize head_size; /* bytes */
   RagifyHeadFacts facts;
   RagifyTarget parts;
+  char method[12]; /* shortened, for logs */
   const RagifyRoute *route;
   const RagifyAction *action;
   RagifyStr parameter;
-  RagifyQuery *query; /* NULL: none */
+  RagifyQuery *query;      /* NULL: none */
+  RagifyKeySet *key_set;   /* of `key`; NULL: the server asks for no keys, or not for this */
+  const RagifyApiKey *key; /* who asks */
+  gboolean entered;        /* counted among the key's requests */
   GString *body;
   guint64 received;    /* bytes of the body so far */
   guint64 paused_at;   /* since when it is paused */
@@ -85,6 +90,9 @@ void ragify_exchange_resume (RagifyExchange *exchange);
 
 /* Counts the exchange among those that wait, from here to its end. */
 void ragify_exchange_count (RagifyExchange *exchange);
+
+/* What the exchange is held to by its key, whatever it asks for; NULL: nothing. */
+RagifyHold *ragify_exchange_hold (const RagifyExchange *exchange);
 
 /* Refuses in `begin`: fills the exchange's problem and returns FALSE. */
 gboolean ragify_exchange_refuse (RagifyExchange *exchange, guint status, const char *title, const char *field,

@@ -131,6 +131,16 @@ take_expect (RagifyHeadFacts *facts, RagifyStr value, RagifyProblem *problem)
   return "expect";
 }
 
+/* Of two, a proxy in front could have checked the other one. */
+static const char *
+take_credentials (RagifyStr *place, RagifyStr value, const char *field, RagifyProblem *problem)
+{
+  if (place->data != NULL)
+    return refuse (problem, "several-credentials", field, "there is more than one such header");
+  *place = value;
+  return NULL;
+}
+
 /* uri-host [":" port], as far as it matters: no blanks, no user, no path, no list. */
 static gboolean
 is_host (RagifyStr host)
@@ -169,11 +179,19 @@ take_field (RagifyHeadFacts *facts, const RagifyHeadField *field, gboolean *has_
     else if (ragify_str_is (name, "Expect"))
       return take_expect (facts, value, problem);
     break;
+  case 9:
+    if (ragify_str_is (name, "X-API-Key"))
+      return take_credentials (&facts->api_key, value, "X-API-Key", problem);
+    break;
   case 12:
     if (ragify_str_is (name, "Content-Type"))
       facts->content_type = value;
     else if (ragify_str_is (name, "X-Request-Id"))
       facts->request_id = value;
+    break;
+  case 13:
+    if (ragify_str_is (name, "Authorization"))
+      return take_credentials (&facts->authorization, value, "Authorization", problem);
     break;
   case 14:
     if (ragify_str_is (name, "Content-Length"))

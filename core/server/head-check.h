@@ -26,6 +26,8 @@ typedef struct RagifyHeadFacts {
   RagifyStr content_encoding;
   RagifyStr accept;
   RagifyStr request_id;
+  RagifyStr authorization;
+  RagifyStr api_key; /* X-API-Key */
   guint64 content_length;
   gboolean has_content_length;
   gboolean chunked;

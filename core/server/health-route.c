@@ -189,8 +189,12 @@ finish_metrics (RagifyExchange *exchange)
                          g_string_free (text, FALSE), size);
 }
 
-const RagifyAction ragify_action_live = { .always = TRUE, .begin = begin_plain, .finish = finish_live };
-const RagifyAction ragify_action_ready = { .always = TRUE, .begin = begin_plain, .finish = finish_ready };
+const RagifyAction ragify_action_live = {
+  .always = TRUE, .access = RAGIFY_ACCESS_OPEN, .begin = begin_plain, .finish = finish_live
+};
+const RagifyAction ragify_action_ready = {
+  .always = TRUE, .access = RAGIFY_ACCESS_OPEN, .begin = begin_plain, .finish = finish_ready
+};
 const RagifyAction ragify_action_health = { .always = TRUE, .begin = begin_plain, .finish = finish_health };
 const RagifyAction ragify_action_stats = { .always = TRUE, .begin = begin_plain, .finish = finish_stats };
 const RagifyAction ragify_action_metrics = { .always = TRUE, .begin = begin_plain, .finish = finish_metrics };

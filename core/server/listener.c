@@ -243,6 +243,7 @@ listener_free (RagifyListener *listener)
   g_clear_pointer (&listener->live, MHD_destroy_response);
   g_clear_pointer (&listener->live_close, MHD_destroy_response);
   g_clear_pointer (&listener->serving, ragify_serving_unref);
+  g_clear_pointer (&listener->key_set, ragify_key_set_unref);
   g_free (listener->requests);
   g_free (listener);
 }

@@ -10,6 +10,7 @@
 
 #include "client-table.h"
 #include "core/observe/metrics.h"
+#include "key-ring.h"
 #include "routes.h"
 #include "server.h"
 
@@ -26,6 +27,7 @@ typedef struct RagifyServerShared {
   RagifyListenOptions options; /* with defaults put in */
   RagifyMetrics *metrics;
   RagifyClientTable *clients;
+  RagifyKeyRing *keys; /* NULL: everybody may do everything */
   const char *unready; /* atomic; NULL: ready */
   guint connections;   /* atomic */
   guint waiting;       /* atomic; exchanges whose work is under way */
@@ -49,6 +51,8 @@ struct RagifyListener {
   gboolean draining;
   guint under_way; /* atomic, written on the loop: exchanges from their request line to their end */
   RagifyServing *serving;
+  RagifyKeySet *key_set; /* the ring's, as of `key_version` */
+  guint key_version;
   RagifyConnection *all; /* list through next_all */
   RagifyConnection *oldest_idle, *newest_idle;
   guint n_idle;       /* atomic, written on the loop */

@@ -89,6 +89,8 @@ ragify_reply_new_problem (const RagifyProblem *problem, const char *request_id, 
   struct MHD_Response *response = ragify_reply_new ("application/problem+json", request_id, body, size, close);
   if (allow != NULL)
     MHD_add_response_header (response, "Allow", allow);
+  if (problem->status == 401)
+    MHD_add_response_header (response, "WWW-Authenticate", "Bearer");
   add_retry_after (response, problem->retry_after);
   return response;
 }

@@ -16,10 +16,20 @@ typedef enum {
   RAGIFY_BODY_STREAMED, /* fed piece by piece, up to the listener's max_document_body */
 } RagifyBodyPolicy;
 
+/* Who may ask, where a server asks for keys. */
+typedef enum {
+  RAGIFY_ACCESS_READ,  /* keys with the scope read */
+  RAGIFY_ACCESS_WRITE, /* … write */
+  RAGIFY_ACCESS_ADMIN, /* … admin */
+  RAGIFY_ACCESS_OPEN,  /* everybody, without a key */
+} RagifyAccess;
+
 /* How a method of a route is served. All functions run on the exchange's loop. */
 typedef struct RagifyAction {
   RagifyBodyPolicy body;
   gboolean always; /* also when the server is full, drains or is not ready */
+  RagifyAccess access;
+  gboolean held; /* it holds to the filter of the exchange's key; others refuse keys that have one */
 
   /* After the head, before the body. FALSE: refused, with the exchange's problem set. NULL: nothing to do. */
   gboolean (*begin) (RagifyExchange *exchange);

@@ -143,6 +143,7 @@ static void
 server_free (RagifyServer *server)
 {
   g_clear_pointer (&server->shared.clients, ragify_client_table_free);
+  g_clear_pointer (&server->shared.keys, ragify_key_ring_free);
   g_free ((char *)server->shared.options.listen);
   g_free (server->shared.durations);
   g_free (server->listeners);
@@ -195,6 +196,13 @@ ragify_server_new (RagifyRuntime *runtime, const RagifyListenOptions *options, R
   server->runtime = runtime;
   server->shared.options = *options;
   put_defaults (&server->shared.options);
+  if (options->api_keys_file != NULL) {
+    server->shared.keys = ragify_key_ring_new (options->api_keys_file, error);
+    if (server->shared.keys == NULL) {
+      server_free (server);
+      return NULL;
+    }
+  }
   server->shared.clients = ragify_client_table_new ();
   make_metrics (&server->shared, runtime->metrics);
   server->listeners = g_new0 (RagifyListener *, runtime->n_loops);

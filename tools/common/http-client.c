@@ -9,6 +9,7 @@ G_DEFINE_QUARK (ragify - http - client - error - quark, ragify_http_client_error
 
 struct _RagifyHttpClient {
   char *url;
+  char *authorization; /* NULL: none */
   SoupSession *session;
 };
 
@@ -90,6 +91,8 @@ ragify_http_client_new (const char *url, guint timeout, guint connections, GErro
 
   RagifyHttpClient *client = g_new0 (RagifyHttpClient, 1);
   client->url = g_steal_pointer (&base);
+  const char *key = g_getenv ("RAGIFY_API_KEY");
+  client->authorization = key != NULL && *key != '\0' ? g_strconcat ("Bearer ", key, NULL) : NULL;
   client->session =
       soup_session_new_with_options ("timeout", timeout, "max-conns", (int)connections, "max-conns-per-host",
                                      (int)connections, "user-agent", "ragify-tools/1.0", NULL);
@@ -103,6 +106,7 @@ ragify_http_client_free (RagifyHttpClient *client)
     return;
   g_clear_object (&client->session);
   g_free (client->url);
+  g_free (client->authorization);
   g_free (client);
 }
 
@@ -125,6 +129,8 @@ make_message (RagifyHttpClient *client, const char *method, const char *target, 
   if (body != NULL)
     soup_message_set_request_body_from_bytes (message, content_type, body);
   soup_message_headers_replace (soup_message_get_request_headers (message), "Accept", "application/json");
+  if (client->authorization != NULL)
+    soup_message_headers_replace (soup_message_get_request_headers (message), "Authorization", client->authorization);
   /* A redirect would turn a POST into a GET somewhere else; the API has none. */
   soup_message_add_flags (message, SOUP_MESSAGE_NO_REDIRECT);
   return message;

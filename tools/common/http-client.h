@@ -35,7 +35,8 @@ char *ragify_http_reply_describe (const RagifyHttpReply *reply);
 
 typedef struct _RagifyHttpClient RagifyHttpClient;
 
-/* url: http or https, with or without a path prefix. timeout: seconds of silence after which a request fails, 0 for
+/* Shows the server the API key in the environment's RAGIFY_API_KEY, where there is one.
+ * url: http or https, with or without a path prefix. timeout: seconds of silence after which a request fails, 0 for
  * none. connections: how many requests may be under way at once. Returns NULL and sets error (…_URL) for an unusable
  * URL. [any] */
 RagifyHttpClient *ragify_http_client_new (const char *url, guint timeout, guint connections, GError **error);

@@ -11,10 +11,8 @@ typedef struct {
 } Command;
 
 static const Command commands[] = {
-  { "query", ragify_control_query },
-  { "ingest", ragify_control_ingest },
-  { "status", ragify_control_status },
-  { "documents", ragify_control_documents },
+  { "query", ragify_control_query },         { "ingest", ragify_control_ingest }, { "status", ragify_control_status },
+  { "documents", ragify_control_documents }, { "keys", ragify_control_keys },
 };
 
 static const char summary[] = "Asks a running ragify-host, fills it with documents, and shows how it is.\n"
@@ -24,11 +22,13 @@ static const char summary[] = "Asks a running ragify-host, fills it with documen
                               "  ingest DIR|FILE|-          Send text files, or NDJSON, to the host's store\n"
                               "  status                     Is it alive and ready, what does it count\n"
                               "  documents list|get|delete  See and remove what the store holds\n"
+                              "  keys new NAME              Make an API key\n"
                               "\n"
                               "'ragify-ctl COMMAND --help' tells more about each.";
 
 static const char description[] = "Environment:\n"
-                                  "  RAGIFY_URL  the server's address when --url is not given\n"
+                                  "  RAGIFY_URL      the server's address when --url is not given\n"
+                                  "  RAGIFY_API_KEY  the key to show the server, where it asks for one\n"
                                   "\n" RAGIFY_TOOL_EXIT_HELP "\n"
                                   "\n"
                                   "Examples:\n"
@@ -160,9 +160,9 @@ run (RagifyControlOptions *options, int argc, char **argv)
 
   if (argc > 1)
     ragify_tool_complain (
-        "'%s' is not a command; expected query, ingest, status or documents (see 'ragify-ctl --help')", argv[1]);
+        "'%s' is not a command; expected query, ingest, status, documents or keys (see 'ragify-ctl --help')", argv[1]);
   else
-    ragify_tool_complain ("expected a command: query, ingest, status or documents (see 'ragify-ctl --help')");
+    ragify_tool_complain ("expected a command: query, ingest, status, documents or keys (see 'ragify-ctl --help')");
   return RAGIFY_TOOL_EXIT_USAGE;
 }
 

@@ -265,7 +265,7 @@ put (RagifyCommitter *committer, const char *id, const char *content, RagifyInge
                               .metadata = (char *)"" };
   RagifyIncoming *const documents[] = { &incoming };
   RagifyProblem problem = { 0 };
-  const gboolean well = ragify_committer_put (committer, documents, 1, RAGIFY_CHUNKING_NONE, report, &problem);
+  const gboolean well = ragify_committer_put (committer, documents, 1, RAGIFY_CHUNKING_NONE, NULL, report, &problem);
   ragify_problem_clear (&problem);
   return well;
 }
@@ -373,7 +373,7 @@ what_waits_for_the_store_is_bounded (void **state)
   RagifyLibrary *library = ragify_library_new (&runtime, &options, NULL);
   assert_non_null (library);
   Sender sender = { .task = { .run = begin_sending }, .to_send = 300 * LINES_OF_A_PIECE * LINE_SIZE };
-  sender.upload = ragify_upload_new (library, runtime.loops[0], RAGIFY_BODY_NDJSON, RAGIFY_CHUNKING_NONE);
+  sender.upload = ragify_upload_new (library, runtime.loops[0], RAGIFY_BODY_NDJSON, RAGIFY_CHUNKING_NONE, NULL);
   store.must_wait = TRUE;
   ragify_loop_post (runtime.loops[0], &sender.task);
   for (guint i = 0; i < 40; i++) {
@@ -410,7 +410,7 @@ an_upload_may_outlive_its_library (void **state)
   const RagifyLibraryOptions options = { .name = "store", .store = node, .chunk_size = 1000 };
   RagifyLibrary *library = ragify_library_new (&runtime, &options, NULL);
   Sender sender = { .task = { .run = abort_upload } };
-  sender.upload = ragify_upload_new (library, runtime.loops[0], RAGIFY_BODY_NDJSON, RAGIFY_CHUNKING_NONE);
+  sender.upload = ragify_upload_new (library, runtime.loops[0], RAGIFY_BODY_NDJSON, RAGIFY_CHUNKING_NONE, NULL);
   ragify_upload_feed (sender.upload, "{", 1, send_on, &sender);
   ragify_library_free (library);
   ragify_loop_post (runtime.loops[0], &sender.task);
