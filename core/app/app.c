@@ -134,6 +134,8 @@ listen_on (RagifyRuntime *runtime, const RagifyConfigNode *config, RagifyServing
   const RagifyListenOptions options = {
     .listen = ragify_config_node_get_string (config, "listen"),
     .api_keys_file = ragify_config_node_get_string (config, "api-keys-file"),
+    .tls_cert = ragify_config_node_get_string (config, "tls-cert"),
+    .tls_key = ragify_config_node_get_string (config, "tls-key"),
     .max_head = ragify_config_node_get_size (config, "max-head"),
     .max_body = ragify_config_node_get_size (config, "max-body"),
     .max_document_body = ragify_config_node_get_size (config, "max-document-body"),
@@ -178,8 +180,8 @@ static void
 announce (const GPtrArray *servers)
 {
   for (guint i = 0; i < servers->len; i++) {
-    const char *address = ragify_server_address (g_ptr_array_index (servers, i));
-    printf ("listening on %s%s\n", g_str_has_prefix (address, "unix:") ? "" : "http://", address);
+    g_autofree char *url = ragify_server_url (g_ptr_array_index (servers, i));
+    printf ("listening on %s\n", url);
   }
   fflush (stdout);
 }

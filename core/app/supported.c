@@ -51,17 +51,6 @@ refuse_node (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 }
 
 static void
-refuse_listener (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
-{
-  static const char *const keys[] = { "tls-cert", "tls-key" };
-  for (gsize k = 0; k < G_N_ELEMENTS (keys); k++)
-    if (ragify_config_node_has (node, keys[k]))
-      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, keys[k],
-                              "this version of ragify-host has no TLS of its own; listen on loopback behind a reverse "
-                              "proxy that has it");
-}
-
-static void
 refuse_nesting (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 {
   gsize count;
@@ -83,8 +72,6 @@ ragify_supported_check (RagifyConfig *config, RagifyDiagnostics *diagnostics)
       continue;
     refuse_node (nodes[i], diagnostics);
     warn_of_ignored (nodes[i], diagnostics);
-    if (is_kind (nodes[i], "http"))
-      refuse_listener (nodes[i], diagnostics);
     if (is_kind (nodes[i], "pipeline"))
       refuse_nesting (nodes[i], diagnostics);
   }

@@ -184,9 +184,27 @@ ragify_connection_settle_ended (RagifyConnection *connection)
     ragify_connection_shut (connection);
 }
 
+/* NULL: plain HTTP. */
+static gnutls_session_t
+tls_session (const RagifyConnection *connection)
+{
+  if (connection->listener->shared->tls == NULL)
+    return NULL;
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info (connection->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+  return info != NULL ? info->tls_session : NULL;
+}
+
 void
 ragify_connection_send_last (RagifyConnection *connection, const char *data, gsize size)
 {
+  gnutls_session_t session = tls_session (connection);
+  if (session != NULL) {
+    /* Before the handshake is over GnuTLS refuses, and then there is nobody to tell. */
+    if (gnutls_record_send (session, data, size) > 0)
+      gnutls_bye (session, GNUTLS_SHUT_WR);
+    shutdown (connection->descriptor, SHUT_WR);
+    return;
+  }
   /* The socket's buffer is empty, for the last reply has gone; should it be full after all, the client has bigger
    * troubles than not to learn why it was refused. */
   if (send (connection->descriptor, data, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
@@ -385,7 +403,7 @@ ragify_connection_completed (void *user, struct MHD_Connection *mhd, void **cont
     return;
   *context = NULL;
   const RagifyExchange *exchange = &connection->exchange;
-  if (exchange->facts.chunked)
+  if (exchange->facts.chunked || connection->listener->shared->tls != NULL)
     connection->consumed_known = FALSE;
   connection->consumed += exchange->head_size + exchange->facts.content_length;
   connection->since = exchange->began;

@@ -2,25 +2,16 @@
 #include "core/server/key-ring.h"
 
 #include <pthread.h>
-#include <sys/stat.h>
 
-#define LOOK_MS 1000
+#include "core/server/file-watch.h"
 
 struct RagifyKeyRing {
   char *path;
-  struct stat seen;
-  guint timer;
+  RagifyFileWatch *watch;
   guint version; /* atomic */
   pthread_mutex_t lock;
   RagifyKeySet *set; /* under the lock */
 };
-
-static gboolean
-is_same_file (const struct stat *one, const struct stat *other)
-{
-  return one->st_ino == other->st_ino && one->st_dev == other->st_dev && one->st_size == other->st_size &&
-         one->st_mtim.tv_sec == other->st_mtim.tv_sec && one->st_mtim.tv_nsec == other->st_mtim.tv_nsec;
-}
 
 static void
 put_set (RagifyKeyRing *ring, RagifyKeySet *set)
@@ -34,50 +25,43 @@ put_set (RagifyKeyRing *ring, RagifyKeySet *set)
     ragify_key_set_unref (before);
 }
 
-static gboolean
-look_again (gpointer data)
+static void
+file_changed (void *user)
 {
-  RagifyKeyRing *ring = data;
-  struct stat now = { 0 };
+  RagifyKeyRing *ring = user;
   g_autoptr (GError) error = NULL;
-  const gboolean there = stat (ring->path, &now) == 0;
-  if (is_same_file (&now, &ring->seen))
-    return G_SOURCE_CONTINUE;
-  ring->seen = now;
   g_autoptr (RagifyKeySet) before = ragify_key_ring_set (ring);
   RagifyKeySet *set = ragify_key_set_load (ring->path, before, &error);
   if (set == NULL) {
-    g_warning ("%s has changed%s, and the API keys from before stay in force: %s", ring->path,
-               there ? "" : " (it is gone)", error->message);
-    return G_SOURCE_CONTINUE;
+    g_warning ("%s has changed, and the API keys from before stay in force: %s", ring->path, error->message);
+    return;
   }
   g_message ("%s has changed: %u API keys are in force", ring->path, ragify_key_set_count (set));
   put_set (ring, set);
-  return G_SOURCE_CONTINUE;
 }
 
 RagifyKeyRing *
 ragify_key_ring_new (const char *path, GError **error)
 {
-  struct stat seen = { 0 };
-  stat (path, &seen); /* before it is read: what is written meanwhile is a change */
-  RagifyKeySet *set = ragify_key_set_load (path, NULL, error);
-  if (set == NULL)
-    return NULL;
   RagifyKeyRing *ring = g_new0 (RagifyKeyRing, 1);
-  ring->path = g_strdup (path);
-  ring->seen = seen;
+  const char *const paths[] = { path, NULL };
   pthread_mutex_init (&ring->lock, NULL);
+  ring->path = g_strdup (path);
+  ring->watch = ragify_file_watch_new (paths, file_changed, ring); /* first: what is written meanwhile is a change */
+  RagifyKeySet *set = ragify_key_set_load (path, NULL, error);
+  if (set == NULL) {
+    ragify_key_ring_free (ring);
+    return NULL;
+  }
   put_set (ring, set);
-  ring->timer = g_timeout_add (LOOK_MS, look_again, ring);
   return ring;
 }
 
 void
 ragify_key_ring_free (RagifyKeyRing *ring)
 {
-  g_source_remove (ring->timer);
-  ragify_key_set_unref (ring->set);
+  ragify_file_watch_free (ring->watch);
+  g_clear_pointer (&ring->set, ragify_key_set_unref);
   pthread_mutex_destroy (&ring->lock);
   g_free (ring->path);
   g_free (ring);

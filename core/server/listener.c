@@ -107,6 +107,9 @@ log_message (void *user, const char *format, va_list arguments)
 
 /* ---- the source ---- */
 
+/* The listener whose daemon runs on this thread: GnuTLS asks for a certificate without saying on whose behalf. */
+static _Thread_local RagifyListener *running;
+
 void
 ragify_listener_wake (RagifyListener *listener)
 {
@@ -144,7 +147,9 @@ run_daemon (RagifyListener *listener)
 {
   MHD_UNSIGNED_LONG_LONG timeout = 1;
   listener->pending = FALSE;
+  running = listener;
   MHD_run (listener->daemon);
+  running = NULL;
   /* No time-outs of its own are set, so that it answers "now" or "whenever". */
   if (MHD_get_timeout (listener->daemon, &timeout) == MHD_YES && timeout == 0)
     listener->pending = TRUE;
@@ -197,19 +202,48 @@ strictness (void)
   return g_str_has_prefix (MHD_get_version (), "0.9.7") && strcmp (MHD_get_version (), "0.9.77") < 0 ? 0 : 1;
 }
 
+static int
+choose_certificate (gnutls_session_t session, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **chain,
+                    unsigned int *chain_size, gnutls_ocsp_data_st **ocsp, unsigned int *ocsp_size,
+                    gnutls_privkey_t *key, unsigned int *flags)
+{
+  RagifyListener *listener = running;
+  const guint version = ragify_tls_version (listener->shared->tls);
+  if (listener->certificates->len == 0 || listener->tls_version != version) {
+    g_ptr_array_add (listener->certificates, ragify_tls_certificate (listener->shared->tls));
+    listener->tls_version = version;
+  }
+  RagifyCertificate *now = g_ptr_array_index (listener->certificates, listener->certificates->len - 1);
+  *chain = now->chain;
+  *chain_size = now->n_chain;
+  *key = now->key;
+  *ocsp = NULL;
+  *ocsp_size = 0;
+  *flags = 0; /* all of it stays ours */
+  return 0;
+}
+
 static gboolean
 start_daemon (RagifyListener *listener, int descriptor)
 {
+  const gboolean tls = listener->shared->tls != NULL;
+  const struct MHD_OptionItem tls_options[] = {
+    { MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)(intptr_t)choose_certificate },
+    { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)"SECURE128:%SERVER_PRECEDENCE:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
+    { MHD_OPTION_END, 0, NULL },
+  };
+  static const struct MHD_OptionItem no_options[] = { { MHD_OPTION_END, 0, NULL } };
   const guint limit = listener->shared->options.max_connections + 1024;
   const size_t memory = listener->shared->options.max_head + BESIDE_HEAD;
   listener->daemon = MHD_start_daemon (
-      MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, ragify_connection_accept, listener,
-      access_handler, listener, MHD_OPTION_EXTERNAL_LOGGER, log_message, listener, MHD_OPTION_LISTEN_SOCKET, descriptor,
-      MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory,
-      MHD_OPTION_STRICT_FOR_CLIENT, strictness (), MHD_OPTION_NOTIFY_CONNECTION, ragify_connection_notify, listener,
-      MHD_OPTION_NOTIFY_COMPLETED, ragify_connection_completed, listener, MHD_OPTION_URI_LOG_CALLBACK,
-      ragify_connection_request_line, listener, MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, listener,
-      MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+      MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0), 0,
+      ragify_connection_accept, listener, access_handler, listener, MHD_OPTION_EXTERNAL_LOGGER, log_message, listener,
+      MHD_OPTION_LISTEN_SOCKET, descriptor, MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT, 0u,
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory, MHD_OPTION_STRICT_FOR_CLIENT, strictness (),
+      MHD_OPTION_NOTIFY_CONNECTION, ragify_connection_notify, listener, MHD_OPTION_NOTIFY_COMPLETED,
+      ragify_connection_completed, listener, MHD_OPTION_URI_LOG_CALLBACK, ragify_connection_request_line, listener,
+      MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, listener, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY,
+      tls ? tls_options : no_options, MHD_OPTION_END);
   return listener->daemon != NULL;
 }
 
@@ -244,6 +278,7 @@ listener_free (RagifyListener *listener)
   g_clear_pointer (&listener->live_close, MHD_destroy_response);
   g_clear_pointer (&listener->serving, ragify_serving_unref);
   g_clear_pointer (&listener->key_set, ragify_key_set_unref);
+  g_ptr_array_unref (listener->certificates);
   g_free (listener->requests);
   g_free (listener);
 }
@@ -259,6 +294,7 @@ ragify_listener_new (RagifyServerShared *shared, RagifyLoop *loop, int descripto
   listener->evict.run = ragify_connection_evict;
   listener->requests = g_new0 (RagifySeries *, ragify_routes_count () * RAGIFY_STATUS_PLACES);
   listener->ended = g_ptr_array_new ();
+  listener->certificates = g_ptr_array_new_with_free_func ((GDestroyNotify)ragify_certificate_unref);
   listener->watch = epoll_create1 (EPOLL_CLOEXEC);
   if (listener->watch < 0 || !start_daemon (listener, descriptor)) {
     g_set_error (error, G_FILE_ERROR, (int)g_file_error_from_errno (errno), "listen = %s: cannot start: %s",

@@ -13,6 +13,7 @@
 #include "key-ring.h"
 #include "routes.h"
 #include "server.h"
+#include "tls.h"
 
 typedef struct RagifyListener RagifyListener;
 typedef struct RagifyConnection RagifyConnection;
@@ -27,6 +28,7 @@ typedef struct RagifyServerShared {
   RagifyListenOptions options; /* with defaults put in */
   RagifyMetrics *metrics;
   RagifyClientTable *clients;
+  RagifyTls *tls;      /* NULL: plain HTTP */
   RagifyKeyRing *keys; /* NULL: everybody may do everything */
   const char *unready; /* atomic; NULL: ready */
   guint connections;   /* atomic */
@@ -53,6 +55,8 @@ struct RagifyListener {
   RagifyServing *serving;
   RagifyKeySet *key_set; /* the ring's, as of `key_version` */
   guint key_version;
+  GPtrArray *certificates; /* the last is that of `tls_version`; a handshake may still use the others */
+  guint tls_version;
   RagifyConnection *all; /* list through next_all */
   RagifyConnection *oldest_idle, *newest_idle;
   guint n_idle;       /* atomic, written on the loop */

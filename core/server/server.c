@@ -144,6 +144,7 @@ server_free (RagifyServer *server)
 {
   g_clear_pointer (&server->shared.clients, ragify_client_table_free);
   g_clear_pointer (&server->shared.keys, ragify_key_ring_free);
+  g_clear_pointer (&server->shared.tls, ragify_tls_free);
   g_free ((char *)server->shared.options.listen);
   g_free (server->shared.durations);
   g_free (server->listeners);
@@ -189,6 +190,15 @@ start_listeners (RagifyServer *server, RagifyServing *serving, GError **error)
   return TRUE;
 }
 
+static gboolean
+read_secrets (RagifyServerShared *shared, const RagifyListenOptions *options, GError **error)
+{
+  if (options->api_keys_file != NULL && (shared->keys = ragify_key_ring_new (options->api_keys_file, error)) == NULL)
+    return FALSE;
+  return options->tls_cert == NULL ||
+         (shared->tls = ragify_tls_new (options->tls_cert, options->tls_key, error)) != NULL;
+}
+
 RagifyServer *
 ragify_server_new (RagifyRuntime *runtime, const RagifyListenOptions *options, RagifyServing *serving, GError **error)
 {
@@ -196,12 +206,9 @@ ragify_server_new (RagifyRuntime *runtime, const RagifyListenOptions *options, R
   server->runtime = runtime;
   server->shared.options = *options;
   put_defaults (&server->shared.options);
-  if (options->api_keys_file != NULL) {
-    server->shared.keys = ragify_key_ring_new (options->api_keys_file, error);
-    if (server->shared.keys == NULL) {
-      server_free (server);
-      return NULL;
-    }
+  if (!read_secrets (&server->shared, options, error)) {
+    server_free (server);
+    return NULL;
   }
   server->shared.clients = ragify_client_table_new ();
   make_metrics (&server->shared, runtime->metrics);
@@ -216,6 +223,15 @@ const char *
 ragify_server_address (const RagifyServer *server)
 {
   return server->address;
+}
+
+char *
+ragify_server_url (const RagifyServer *server)
+{
+  const char *scheme = server->shared.tls != NULL ? "https://" : "http://";
+  if (ragify_listen_unix_path (server->shared.options.listen) != NULL)
+    scheme = "";
+  return g_strconcat (scheme, server->address, NULL);
 }
 
 /* ---- changing ---- */

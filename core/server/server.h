@@ -26,6 +26,7 @@ void ragify_serving_unref (RagifyServing *serving);
 typedef struct RagifyListenOptions {
   const char *listen;               /* "127.0.0.1:8080", "[::1]:8080", "unix:/path" */
   const char *api_keys_file;        /* NULL: everybody may do everything */
+  const char *tls_cert, *tls_key;   /* PEM files; NULL: plain HTTP */
   gsize max_head;                   /* request line and fields; every connection holds this much; 0: 16 KiB */
   gsize max_body;                   /* of everything but documents, 1 MiB */
   gsize max_document_body;          /* 0: no bound */
@@ -43,6 +44,8 @@ RagifyServer *
 ragify_server_new (RagifyRuntime *runtime, const RagifyListenOptions *options, RagifyServing *serving, GError **error);
 /* The address in use, with the port that was chosen. */
 const char *ragify_server_address (const RagifyServer *server);
+/* "http://ADDRESS", "https://ADDRESS" or "unix:PATH"; free with g_free. */
+char *ragify_server_url (const RagifyServer *server);
 
 /* New requests begin with `serving`. [control] */
 void ragify_server_set_serving (RagifyServer *server, RagifyServing *serving);
