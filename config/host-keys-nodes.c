@@ -166,7 +166,7 @@ static const RagifyHostKey keys[] = {
              .minimum = "0",
              .maximum = "20",
              .summary = "How often a call that failed for a passing reason is tried again, inside its deadline." } },
-  { .kinds = PLUGIN_KINDS,
+  { .kinds = PLUGIN_KINDS | BALANCER,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "retry-budget",
              .type = RAGIFY_KEY_DOUBLE,

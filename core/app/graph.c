@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/app/balancers.h"
 #include "core/app/values.h"
 #include "core/call/operations.h"
 
@@ -12,6 +13,7 @@
 typedef struct Making {
   const RagifyConfigNode *config;
   RagifyNode *node;            /* NULL: the host's own kinds, and nodes that failed */
+  RagifyBalancer *balancer;    /* balancers, from their first use on */
   RagifyEmbedderInfo embedder; /* embedders: what they are, once started */
   char *fingerprint;
   GThread *thread;
@@ -63,6 +65,7 @@ make_node (RagifyGraph *graph, const RagifyConfigNode *config, GError **error)
                  .window_us = ragify_config_node_get_duration (config, "breaker-window"),
                  .open_us = ragify_config_node_get_duration (config, "breaker-open") },
     .retries = (guint)ragify_config_node_get_int (config, "retry"),
+    .weight = ragify_config_node_get_double (config, "weight"),
     .retry_budget = ragify_config_node_get_double (config, "retry-budget"),
   };
   return ragify_node_new (graph->runtime, &options, error);
@@ -295,6 +298,29 @@ set_batching (RagifyRetriever *retriever, const RagifyConfigNode *embedder)
   retriever->embed_wait_us = ragify_config_node_get_duration (embedder, "max-wait");
 }
 
+static RagifyNode *
+find_node (void *user, const RagifyConfigNode *config)
+{
+  return node_of (user, config);
+}
+
+/* A balancer takes a source's place. The pipelines share it. */
+static void
+take_balancer (RagifyGraph *graph, RagifyRetriever *retriever, const RagifyConfigNode *config)
+{
+  Making *making = making_of (graph, config);
+  if (making->balancer == NULL)
+    making->balancer = ragify_balancer_from_config (config, graph->runtime->metrics, find_node, graph);
+  if (making->balancer == NULL)
+    return;
+  gsize count;
+  const RagifyConfigNode *const *members = ragify_config_node_refs (config, "members", &count);
+  retriever->balancer = making->balancer;
+  retriever->node = ragify_balancer_member (making->balancer, 0)->node;
+  retriever->source_type = source_type_of (members[0]);
+  retriever->score = score_of (ragify_config_node_get_string (members[0], "score"));
+}
+
 static RagifyRetriever
 retriever_of (RagifyGraph *graph, const RagifyConfigNode *node)
 {
@@ -309,6 +335,9 @@ retriever_of (RagifyGraph *graph, const RagifyConfigNode *node)
   } else if (is_kind (node, "text-index")) {
     retriever.type = RAGIFY_RETRIEVER_TEXT_INDEX;
     store = ragify_config_node_ref (node, "of");
+  } else if (is_kind (node, "balancer")) {
+    retriever.type = RAGIFY_RETRIEVER_SOURCE;
+    take_balancer (graph, &retriever, node);
   } else {
     retriever.type = RAGIFY_RETRIEVER_SOURCE;
     retriever.score = score_of (ragify_config_node_get_string (node, "score"));
@@ -515,6 +544,8 @@ ragify_graph_free (RagifyGraph *graph)
       ragify_node_free (making->node, ragify_now () + STOP_TIMEOUT_US);
     g_free (making->fingerprint);
   }
+  for (gsize i = 0; i < graph->n_makings; i++) /* the last calls to members have ended with the nodes */
+    g_clear_pointer (&graph->makings[i].balancer, ragify_balancer_free);
   g_free (graph->makings);
   ragify_config_unref (graph->config);
   g_free (graph);

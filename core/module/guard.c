@@ -15,6 +15,9 @@ struct RagifyGuard {
   RagifyRetryBudget *budget;
   guint retries;
   guint64 patience_us, probe_us;
+  double configured_weight;
+  _Atomic double weight;
+  atomic_bool disabled;
   RagifySeries *state, *opened, *refused, *retried, *unaffordable;
 };
 
@@ -109,6 +112,8 @@ ragify_guard_new (RagifyNode *node, RagifyRuntime *runtime, const RagifyNodeOpti
   guard->patience_us = options->deadline_us != 0 ? options->deadline_us / 2 : PATIENCE_US;
   guard->probe_us = options->deadline_us != 0 ? options->deadline_us : PROBE_DEADLINE_US;
   guard->breaker = ragify_breaker_new (&breaker, changed, guard);
+  guard->configured_weight = options->weight;
+  atomic_init (&guard->weight, options->weight);
   guard->budget = ragify_retry_budget_new (options->retry_budget);
   if (guard->breaker != NULL) {
     guard->state = series (guard, RAGIFY_SERIES_GAUGE, "ragify_breaker_state",
@@ -188,29 +193,64 @@ ragify_guard_record (RagifyGuard *guard, const RagifyCall *call, guint64 now)
     ragify_breaker_record (guard->breaker, call->admission, outcome_of (guard, call), now);
 }
 
+/* ---- what others ask ---- */
+
 gboolean
-ragify_guard_is_ready (const RagifyGuard *guard, guint64 now)
+ragify_node_is_ready (const RagifyNode *node, guint64 now)
 {
-  return guard->breaker == NULL || ragify_breaker_is_ready (guard->breaker, now);
+  const RagifyGuard *guard = ragify_node_guard (node);
+  return (guard->breaker == NULL || ragify_breaker_is_ready (guard->breaker, now)) && !ragify_node_is_ejected (node);
 }
 
 RagifyBreakerState
-ragify_guard_state (const RagifyGuard *guard)
+ragify_node_breaker_state (const RagifyNode *node)
 {
+  const RagifyGuard *guard = ragify_node_guard (node);
   return guard->breaker != NULL ? ragify_breaker_state (guard->breaker) : RAGIFY_BREAKER_CLOSED;
 }
 
 guint
-ragify_guard_retries (const RagifyGuard *guard)
+ragify_node_retries (const RagifyNode *node)
 {
-  return guard->retries;
+  return ragify_node_guard (node)->retries;
 }
 
 gboolean
-ragify_guard_take_retry (RagifyGuard *guard)
+ragify_node_take_retry (RagifyNode *node)
 {
+  const RagifyGuard *guard = ragify_node_guard (node);
   const gboolean affordable = ragify_retry_budget_withdraw (guard->budget);
   if (guard->retries > 0)
     ragify_series_add (affordable ? guard->retried : guard->unaffordable, 1);
   return affordable;
+}
+
+double
+ragify_node_weight (const RagifyNode *node)
+{
+  return atomic_load_explicit (&ragify_node_guard (node)->weight, memory_order_relaxed);
+}
+
+gboolean
+ragify_node_is_enabled (const RagifyNode *node)
+{
+  return !atomic_load_explicit (&ragify_node_guard (node)->disabled, memory_order_relaxed);
+}
+
+void
+ragify_node_set_weight (RagifyNode *node, double weight)
+{
+  atomic_store (&ragify_node_guard (node)->weight, weight);
+}
+
+void
+ragify_node_set_enabled (RagifyNode *node, gboolean enabled)
+{
+  atomic_store (&ragify_node_guard (node)->disabled, !enabled);
+}
+
+gboolean
+ragify_node_is_changed (const RagifyNode *node)
+{
+  return !ragify_node_is_enabled (node) || ragify_node_weight (node) != ragify_node_guard (node)->configured_weight;
 }

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: MIT
  *
  * Only operations that read (RAGIFY_OPERATION_GUARDED) are judged and refused: a full disk that fails writes must not
- * take searches away.
+ * take searches away. What node.h says about breaker, retries, weight and enabling is implemented here, too.
  */
 #pragma once
 
@@ -21,8 +21,7 @@ gboolean ragify_guard_admit (RagifyGuard *guard, RagifyCall *call);
 /* The call is over for its home: it completed, or was abandoned. Once for each admitted call. [as its home] */
 void ragify_guard_record (RagifyGuard *guard, const RagifyCall *call, guint64 now);
 
-/* As the node's functions of the same name. */
-gboolean ragify_guard_is_ready (const RagifyGuard *guard, guint64 now);
-RagifyBreakerState ragify_guard_state (const RagifyGuard *guard);
-guint ragify_guard_retries (const RagifyGuard *guard);
-gboolean ragify_guard_take_retry (RagifyGuard *guard);
+/* The guard of a node, which is never NULL once it is made. */
+RagifyGuard *ragify_node_guard (const RagifyNode *node);
+/* So many of its calls hang that it is taken out. [any] */
+gboolean ragify_node_is_ejected (const RagifyNode *node);

@@ -432,7 +432,7 @@ ragify_node_call (RagifyNode *node, RagifyCall *call)
                       node->component->name, call->operation->name);
   } else if (!ragify_guard_admit (node->guard, call)) {
     return;
-  } else if (atomic_load (&node->hanging) >= node->max_abandoned) {
+  } else if (ragify_node_is_ejected (node)) {
     call->overloaded = TRUE;
     ragify_call_fail (call, RAGIFY_E_UNAVAILABLE, "%s: ejected: %u calls hang", node->name, node->max_abandoned);
   } else if (node->component->run_class == RAGIFY_RUN_WORKER) {
@@ -499,28 +499,16 @@ ragify_node_tally (const RagifyNode *node)
   return node->tally;
 }
 
-gboolean
-ragify_node_is_ready (const RagifyNode *node, guint64 now)
+RagifyGuard *
+ragify_node_guard (const RagifyNode *node)
 {
-  return ragify_guard_is_ready (node->guard, now) && atomic_load (&node->hanging) < node->max_abandoned;
-}
-
-RagifyBreakerState
-ragify_node_breaker_state (const RagifyNode *node)
-{
-  return ragify_guard_state (node->guard);
-}
-
-guint
-ragify_node_retries (const RagifyNode *node)
-{
-  return ragify_guard_retries (node->guard);
+  return node->guard;
 }
 
 gboolean
-ragify_node_take_retry (RagifyNode *node)
+ragify_node_is_ejected (const RagifyNode *node)
 {
-  return ragify_guard_take_retry (node->guard);
+  return atomic_load (&node->hanging) >= node->max_abandoned;
 }
 
 const RagifyNodeValues *

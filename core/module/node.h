@@ -43,6 +43,7 @@ typedef struct RagifyNodeOptions {
   guint64 deadline_us; /* that it is configured with; 0: none. Callers set the deadlines: this is what a fair one is */
   RagifyBreakerOptions breaker; /* `probes` is the component's; zeroed: none */
   guint retries;                /* of one call, by those who retry (core/balance/attempt.h) */
+  double weight;                /* its share of a balancer's calls, until it is changed */
   double retry_budget;          /* retries per call in the long run, 0..1 */
 } RagifyNodeOptions;
 
@@ -69,6 +70,14 @@ RagifyBreakerState ragify_node_breaker_state (const RagifyNode *node); /* [any] 
 /* How often a call of it may be retried; a token of its retry budget, FALSE: none is left. [any] */
 guint ragify_node_retries (const RagifyNode *node);
 gboolean ragify_node_take_retry (RagifyNode *node);
+
+/* What an operator may change while it runs: its weight, and whether it is asked at all. [any] */
+double ragify_node_weight (const RagifyNode *node);
+gboolean ragify_node_is_enabled (const RagifyNode *node);
+void ragify_node_set_weight (RagifyNode *node, double weight);
+void ragify_node_set_enabled (RagifyNode *node, gboolean enabled);
+/* Whether one of these differs from the configuration. [any] */
+gboolean ragify_node_is_changed (const RagifyNode *node);
 
 /* Numbers since the start. [any] */
 typedef struct RagifyNodeCounts {

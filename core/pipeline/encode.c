@@ -184,6 +184,10 @@ write_sources (RagifyWriter *writer, const RagifyRun *run)
     ragify_writer_uint (writer, ask->found);
     ragify_writer_text (writer, ",\"duration\":");
     write_seconds (writer, ask->duration);
+    if (ask->step.balanced != NULL && ask->step.call != NULL) {
+      ragify_writer_text (writer, ",\"member\":");
+      ragify_writer_string (writer, ragify_str_from (ragify_node_name (ragify_call_node (ask->step.call))));
+    }
     if (ask->state != RAGIFY_ASK_OK) {
       ragify_writer_text (writer, ",\"error\":");
       ragify_writer_string (writer, ragify_str_from (ask->error));

@@ -240,6 +240,14 @@ list_type (const RagifyAsk *ask)
   return RAGIFY_LIST_SOURCE;
 }
 
+/* An operator may have changed it; a balancer's is its own. */
+static double
+weight_of (const RagifyAsk *ask)
+{
+  const RagifyRetriever *as = &ask->place->as;
+  return as->balancer == NULL && ragify_node_is_changed (as->node) ? ragify_node_weight (as->node) : as->weight;
+}
+
 static void
 fuse (RagifyRun *run)
 {
@@ -249,7 +257,7 @@ fuse (RagifyRun *run)
   RagifyList *lists = ragify_arena_alloc (run->arena, MAX (run->n_asks, 1) * sizeof *lists);
   for (guint i = 0; i < run->n_asks; i++)
     lists[i] = (RagifyList){ .type = list_type (&run->asks[i]),
-                             .weight = run->asks[i].place->as.weight,
+                             .weight = weight_of (&run->asks[i]),
                              .hits = run->asks[i].list,
                              .count = run->asks[i].found };
   const RagifyFuseInput input = {

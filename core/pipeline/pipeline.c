@@ -33,13 +33,13 @@ place_of_embedder (RagifyPipeline *pipeline, RagifyNode *node)
 }
 
 static guint16
-place_of_holder (RagifyPipeline *pipeline, RagifyNode *node)
+place_of_holder (RagifyPipeline *pipeline, RagifyNode *node, const char *name)
 {
   for (guint16 i = 0; i < pipeline->n_holders; i++)
-    if (pipeline->holders[i].node == node)
+    if (pipeline->holders[i].node == node && strcmp (pipeline->holders[i].name, name) == 0)
       return i;
   pipeline->holders[pipeline->n_holders] =
-      (RagifyHolder){ .node = node, .name = ragify_node_name (node), .embedder = RAGIFY_NO_EMBEDDER, .weight = 1 };
+      (RagifyHolder){ .node = node, .name = name, .embedder = RAGIFY_NO_EMBEDDER, .weight = 1 };
   return pipeline->n_holders++;
 }
 
@@ -51,10 +51,12 @@ add_retriever (RagifyPipeline *pipeline, const RagifyRetriever *from)
   const RagifyComponent *component = ragify_node_component (from->node);
   const gboolean wants = source && (component->flags & RAGIFY_COMPONENT_WANTS_EMBEDDING) != 0;
   RagifyNode *embedder = source && !wants && from->score != RAGIFY_SCORE_EMBED ? NULL : from->embedder;
+  RagifyNode *holding = source || from->store == NULL ? from->node : from->store;
+  const char *balancer = from->balancer != NULL ? ragify_balancer_name (from->balancer) : NULL;
   *place = (RagifyRetrieverPlace){
     .as = *from,
-    .name = ragify_node_name (from->node),
-    .holder = place_of_holder (pipeline, source || from->store == NULL ? from->node : from->store),
+    .name = balancer != NULL ? balancer : ragify_node_name (from->node),
+    .holder = place_of_holder (pipeline, holding, balancer != NULL ? balancer : ragify_node_name (holding)),
     .embedder = place_of_embedder (pipeline, embedder),
     .waits = embedder != NULL && (wants || from->type == RAGIFY_RETRIEVER_VECTOR_STORE),
     .filters = (component->flags & RAGIFY_COMPONENT_FILTERS) != 0,
@@ -421,6 +423,19 @@ add_generations (const RagifyRun *run, RagifyKeyBuilder *builder)
   return TRUE;
 }
 
+/* What an operator has changed since the start: who is asked, and what it counts. */
+static void
+add_changes (const RagifyRun *run, RagifyKeyBuilder *builder)
+{
+  for (guint i = 0; i < run->n_asks; i++) {
+    const RagifyRetriever *as = &run->asks[i].place->as;
+    if (as->balancer != NULL || !ragify_node_is_changed (as->node))
+      continue;
+    ragify_key_add_integer (builder, i << 1 | (ragify_node_is_enabled (as->node) ? 1 : 0));
+    ragify_key_add_number (builder, ragify_node_weight (as->node));
+  }
+}
+
 /* Everything that changes the answer; FALSE where that is not known. */
 static gboolean
 make_key (RagifyRun *run)
@@ -445,6 +460,7 @@ make_key (RagifyRun *run)
     ragify_key_add_filter (&builder, request->filter);
     ragify_key_add_pairs (&builder, request->search);
   }
+  add_changes (run, &builder);
   run->key = ragify_key_finish (&builder);
   return TRUE;
 }
@@ -554,7 +570,7 @@ ragify_pipeline_cancel (RagifyRequest *request)
   run->cancelled = TRUE;
   if (run->get == NULL) {
     for (RagifyStep *step = run->steps; step != NULL; step = step->next)
-      ragify_attempt_cancel (&step->attempt);
+      ragify_step_cancel (step);
     for (guint i = 0; run->embeddings != NULL && i < run->pipeline->n_embedders; i++)
       ragify_embed_wait_leave (&run->embeddings[i].wait);
     return;

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "core/balance/balancer.h"
 #include "core/cache/tier.h"
 #include "core/module/node.h"
 #include "core/pipeline/request.h"
@@ -38,12 +39,13 @@ typedef enum {
 /* One place that is asked. */
 typedef struct RagifyRetriever {
   RagifyRetrieverType type;
-  RagifyNode *node;
-  RagifyNode *store;       /* text indexes: the vector store that holds the chunks; vector stores: themselves */
-  RagifyNode *embedder;    /* vector stores: whose vectors it holds, NULL: words only; text indexes: the same, or NULL
-                              where the store is asked as well; sources: whose embedding they want or are scored by */
-  guint embed_batch;       /* queries that `embedder` is given in one call; 0: 8 */
-  guint64 embed_wait_us;   /* for others to share a call with, see core/batch/embed-batcher.h */
+  RagifyNode *node;         /* of a balancer: its first member */
+  RagifyBalancer *balancer; /* sources: that chooses among several; NULL: none */
+  RagifyNode *store;        /* text indexes: the vector store that holds the chunks; vector stores: themselves */
+  RagifyNode *embedder;     /* vector stores: whose vectors it holds, NULL: words only; text indexes: the same, or NULL
+                               where the store is asked as well; sources: whose embedding they want or are scored by */
+  guint embed_batch;        /* queries that `embedder` is given in one call; 0: 8 */
+  guint64 embed_wait_us;    /* for others to share a call with, see core/batch/embed-batcher.h */
   const char *source_type; /* "vector", "document", "database", "api", "realtime": what the answer's source.type says */
   double weight;           /* in fusion; 1 */
   guint64 deadline_us;     /* of its own; 0: the pipeline's */

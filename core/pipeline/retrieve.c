@@ -117,7 +117,7 @@ stop_asking (RagifyRun *run)
 {
   run->enough = TRUE;
   for (RagifyStep *step = run->steps; step != NULL; step = step->next)
-    ragify_attempt_cancel (&step->attempt);
+    ragify_step_cancel (step);
 }
 
 static guint
@@ -159,8 +159,12 @@ ask_finished (RagifyStep *step)
 {
   RagifyAsk *ask = (RagifyAsk *)step;
   RagifyRun *run = step->run;
+  ask->duration = ragify_step_duration (step);
+  if (step->call == NULL) {
+    ask_failed (run, ask, RAGIFY_ASK_SKIPPED, "none of its members is enabled");
+    return;
+  }
   const void *result = ragify_call_result (step->call);
-  ask->duration = ragify_attempt_duration (&step->attempt);
   ask->state =
       ragify_call_refused (step->call) ? RAGIFY_ASK_OPEN_CIRCUIT : ragify_ask_state_of (ragify_call_code (step->call));
   ask->error = ragify_call_message (step->call);
@@ -236,9 +240,18 @@ send_ask (RagifyRun *run, RagifyAsk *ask)
     ask_failed (run, ask, RAGIFY_ASK_SKIPPED, run->enough ? not_waited_for : "no time was left to ask it");
     return;
   }
+  if (as->balancer == NULL && !ragify_node_is_enabled (as->node)) {
+    ask->disabled = TRUE;
+    ask_failed (run, ask, RAGIFY_ASK_SKIPPED, "disabled");
+    return;
+  }
   const guint64 own = as->deadline_us != 0 ? now + as->deadline_us : G_MAXUINT64;
-  ragify_run_call (run, &ask->step, as->node, fill_arguments (run, ask), &ask->arguments,
-                   MIN (own, run->retrieve_deadline), ask_finished);
+  const guint64 deadline = MIN (own, run->retrieve_deadline);
+  const RagifyOperation *operation = fill_arguments (run, ask);
+  if (as->balancer != NULL)
+    ragify_run_call_balanced (run, &ask->step, as->balancer, operation, &ask->arguments, deadline, ask_finished);
+  else
+    ragify_run_call (run, &ask->step, as->node, operation, &ask->arguments, deadline, ask_finished);
 }
 
 /* The embedding that it waited for is there, or is not to be had. */
@@ -304,7 +317,7 @@ finish_retrieving (RagifyRun *run)
 {
   for (guint i = 0; i < run->n_asks; i++) {
     const RagifyAsk *ask = &run->asks[i];
-    const gboolean unwanted = run->enough && ask->state == RAGIFY_ASK_SKIPPED;
+    const gboolean unwanted = ask->disabled || (run->enough && ask->state == RAGIFY_ASK_SKIPPED);
     if (ask->state != RAGIFY_ASK_OK && !unwanted && !run->cancelled)
       ragify_run_warn (run, ragify_run_text (run, "%s did not answer: %s", ask->place->name, ask->error));
     if (ask->place->duration == NULL)

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* What is left for fetching and the like when retrieving took all of its time. */
 #define LATE_US 10000
@@ -38,14 +39,25 @@ unlink_step (RagifyRun *run, RagifyStep *step)
 }
 
 static void
-step_finished (RagifyAttempt *attempt)
+end_step (RagifyStep *step, RagifyCall *call)
 {
-  RagifyStep *step = (RagifyStep *)attempt;
   RagifyRun *run = step->run;
-  step->call = attempt->call;
+  step->call = call;
   unlink_step (run, step);
   step->finished (step);
   ragify_run_release (run);
+}
+
+static void
+attempt_finished (RagifyAttempt *attempt)
+{
+  end_step ((RagifyStep *)attempt, attempt->call);
+}
+
+static void
+balanced_finished (RagifyBalanced *balanced, void *user)
+{
+  end_step (user, balanced->call);
 }
 
 void
@@ -80,7 +92,36 @@ ragify_run_call (RagifyRun *run, RagifyStep *step, RagifyNode *node, const Ragif
   step->finished = finished;
   link_step (run, step);
   ragify_run_hold (run);
-  ragify_attempt_begin (&step->attempt, &run->request->owner, node, operation, arguments, deadline, step_finished);
+  ragify_attempt_begin (&step->attempt, &run->request->owner, node, operation, arguments, deadline, attempt_finished);
+}
+
+void
+ragify_run_call_balanced (RagifyRun *run, RagifyStep *step, RagifyBalancer *balancer, const RagifyOperation *operation,
+                          const void *arguments, guint64 deadline, void (*finished) (RagifyStep *step))
+{
+  step->run = run;
+  step->finished = finished;
+  step->balanced = ragify_arena_alloc (run->arena, sizeof *step->balanced);
+  link_step (run, step);
+  ragify_run_hold (run);
+  const guint64 key = XXH3_64bits (run->request->query.data, run->request->query.size);
+  ragify_balanced_begin (step->balanced, &run->request->owner, balancer, operation, arguments, key, deadline,
+                         balanced_finished, step);
+}
+
+void
+ragify_step_cancel (RagifyStep *step)
+{
+  if (step->balanced != NULL)
+    ragify_balanced_cancel (step->balanced);
+  else
+    ragify_attempt_cancel (&step->attempt);
+}
+
+guint64
+ragify_step_duration (const RagifyStep *step)
+{
+  return step->balanced != NULL ? ragify_balanced_duration (step->balanced) : ragify_attempt_duration (&step->attempt);
 }
 
 guint64

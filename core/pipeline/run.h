@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "core/balance/attempt.h"
+#include "core/balance/balanced.h"
 #include "core/batch/embed-batcher.h"
 #include "core/call/operations.h"
 #include "core/pipeline/candidates.h"
@@ -97,9 +98,10 @@ struct RagifyPipeline {
 /* A call that the run waits for. */
 typedef struct RagifyStep RagifyStep;
 struct RagifyStep {
-  RagifyAttempt attempt; /* first */
+  RagifyAttempt attempt;    /* first */
+  RagifyBalanced *balanced; /* in its place, where a balancer is asked */
   RagifyRun *run;
-  RagifyCall *call; /* once it has finished: the last that was made */
+  RagifyCall *call; /* once it has finished: the last that was made; NULL: a balancer had nobody to ask */
   RagifyStep *next, *previous;
   void (*finished) (RagifyStep *step);
 };
@@ -121,6 +123,7 @@ typedef struct RagifyAsk {
   RagifyAskState state;
   const char *error; /* "" unless it failed */
   guint64 duration;  /* µs */
+  gboolean disabled; /* by an operator */
   guint64 retry_after;
   union {
     RagifySourceQuery source;
@@ -198,6 +201,14 @@ void ragify_run_release (RagifyRun *run);
 /* Starts a call, with its retries, that the run is held for; `finished` runs first, then the run is released. */
 void ragify_run_call (RagifyRun *run, RagifyStep *step, RagifyNode *node, const RagifyOperation *operation,
                       const void *arguments, guint64 deadline, void (*finished) (RagifyStep *step));
+/* The same of one of a balancer's members. */
+void
+ragify_run_call_balanced (RagifyRun *run, RagifyStep *step, RagifyBalancer *balancer, const RagifyOperation *operation,
+                          const void *arguments, guint64 deadline, void (*finished) (RagifyStep *step));
+/* Asks what is under way to stop; `finished` still runs, soon. */
+void ragify_step_cancel (RagifyStep *step);
+/* From its start to its end, retries included, µs. */
+guint64 ragify_step_duration (const RagifyStep *step);
 /* A deadline for work after retrieving, which a late retriever must not use up. */
 guint64 ragify_run_late_deadline (const RagifyRun *run);
 /* A stage took this long: the longest counts of what ran side by side … */
