@@ -111,7 +111,8 @@ static const RagifyHostKey keys[] = {
              .flags = RAGIFY_KEY_RELOADABLE,
              .default_value = "through",
              .choices = "through|behind",
-             .summary = "through: an answer is stored before the next level's turn; behind: soon, from a queue." } },
+             .summary =
+                 "through: an answer is written at once; behind: soon, from a bounded queue, a few at a time." } },
   { .kinds = CACHE,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "write-queue",

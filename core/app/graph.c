@@ -8,6 +8,10 @@
 #include "core/call/operations.h"
 
 #define STOP_TIMEOUT_US (10 * G_USEC_PER_SEC)
+/* Of a cache that stands alone, without a tier's keys. */
+#define NEGATIVE_TTL_US (10 * (guint64)G_USEC_PER_SEC)
+#define MAX_STALENESS_US ((guint64)G_USEC_PER_SEC)
+#define TTL_JITTER 0.05
 
 /* One node of the configuration on its way to a RagifyNode. */
 typedef struct Making {
@@ -49,6 +53,15 @@ is_kind (const RagifyConfigNode *node, const char *kind)
 
 /* ---- nodes ---- */
 
+static RagifyBreakerOptions
+breaker_of (const RagifyConfigNode *config)
+{
+  return (RagifyBreakerOptions){ .failures = (guint)ragify_config_node_get_int (config, "breaker-failures"),
+                                 .error_rate = ragify_config_node_get_double (config, "breaker-error-rate"),
+                                 .window_us = ragify_config_node_get_duration (config, "breaker-window"),
+                                 .open_us = ragify_config_node_get_duration (config, "breaker-open") };
+}
+
 static RagifyNode *
 make_node (RagifyGraph *graph, const RagifyConfigNode *config, GError **error)
 {
@@ -60,10 +73,7 @@ make_node (RagifyGraph *graph, const RagifyConfigNode *config, GError **error)
     .max_abandoned = (guint)ragify_config_node_get_int (config, "max-abandoned"),
     .memory_limit = ragify_config_node_get_size (config, "call-memory"),
     .deadline_us = ragify_config_node_get_duration (config, "deadline"),
-    .breaker = { .failures = (guint)ragify_config_node_get_int (config, "breaker-failures"),
-                 .error_rate = ragify_config_node_get_double (config, "breaker-error-rate"),
-                 .window_us = ragify_config_node_get_duration (config, "breaker-window"),
-                 .open_us = ragify_config_node_get_duration (config, "breaker-open") },
+    .breaker = breaker_of (config),
     .retries = (guint)ragify_config_node_get_int (config, "retry"),
     .weight = ragify_config_node_get_double (config, "weight"),
     .retry_budget = ragify_config_node_get_double (config, "retry-budget"),
@@ -192,7 +202,19 @@ level_of (RagifyGraph *graph, const RagifyConfigNode *cache)
                             .ttl_us = ragify_config_node_value (cache, "ttl") != NULL
                                           ? ragify_config_node_get_duration (cache, "ttl")
                                           : 0,
-                            .deadline_us = ragify_config_node_get_duration (cache, "deadline") };
+                            .deadline_us = ragify_config_node_get_duration (cache, "deadline"),
+                            .behind = g_str_equal (ragify_config_node_get_string (cache, "write"), "behind"),
+                            .write_queue = (guint)ragify_config_node_get_int (cache, "write-queue"),
+                            .breaker = breaker_of (cache) };
+}
+
+static RagifyTier *
+find_tier (const RagifyGraph *graph, const char *name)
+{
+  for (guint i = 0; i < graph->tiers->len; i++)
+    if (g_str_equal (ragify_tier_name (g_ptr_array_index (graph->tiers, i)), name))
+      return g_ptr_array_index (graph->tiers, i);
+  return NULL;
 }
 
 /* The tier that a pipeline's `cache` names; one cache by itself is a tier of one level. */
@@ -201,6 +223,9 @@ make_tier (RagifyGraph *graph, const RagifyConfigNode *config)
 {
   if (config == NULL)
     return NULL;
+  RagifyTier *tier = find_tier (graph, ragify_config_node_name (config));
+  if (tier != NULL)
+    return tier;
   gsize count = 1;
   const gboolean is_tier = is_kind (config, "tier");
   const RagifyConfigNode *const *caches = is_tier ? ragify_config_node_refs (config, "levels", &count) : &config;
@@ -215,12 +240,24 @@ make_tier (RagifyGraph *graph, const RagifyConfigNode *config)
     .name = ragify_config_node_name (config),
     .levels = levels,
     .n_levels = n_levels,
-    .negative_ttl_us = is_tier ? ragify_config_node_get_duration (config, "negative-ttl") : 0,
-    .ttl_jitter = is_tier ? ragify_config_node_get_double (config, "ttl-jitter") : 0.05,
+    .negative_ttl_us = is_tier ? ragify_config_node_get_duration (config, "negative-ttl") : NEGATIVE_TTL_US,
+    .ttl_jitter = is_tier ? ragify_config_node_get_double (config, "ttl-jitter") : TTL_JITTER,
+    .stale_us = is_tier ? ragify_config_node_get_duration (config, "stale-while-revalidate") : 0,
   };
-  RagifyTier *tier = ragify_tier_new (graph->runtime, &options);
+  tier = ragify_tier_new (graph->runtime, &options);
   g_ptr_array_add (graph->tiers, tier);
   return tier;
+}
+
+/* How the pipeline keeps its cached answers in step with the stores; a cache by itself has the defaults. */
+static void
+set_freshness (RagifyPipelineOptions *options, const RagifyConfigNode *cache)
+{
+  options->max_staleness_us = MAX_STALENESS_US;
+  if (cache == NULL || !is_kind (cache, "tier"))
+    return;
+  options->max_staleness_us = ragify_config_node_get_duration (cache, "max-staleness");
+  options->invalidate_every_us = ragify_config_node_get_duration (cache, "invalidate-every");
 }
 
 /* ---- pipelines ---- */
@@ -400,11 +437,12 @@ make_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, RagifyDiagnos
   if (!give_embedders (retrievers, n_retrievers, config, diagnostics))
     return;
   const RagifyFingerprint fingerprint = ragify_config_node_answer_fingerprint (config);
-  const RagifyPipelineOptions options = {
+  const RagifyConfigNode *cache = ragify_config_node_ref (config, "cache");
+  RagifyPipelineOptions options = {
     .name = ragify_config_node_name (config),
     .retrievers = retrievers,
     .n_retrievers = n_retrievers,
-    .tier = make_tier (graph, ragify_config_node_ref (config, "cache")),
+    .tier = make_tier (graph, cache),
     .fuse = fuse_of (ragify_config_node_get_string (config, "fuse")),
     .fuse_weight = ragify_config_node_get_double (config, "fuse-weight"),
     .fuse_candidates = (guint)ragify_config_node_get_int (config, "fuse-candidates"),
@@ -421,6 +459,7 @@ make_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, RagifyDiagnos
     .fail_on_partial = g_str_equal (ragify_config_node_get_string (config, "on-partial"), "fail"),
     .fingerprint = fingerprint.high ^ fingerprint.low,
   };
+  set_freshness (&options, cache);
   g_ptr_array_add (graph->pipelines, ragify_pipeline_new (graph->runtime, &options));
 }
 

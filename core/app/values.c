@@ -17,6 +17,32 @@ find (const Values *values, const char *key)
   return value;
 }
 
+/* A tier may give an answer for some time after its level's `ttl`, so the level has to keep it for as long. */
+static guint64
+keep_longer (const Values *values)
+{
+  gsize n_nodes;
+  guint64 longest = 0;
+  const RagifyConfigNode *const *nodes = ragify_config_nodes (values->config, &n_nodes);
+  for (gsize i = 0; i < n_nodes; i++) {
+    gsize count = 0;
+    if (!g_str_equal (ragify_config_node_kind (nodes[i]), "tier"))
+      continue;
+    const RagifyConfigNode *const *levels = ragify_config_node_refs (nodes[i], "levels", &count);
+    for (gsize k = 0; k < count; k++)
+      if (levels[k] == values->node)
+        longest = MAX (longest, ragify_config_node_get_duration (nodes[i], "stale-while-revalidate"));
+  }
+  return longest;
+}
+
+static guint64
+duration_of (const Values *values, const char *key, guint64 duration)
+{
+  const gboolean ttl = g_str_equal (ragify_config_node_kind (values->node), "cache") && g_str_equal (key, "ttl");
+  return ttl && duration > 0 ? duration + keep_longer (values) : duration; /* 0: no end */
+}
+
 static gboolean
 is_text (guint32 type)
 {
@@ -50,7 +76,7 @@ get (void *user, const char *key, guint32 type, void *target)
     *(uint32_t *)target = value->boolean;
     return RAGIFY_OK;
   case RAGIFY_KEY_DURATION:
-    *(uint64_t *)target = value->duration;
+    *(uint64_t *)target = duration_of (values, key, value->duration);
     return RAGIFY_OK;
   case RAGIFY_KEY_SIZE:
     *(uint64_t *)target = value->size;

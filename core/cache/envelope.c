@@ -4,6 +4,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "core/call/loop.h"
+
 #define MAGIC "RGFA"
 #define HEAD_SIZE 48
 #define CHECKED_FROM 16
@@ -11,6 +13,7 @@
 typedef struct {
   RagifyBuffer buffer;
   gint references; /* atomic */
+  guint64 born;    /* monotonic µs */
   guint8 bytes[];
 } OwnBuffer;
 
@@ -28,10 +31,12 @@ own_unref (RagifyBuffer *buffer)
 }
 
 static OwnBuffer *
-own_new (gsize size)
+own_new (gsize size, guint64 age_us)
 {
+  const guint64 now = ragify_now ();
   OwnBuffer *own = g_malloc (sizeof *own + size);
   own->references = 1;
+  own->born = now > age_us ? now - age_us : 1;
   own->buffer = (RagifyBuffer){
     .struct_size = sizeof own->buffer, .data = own->bytes, .size = size, .ref = own_ref, .unref = own_unref
   };
@@ -63,7 +68,7 @@ RagifyBuffer *
 ragify_envelope_new (RagifyBytes body, RagifyUuidList ids, gint64 created_at, guint64 ttl_us, guint flags)
 {
   const gsize ids_size = ids.count * sizeof (RagifyUuid);
-  OwnBuffer *own = own_new (HEAD_SIZE + ids_size + body.size);
+  OwnBuffer *own = own_new (HEAD_SIZE + ids_size + body.size, 0);
   guint8 *bytes = own->bytes;
   memset (bytes, 0, HEAD_SIZE);
   memcpy (bytes, MAGIC, 4);
@@ -100,20 +105,34 @@ ragify_envelope_read (const RagifyBuffer *buffer, RagifyEnvelope *envelope)
     .ids = bytes + HEAD_SIZE,
     .n_ids = (guint)n_ids,
     .created_at = (gint64)take (bytes + 16, 8),
+    .born = is_own (buffer) ? ((const OwnBuffer *)buffer)->born : 0,
     .ttl_us = take (bytes + 24, 8),
     .flags = (guint)take (bytes + 6, 2),
   };
   return TRUE;
 }
 
+guint64
+ragify_envelope_age (const RagifyEnvelope *envelope)
+{
+  if (envelope->born != 0) {
+    const guint64 now = ragify_now ();
+    return now > envelope->born ? now - envelope->born : 0;
+  }
+  const gint64 now = g_get_real_time ();
+  if (envelope->created_at > now) /* compared, not subtracted: a foreign number may be anything */
+    return envelope->created_at > now + RAGIFY_ENVELOPE_SKEW_US ? G_MAXUINT64 : 0;
+  return (guint64)now - (guint64)envelope->created_at;
+}
+
 RagifyBuffer *
-ragify_envelope_adopt (RagifyBuffer *buffer)
+ragify_envelope_adopt (RagifyBuffer *buffer, guint64 age_us)
 {
   if (is_own (buffer)) {
     own_ref (buffer);
     return buffer;
   }
-  OwnBuffer *own = own_new (buffer->size);
+  OwnBuffer *own = own_new (buffer->size, age_us);
   memcpy (own->bytes, buffer->data, buffer->size);
   return &own->buffer;
 }

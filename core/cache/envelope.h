@@ -23,11 +23,15 @@ typedef struct RagifyEnvelope {
   const guint8 *ids; /* 16 bytes each */
   guint n_ids;
   gint64 created_at; /* wall clock, µs */
+  guint64 born;      /* the same by the monotonic clock, for buffers that this process made; 0: not known */
   guint64 ttl_us;
   guint flags; /* RAGIFY_ENVELOPE_… */
 } RagifyEnvelope;
 
-/* A new envelope with copies of `body` and `ids`. [any] */
+/* How far another machine's clock may be ahead of ours. */
+#define RAGIFY_ENVELOPE_SKEW_US (10 * (gint64)G_USEC_PER_SEC)
+
+/* A new envelope with copies of `body` and `ids`, born now. [any] */
 RagifyBuffer *
 ragify_envelope_new (RagifyBytes body, RagifyUuidList ids, gint64 created_at, guint64 ttl_us, guint flags);
 
@@ -35,5 +39,11 @@ ragify_envelope_new (RagifyBytes body, RagifyUuidList ids, gint64 created_at, gu
  * is skipped for buffers that this process made itself, since they cannot change. [any] */
 gboolean ragify_envelope_read (const RagifyBuffer *buffer, RagifyEnvelope *envelope);
 
-/* A reference to `buffer` where this process made it, otherwise to a copy in its own memory. [any] */
-RagifyBuffer *ragify_envelope_adopt (RagifyBuffer *buffer);
+/* How old it is, µs. By the monotonic clock where this process made or adopted it, so that a jump of the wall clock
+ * changes nothing; otherwise by the wall clock. G_MAXUINT64 where it comes from the future: one of the clocks has
+ * jumped, and nobody can tell. [any] */
+guint64 ragify_envelope_age (const RagifyEnvelope *envelope);
+
+/* A reference to `buffer` where this process made it, otherwise to a copy in its own memory, which is `age_us` old
+ * now. [any] */
+RagifyBuffer *ragify_envelope_adopt (RagifyBuffer *buffer, guint64 age_us);

@@ -2,6 +2,7 @@
 #include "core/cache/flight.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define SHARDS 64 /* a power of two */
@@ -17,7 +18,8 @@ typedef struct {
 
 typedef struct {
   _Alignas(64) pthread_mutex_t lock;
-  GHashTable *flights; /* RagifyTierKey in Flight */
+  GHashTable *flights;    /* RagifyTierKey in Flight */
+  _Atomic guint64 landed; /* how many so far */
 } Shard;
 
 struct RagifyFlights {
@@ -35,7 +37,8 @@ key_hash (gconstpointer key)
 static gboolean
 key_equal (gconstpointer a, gconstpointer b)
 {
-  return memcmp (a, b, sizeof (RagifyTierKey)) == 0;
+  const RagifyTierKey *first = a, *second = b;
+  return memcmp (first->bytes, second->bytes, sizeof first->bytes) == 0 && first->flight == second->flight;
 }
 
 static Shard *
@@ -104,9 +107,15 @@ ragify_flights_free (RagifyFlights *flights)
   g_aligned_free (flights);
 }
 
+guint64
+ragify_flights_landed (RagifyFlights *flights, const RagifyTierKey *key)
+{
+  return atomic_load_explicit (&shard_of (flights, key)->landed, memory_order_acquire);
+}
+
 RagifyFlightJoin
-ragify_flights_join (RagifyFlights *flights, const RagifyTierKey *key, RagifyWaiter *waiter, RagifyBuffer **envelope,
-                     const char **level)
+ragify_flights_join (RagifyFlights *flights, const RagifyTierKey *key, guint64 landed, RagifyWaiter *waiter,
+                     RagifyBuffer **envelope, const char **level)
 {
   Shard *shard = shard_of (flights, key);
   RagifyFlightJoin result = RAGIFY_FLIGHT_WAITS;
@@ -117,7 +126,8 @@ ragify_flights_join (RagifyFlights *flights, const RagifyTierKey *key, RagifyWai
     flight->key = *key;
     flight->leaders = 1;
     g_hash_table_insert (shard->flights, &flight->key, flight);
-    result = RAGIFY_FLIGHT_LEADS;
+    const gboolean news = atomic_load_explicit (&shard->landed, memory_order_relaxed) != landed;
+    result = news ? RAGIFY_FLIGHT_LEADS_ANEW : RAGIFY_FLIGHT_LEADS;
   } else if (flight->envelope != NULL) {
     *envelope = flight->envelope;
     flight->envelope->ref (flight->envelope);
@@ -172,6 +182,7 @@ ragify_flights_land (RagifyFlights *flights, const RagifyTierKey *key)
   pthread_mutex_lock (&shard->lock);
   Flight *flight = find (shard, key);
   g_hash_table_remove (shard->flights, key);
+  atomic_fetch_add_explicit (&shard->landed, 1, memory_order_release);
   pthread_mutex_unlock (&shard->lock);
   g_return_if_fail (flight != NULL && flight->first == NULL);
   flight->envelope->unref (flight->envelope);

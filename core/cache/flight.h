@@ -22,17 +22,21 @@ struct RagifyWaiter {
 };
 
 typedef enum {
-  RAGIFY_FLIGHT_LEADS, /* nobody was there: the caller leads */
-  RAGIFY_FLIGHT_WAITS, /* `wake` will run, unless left before */
-  RAGIFY_FLIGHT_DONE,  /* the answer is there already: `*envelope` and `*level` are set */
+  RAGIFY_FLIGHT_LEADS,      /* nobody was there: the caller leads */
+  RAGIFY_FLIGHT_LEADS_ANEW, /* the same, and another may have landed with this key since the caller looked */
+  RAGIFY_FLIGHT_WAITS,      /* `wake` will run, unless left before */
+  RAGIFY_FLIGHT_DONE,       /* the answer is there already: `*envelope` and `*level` are set */
 } RagifyFlightJoin;
 
 RagifyFlights *ragify_flights_new (void);
 void ragify_flights_free (RagifyFlights *flights); /* none may be left */
 
+/* To be taken before the levels are looked at, and given to ragify_flights_join. [any] */
+guint64 ragify_flights_landed (RagifyFlights *flights, const RagifyTierKey *key);
+
 /* [any] */
-RagifyFlightJoin ragify_flights_join (RagifyFlights *flights, const RagifyTierKey *key, RagifyWaiter *waiter,
-                                      RagifyBuffer **envelope, const char **level);
+RagifyFlightJoin ragify_flights_join (RagifyFlights *flights, const RagifyTierKey *key, guint64 landed,
+                                      RagifyWaiter *waiter, RagifyBuffer **envelope, const char **level);
 
 /* Takes the waiter out; FALSE when it has been, or is being, woken. [any] */
 gboolean ragify_flights_leave (RagifyFlights *flights, const RagifyTierKey *key, RagifyWaiter *waiter);

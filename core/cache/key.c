@@ -165,7 +165,7 @@ ragify_key_finish (RagifyKeyBuilder *builder)
 {
   XXH128_canonical_t canonical;
   XXH128_canonicalFromHash (&canonical, XXH3_128bits_digest (state_of (builder)));
-  RagifyTierKey key;
+  RagifyTierKey key = { 0 };
   memcpy (key.bytes, canonical.digest, sizeof key.bytes);
   return key;
 }

@@ -1,37 +1,30 @@
 /* A get first asks the first level, which for a hit in memory is all that happens. Otherwise it joins the flight of its
- * key; the one who leads it asks the levels again, the first one too, since the former leader may have landed in
- * between; only then it is told to compute.
+ * key; the one who leads it asks the other levels, and the first one again where somebody has landed in between; only
+ * then it is told to compute.
  *
  * SPDX-License-Identifier: MIT
  */
 #include "core/cache/tier.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
-#include "core/cache/envelope.h"
 #include "core/cache/flight.h"
+#include "core/cache/level.h"
 #include "core/call/operations.h"
 
-#define DEFAULT_DEADLINE_US 50000
-#define NO_END_US (3650 * 86400 * (guint64)G_USEC_PER_SEC)
-#define DEFAULT_NEGATIVE_TTL_US (10 * G_USEC_PER_SEC)
-
-typedef struct {
-  RagifyNode *node;
-  char *kind;
-  guint64 ttl_us, deadline_us;
-  gint failing; /* atomic */
-  RagifySeries *hits, *misses, *errors, *promotions;
-} Level;
+#define FLUSH_US (3 * (guint64)G_USEC_PER_SEC) /* for writes behind, at the end */
+#define POLL_US 200
 
 struct RagifyTier {
   char *name;
-  Level *levels;
+  RagifyLevel **levels;
   guint n_levels;
-  guint64 negative_ttl_us;
+  guint64 negative_ttl_us, stale_us;
   double ttl_jitter;
   RagifyFlights *flights;
-  RagifySeries *hits, *misses, *coalesced, *timeouts;
+  _Atomic guint64 storing; /* answers on their way into levels */
+  RagifySeries *hits, *misses, *coalesced, *timeouts, *stale, *rejected;
 };
 
 struct RagifyTierGet {
@@ -41,15 +34,17 @@ struct RagifyTierGet {
   RagifyTier *tier;
   RagifyOwner *owner; /* a reference, until `got` has run */
   RagifyLoop *loop;
-  RagifyTierKey key;
-  guint64 deadline;
+  RagifyTierAsk ask;
   RagifyTierGot got;
   void *user;
 
-  gboolean leads, cancelled;
+  gboolean leads, cancelled, uncounted; /* uncounted: the first level's miss, which may turn out to be none */
+  guint64 landed;
   guint level; /* that is being asked */
   RagifyCacheGet arguments;
   RagifyCall *call;        /* under way */
+  RagifyBuffer *stale;     /* what there is past its time, in case there is nothing else */
+  const char *stale_kind;  /* its level's */
   RagifyBuffer *woken;     /* what `wake` brought */
   const char *woken_level; /* with it */
 };
@@ -60,42 +55,41 @@ typedef struct {
   RagifyTier *tier;
   RagifyTierKey key;
   RagifyBuffer *envelope;
+  guint pending;  /* levels; used on the loop that stores */
   gboolean lands; /* the flight is over when the first level has it */
 } Store;
 
-typedef struct {
-  RagifyCacheSet arguments;
-  Store *store;
-  Level *level;
-} StoreCall;
-
 static void ask_level (RagifyTierGet *get);
 
-static RagifySeries *
-new_series (RagifyRuntime *runtime, const char *name, const char *help, const RagifyTier *tier, const char *level)
+/* ---- time ---- */
+
+/* Half the entries live longer and half shorter than the TTL says, so that what was stored together does not expire
+ * together. The key is the randomness: it is a hash. */
+static guint64
+jittered (const RagifyTier *tier, const RagifyTierKey *key, guint64 ttl_us)
 {
-  if (level == NULL)
-    return ragify_metrics_series (runtime->metrics, RAGIFY_SERIES_COUNTER, name, help, "tier", tier->name, NULL);
-  return ragify_metrics_series (runtime->metrics, RAGIFY_SERIES_COUNTER, name, help, "tier", tier->name, "level", level,
-                                NULL);
+  const double position = (key->bytes[7] + 256.0 * key->bytes[8]) / 32767.5 - 1;
+  return (guint64)((double)ttl_us * (1 + tier->ttl_jitter * position));
 }
 
-/* Says once that a level began to fail, or works again. */
-static void
-note_state (RagifyTier *tier, Level *level, const RagifyCall *call)
+/* How long `level` may give it from its creation on, µs. */
+static guint64
+life_in (const RagifyTier *tier, const RagifyLevel *level, const RagifyTierKey *key, const RagifyEnvelope *envelope)
 {
-  const gboolean failing = ragify_call_code (call) != RAGIFY_OK && ragify_call_code (call) != RAGIFY_E_CANCELLED;
-  if (failing)
-    ragify_series_add (level->errors, 1);
-  if (g_atomic_int_get (&level->failing) == failing || g_atomic_int_exchange (&level->failing, failing) == failing)
-    return;
-  if (failing)
-    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "RAGIFY_NODE", ragify_node_name (level->node), "MESSAGE",
-                      "tier %s: level %s is skipped while it fails: %s", tier->name, ragify_node_name (level->node),
-                      ragify_call_message (call));
-  else
-    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_INFO, "RAGIFY_NODE", ragify_node_name (level->node), "MESSAGE",
-                      "tier %s: level %s works again", tier->name, ragify_node_name (level->node));
+  const guint64 own = ragify_level_ttl (level);
+  return jittered (tier, key, envelope->ttl_us != 0 ? MIN (envelope->ttl_us, own) : own);
+}
+
+/* How old a level's value is. Where the level says how much of its time is left, that counts as well, in case the wall
+ * clock has been set back since it was made. */
+static guint64
+age_in (const RagifyTier *tier, const RagifyTierGet *get, const RagifyEnvelope *envelope, guint64 left_us)
+{
+  const guint64 age = ragify_envelope_age (envelope);
+  if (envelope->born != 0 || left_us == 0 || age == G_MAXUINT64)
+    return age;
+  const guint64 whole = life_in (tier, tier->levels[get->level], &get->ask.key, envelope) + tier->stale_us;
+  return whole > left_us ? MAX (age, whole - left_us) : age;
 }
 
 /* ---- storing ---- */
@@ -108,47 +102,45 @@ clear_store (RagifyOwner *owner)
 }
 
 static void
-stored (RagifyCall *call, void *user)
+let_go (Store *store)
 {
-  StoreCall *stored_call = user;
-  Store *store = stored_call->store;
-  note_state (store->tier, stored_call->level, call);
-  if (store->lands && stored_call->level == store->tier->levels)
+  if (--store->pending > 0)
+    return;
+  atomic_fetch_sub (&store->tier->storing, 1); /* the last that is done to the tier */
+  ragify_owner_unref (&store->owner);
+}
+
+static void
+stored (void *user)
+{
+  let_go (user);
+}
+
+static void
+stored_first (void *user)
+{
+  Store *store = user;
+  if (store->lands)
     ragify_flights_land (store->tier->flights, &store->key);
+  let_go (store);
 }
 
-/* The part of `ttl_us` that is left at `age`; 0: nothing. */
-static guint64
-time_left (guint64 ttl_us, guint64 age)
+static void
+store_in_level (Store *store, guint index, const RagifyEnvelope *read)
 {
-  return age < ttl_us ? ttl_us - age : 0;
+  RagifyTier *tier = store->tier;
+  void (*written) (void *user) = index == 0 ? stored_first : stored;
+  const guint64 life = life_in (tier, tier->levels[index], &store->key, read) + tier->stale_us;
+  const guint64 age = ragify_envelope_age (read);
+  store->pending++;
+  if (age < life)
+    ragify_level_write (tier->levels[index], &store->owner, &store->key, store->envelope, life - age, written, store);
+  else
+    written (store);
 }
 
-/* Half the entries live longer and half shorter than the TTL says, so that what was stored together does not expire
- * together. The key is the randomness: it is a hash. */
-static guint64
-jittered (const RagifyTier *tier, const RagifyTierKey *key, guint64 ttl_us)
-{
-  const double position = (key->bytes[7] + 256.0 * key->bytes[8]) / 32767.5 - 1;
-  return (guint64)((double)ttl_us * (1 + tier->ttl_jitter * position));
-}
-
-static guint64
-age_of (const RagifyEnvelope *envelope)
-{
-  const gint64 age = g_get_real_time () - envelope->created_at;
-  return age > 0 ? (guint64)age : 0; /* a clock that was set back, or another machine's */
-}
-
-/* How long `level` may still answer with it, µs. */
-static guint64
-life_left (const RagifyTier *tier, const Level *level, const RagifyTierKey *key, const RagifyEnvelope *envelope)
-{
-  const guint64 ttl = envelope->ttl_us != 0 ? MIN (envelope->ttl_us, level->ttl_us) : level->ttl_us;
-  return time_left (jittered (tier, key, ttl), age_of (envelope));
-}
-
-/* Writes `envelope` to the first `n_levels` levels. `lands`: it was settled and the flight is to land. */
+/* Writes `envelope` to the first `n_levels` levels, at once. `lands`: it was settled, and the flight is to land when
+ * the first level has it. */
 static void
 store_in (RagifyTier *tier, const RagifyTierKey *key, RagifyBuffer *envelope, guint n_levels, gboolean lands)
 {
@@ -156,75 +148,90 @@ store_in (RagifyTier *tier, const RagifyTierKey *key, RagifyBuffer *envelope, gu
   if (!ragify_envelope_read (envelope, &read))
     g_return_if_reached ();
   Store *store = (Store *)ragify_owner_new (sizeof *store, clear_store);
+  atomic_fetch_add (&tier->storing, 1);
   store->tier = tier;
   store->key = *key;
   store->envelope = envelope;
   envelope->ref (envelope);
   store->lands = lands;
-  for (guint i = 0; i < n_levels; i++) {
-    Level *level = &tier->levels[i];
-    const guint64 ttl = life_left (tier, level, key, &read);
-    if (ttl == 0) {
-      if (lands && i == 0)
-        ragify_flights_land (tier->flights, key);
-      continue;
-    }
-    StoreCall *user = ragify_arena_alloc (store->owner.arena, sizeof *user);
-    *user = (StoreCall){
-      .arguments = { .struct_size = sizeof user->arguments,
-                     .key = { .data = store->key.bytes, .size = sizeof store->key.bytes },
-                     .value = envelope,
-                     .ttl_us = ttl },
-      .store = store,
-      .level = level,
-    };
-    RagifyCall *call = ragify_call_new (&store->owner, &ragify_operation_cache_set, &user->arguments,
-                                        ragify_now () + level->deadline_us, stored, user);
-    ragify_node_call (level->node, call);
-  }
-  ragify_owner_unref (&store->owner);
+  store->pending = 1;
+  for (guint i = 0; i < n_levels; i++)
+    store_in_level (store, i, &read);
+  let_go (store);
 }
 
-/* ---- getting ---- */
+/* ---- the end of a get ---- */
 
-/* The end of every get; passes `envelope`, which was read into `read`. */
+/* Passes `envelope`, which was read into `read` (NULL: nothing was found), and the lead. */
 static void
-deliver (RagifyTierGet *get, RagifyBuffer *envelope, const RagifyEnvelope *read, const char *level, gboolean lead)
+deliver (RagifyTierGet *get, RagifyBuffer *envelope, const RagifyEnvelope *read, const RagifyTierFound *how)
 {
   RagifyOwner *owner = get->owner;
+  RagifyTier *tier = get->tier;
+  if (get->stale != NULL)
+    get->stale->unref (g_steal_pointer (&get->stale));
   if (get->cancelled) {
-    if (lead)
-      ragify_flights_abandon (get->tier->flights, &get->key);
+    if (how->lead)
+      ragify_flights_abandon (tier->flights, &get->ask.key);
     if (envelope != NULL)
       envelope->unref (envelope);
-  } else {
-    const RagifyTierFound found = {
-      .envelope = envelope,
-      .body = envelope != NULL ? read->body : (RagifyBytes){ 0 },
-      .level = level,
-      .degraded = envelope != NULL && (read->flags & RAGIFY_ENVELOPE_DEGRADED) != 0,
-      .lead = lead,
-    };
-    if (envelope != NULL)
-      ragify_series_add (get->tier->hits, 1);
-    else
-      ragify_series_add (lead ? get->tier->misses : get->tier->timeouts, 1);
-    get->got (&found, get->user);
+    ragify_owner_unref (owner);
+    return;
   }
+  RagifyTierFound found = *how;
+  found.envelope = envelope;
+  if (envelope != NULL) {
+    found.body = read->body;
+    found.degraded = (read->flags & RAGIFY_ENVELOPE_DEGRADED) != 0;
+  }
+  if (!get->ask.peek)
+    ragify_series_add (envelope != NULL ? tier->hits : found.lead ? tier->misses : tier->timeouts, 1);
+  if (found.stale)
+    ragify_series_add (tier->stale, 1);
+  get->got (&found, get->user);
   ragify_owner_unref (owner);
 }
+
+static void
+deliver_nothing (RagifyTierGet *get, gboolean lead)
+{
+  deliver (get, NULL, NULL, &(RagifyTierFound){ .lead = lead });
+}
+
+/* What there is past its time is better than waiting. */
+static void
+deliver_stale (RagifyTierGet *get, gboolean lead)
+{
+  RagifyBuffer *envelope = g_steal_pointer (&get->stale);
+  RagifyEnvelope read;
+  if (!ragify_envelope_read (envelope, &read))
+    g_return_if_reached ();
+  deliver (get, envelope, &read, &(RagifyTierFound){ .level = get->stale_kind, .stale = TRUE, .lead = lead });
+}
+
+/* Another's answer. */
+static void
+deliver_shared (RagifyTierGet *get, RagifyBuffer *envelope, const char *level)
+{
+  RagifyEnvelope read;
+  if (!ragify_envelope_read (envelope, &read))
+    g_return_if_reached ();
+  if (!get->cancelled)
+    ragify_series_add (get->tier->coalesced, 1);
+  deliver (get, envelope, &read, &(RagifyTierFound){ .level = level });
+}
+
+/* ---- waiting for another ---- */
 
 static void
 run_woken (RagifyTask *task)
 {
   RagifyTierGet *get = (RagifyTierGet *)(void *)((char *)task - G_STRUCT_OFFSET (RagifyTierGet, task));
   ragify_loop_disarm (get->loop, &get->expiry);
-  RagifyEnvelope read = { 0 };
-  if (get->woken != NULL && !ragify_envelope_read (get->woken, &read))
-    g_return_if_reached ();
-  if (get->woken != NULL && !get->cancelled)
-    ragify_series_add (get->tier->coalesced, 1);
-  deliver (get, g_steal_pointer (&get->woken), &read, get->woken_level, read.body.data == NULL);
+  if (get->woken != NULL)
+    deliver_shared (get, g_steal_pointer (&get->woken), get->woken_level);
+  else
+    deliver_nothing (get, TRUE);
 }
 
 static void
@@ -241,173 +248,190 @@ static void
 expire (RagifyDeadline *expiry)
 {
   RagifyTierGet *get = (RagifyTierGet *)(void *)((char *)expiry - G_STRUCT_OFFSET (RagifyTierGet, expiry));
-  if (ragify_flights_leave (get->tier->flights, &get->key, &get->waiter))
-    deliver (get, NULL, NULL, NULL, FALSE);
+  if (ragify_flights_leave (get->tier->flights, &get->ask.key, &get->waiter))
+    deliver_nothing (get, FALSE);
+}
+
+static void
+lead (RagifyTierGet *get, gboolean anew)
+{
+  get->leads = TRUE;
+  if (!anew)
+    get->level++;
+  if (anew && get->stale != NULL)
+    get->stale->unref (g_steal_pointer (&get->stale));
+  ask_level (get);
 }
 
 static void
 join (RagifyTierGet *get)
 {
+  RagifyTier *tier = get->tier;
   RagifyBuffer *envelope = NULL;
   const char *level = NULL;
-  RagifyEnvelope read = { 0 };
   /* Armed before it can be woken: the task that runs then takes the deadline back, on this loop. */
   get->expiry.expired = expire;
   get->waiter.wake = wake;
-  ragify_loop_arm (get->loop, &get->expiry, get->deadline);
-  const RagifyFlightJoin joined = ragify_flights_join (get->tier->flights, &get->key, &get->waiter, &envelope, &level);
-  if (joined == RAGIFY_FLIGHT_WAITS)
-    return;
-  ragify_loop_disarm (get->loop, &get->expiry);
-  if (joined == RAGIFY_FLIGHT_LEADS) {
-    get->leads = TRUE;
-    get->level = 0;
-    ask_level (get);
+  ragify_loop_arm (get->loop, &get->expiry, get->ask.deadline);
+  const RagifyFlightJoin joined =
+      ragify_flights_join (tier->flights, &get->ask.key, get->landed, &get->waiter, &envelope, &level);
+  if (get->uncounted && joined != RAGIFY_FLIGHT_LEADS_ANEW)
+    ragify_level_count_miss (tier->levels[0]);
+  if (joined == RAGIFY_FLIGHT_WAITS) {
+    if (get->stale == NULL || !ragify_flights_leave (tier->flights, &get->ask.key, &get->waiter))
+      return;
+    ragify_loop_disarm (get->loop, &get->expiry);
+    deliver_stale (get, FALSE);
     return;
   }
-  if (!ragify_envelope_read (envelope, &read))
-    g_return_if_reached ();
-  ragify_series_add (get->tier->coalesced, 1);
-  deliver (get, envelope, &read, level, FALSE);
+  ragify_loop_disarm (get->loop, &get->expiry);
+  if (joined == RAGIFY_FLIGHT_DONE)
+    deliver_shared (get, envelope, level);
+  else
+    lead (get, joined == RAGIFY_FLIGHT_LEADS_ANEW);
 }
 
-/* The levels above a hit get it too, and so does who waits. */
-static RagifyBuffer *
-promote (RagifyTierGet *get, RagifyBuffer *value)
+/* ---- asking the levels ---- */
+
+/* The levels above a hit get it too, and so does who waits. Where a refresh has settled the flight meanwhile, what it
+ * stored is newer. */
+static void
+promote (RagifyTierGet *get, RagifyBuffer *envelope)
 {
   RagifyTier *tier = get->tier;
-  RagifyBuffer *envelope = ragify_envelope_adopt (value);
+  if (!get->leads) {
+    if (get->ask.peek && get->level > 0)
+      store_in (tier, &get->ask.key, envelope, get->level, FALSE);
+    return;
+  }
+  if (!ragify_flights_settle (tier->flights, &get->ask.key, envelope, ragify_level_kind (tier->levels[get->level])))
+    return;
+  if (get->level == 0) {
+    ragify_flights_land (tier->flights, &get->ask.key);
+    return;
+  }
+  ragify_level_count_promotion (tier->levels[get->level]);
+  store_in (tier, &get->ask.key, envelope, get->level, TRUE);
+}
+
+/* Nothing in this level. */
+static void
+missed (RagifyTierGet *get)
+{
+  if (!get->leads && !get->ask.peek && !get->cancelled) {
+    join (get);
+    return;
+  }
+  get->level++;
+  ask_level (get);
+}
+
+/* A level's value in memory of our own, where it is to be shared or kept; passes it. */
+static RagifyBuffer *
+adopt (RagifyBuffer *value, RagifyEnvelope *read, guint64 age)
+{
+  if (read->born != 0)
+    return value;
+  RagifyBuffer *envelope = ragify_envelope_adopt (value, age);
   value->unref (value);
-  const gboolean lands =
-      get->leads && ragify_flights_settle (tier->flights, &get->key, envelope, tier->levels[get->level].kind);
-  if (get->level > 0) {
-    ragify_series_add (tier->levels[get->level].promotions, 1);
-    store_in (tier, &get->key, envelope, get->level, lands);
-  } else if (lands)
-    ragify_flights_land (tier->flights, &get->key);
+  if (!ragify_envelope_read (envelope, read))
+    g_warn_if_reached ();
   return envelope;
 }
 
 static void
-hit (RagifyTierGet *get, RagifyBuffer *value, RagifyEnvelope *read)
+hit (RagifyTierGet *get, RagifyBuffer *value, RagifyEnvelope *read, guint64 age)
 {
-  Level *level = &get->tier->levels[get->level];
-  ragify_series_add (level->hits, 1);
-  if (get->leads) {
-    value = promote (get, value);
-    if (!ragify_envelope_read (value, read)) /* it may be a copy now */
-      g_return_if_reached ();
+  RagifyLevel *level = get->tier->levels[get->level];
+  ragify_level_count_hit (level);
+  if (get->leads || get->level > 0) {
+    value = adopt (value, read, age);
+    promote (get, value);
   }
-  deliver (get, value, read, level->kind, FALSE);
+  deliver (get, value, read, &(RagifyTierFound){ .level = ragify_level_kind (level), .age_us = age });
 }
 
-static void
-missed (RagifyTierGet *get)
+/* Whether this getter may have it at all. */
+static gboolean
+is_usable (RagifyTierGet *get, const RagifyBuffer *value, RagifyEnvelope *read)
 {
-  if (get->cancelled) {
-    deliver (get, NULL, NULL, NULL, get->leads);
-    return;
+  if (ragify_envelope_read (value, read) && (read->flags & RAGIFY_ENVELOPE_DEGRADED) == 0 &&
+      (get->ask.valid == NULL || get->ask.valid (read, get->user)))
+    return TRUE;
+  ragify_series_add (get->tier->rejected, 1);
+  return FALSE;
+}
+
+/* Finds out what a level's value is worth; passes it. TRUE: the get is over. */
+static gboolean
+judge (RagifyTierGet *get, RagifyBuffer *value, guint64 left_us)
+{
+  const RagifyTier *tier = get->tier;
+  RagifyEnvelope read;
+  if (is_usable (get, value, &read)) {
+    const guint64 age = age_in (tier, get, &read, left_us);
+    const guint64 life = life_in (tier, tier->levels[get->level], &get->ask.key, &read);
+    if (age < life) {
+      hit (get, value, &read, age);
+      return TRUE;
+    }
+    if (get->stale == NULL && age != G_MAXUINT64 && age - life < tier->stale_us) {
+      get->stale = adopt (value, &read, age);
+      get->stale_kind = ragify_level_kind (tier->levels[get->level]);
+      return FALSE;
+    }
   }
-  if (!get->leads) {
-    join (get);
-    return;
-  }
-  if (++get->level < get->tier->n_levels)
-    ask_level (get);
-  else
-    deliver (get, NULL, NULL, NULL, TRUE);
+  value->unref (value);
+  return FALSE;
 }
 
 static void
 level_answered (RagifyCall *call, void *user)
 {
   RagifyTierGet *get = user;
-  Level *level = &get->tier->levels[get->level];
   get->call = NULL;
-  note_state (get->tier, level, call);
+  ragify_level_note_get (get->tier->levels[get->level], call);
   const RagifyCacheGetResult *result = ragify_call_result (call);
-  RagifyBuffer *value = result != NULL ? result->value : NULL;
-  RagifyEnvelope read;
-  if (value != NULL && ragify_envelope_read (value, &read) && life_left (get->tier, level, &get->key, &read) > 0 &&
-      (read.flags & RAGIFY_ENVELOPE_DEGRADED) == 0) {
-    hit (get, value, &read);
+  if (result != NULL && result->value != NULL && judge (get, result->value, result->ttl_us))
     return;
-  }
-  if (value != NULL)
-    value->unref (value);
-  if (result != NULL && !(get->leads && get->level == 0)) /* a leader's second look is not counted */
-    ragify_series_add (level->misses, 1);
+  if (result != NULL && (get->leads || get->ask.peek))
+    ragify_level_count_miss (get->tier->levels[get->level]);
+  else if (result != NULL)
+    get->uncounted = TRUE;
   missed (get);
 }
 
+/* Asks the level whose turn it is; at the end of them there is what is past its time, or nothing. */
 static void
 ask_level (RagifyTierGet *get)
 {
-  const Level *level = &get->tier->levels[get->level];
-  const guint64 deadline = MIN (get->deadline, ragify_now () + level->deadline_us);
-  get->call = ragify_call_new (get->owner, &ragify_operation_cache_get, &get->arguments, deadline, level_answered, get);
-  ragify_node_call (level->node, get->call);
-}
-
-RagifyTier *
-ragify_tier_new (RagifyRuntime *runtime, const RagifyTierOptions *options)
-{
-  RagifyTier *tier = g_new0 (RagifyTier, 1);
-  tier->name = g_strdup (options->name);
-  tier->n_levels = options->n_levels;
-  tier->levels = g_new0 (Level, options->n_levels);
-  tier->negative_ttl_us = options->negative_ttl_us != 0 ? options->negative_ttl_us : DEFAULT_NEGATIVE_TTL_US;
-  tier->ttl_jitter = CLAMP (options->ttl_jitter, 0, 0.5);
-  tier->flights = ragify_flights_new ();
-  tier->hits = new_series (runtime, "ragify_cache_hits_total", "Answers that came out of the tier", tier, NULL);
-  tier->misses = new_series (runtime, "ragify_cache_misses_total", "Answers that had to be computed", tier, NULL);
-  tier->coalesced =
-      new_series (runtime, "ragify_cache_coalesced_total", "Hits that waited for another's computation", tier, NULL);
-  tier->timeouts = new_series (runtime, "ragify_cache_wait_timeouts_total",
-                               "Waits for another's computation that ended at their deadline", tier, NULL);
-  for (guint i = 0; i < options->n_levels; i++) {
-    const RagifyTierLevel *from = &options->levels[i];
-    const char *name = ragify_node_name (from->node);
-    tier->levels[i] = (Level){
-      .node = from->node,
-      .kind = g_strdup (from->kind),
-      .ttl_us = from->ttl_us != 0 ? from->ttl_us : NO_END_US,
-      .deadline_us = from->deadline_us != 0 ? from->deadline_us : DEFAULT_DEADLINE_US,
-      .hits = new_series (runtime, "ragify_cache_level_hits_total", "Gets that the level answered", tier, name),
-      .misses = new_series (runtime, "ragify_cache_level_misses_total", "Gets that the level did not have", tier, name),
-      .errors = new_series (runtime, "ragify_cache_level_errors_total", "Calls of the level that failed", tier, name),
-      .promotions = new_series (runtime, "ragify_cache_promotions_total",
-                                "Entries of the level that the ones above it were filled with", tier, name),
-    };
-  }
-  return tier;
-}
-
-void
-ragify_tier_free (RagifyTier *tier)
-{
-  ragify_flights_free (tier->flights);
-  for (guint i = 0; i < tier->n_levels; i++)
-    g_free (tier->levels[i].kind);
-  g_free (tier->levels);
-  g_free (tier->name);
-  g_free (tier);
+  RagifyTier *tier = get->tier;
+  if (get->level < tier->n_levels && !get->cancelled) {
+    RagifyLevel *level = tier->levels[get->level];
+    const guint64 deadline = MIN (get->ask.deadline, ragify_level_deadline (level));
+    get->call =
+        ragify_call_new (get->owner, &ragify_operation_cache_get, &get->arguments, deadline, level_answered, get);
+    ragify_node_call (ragify_level_node (level), get->call);
+  } else if (get->stale != NULL && !get->cancelled)
+    deliver_stale (get, get->leads);
+  else
+    deliver_nothing (get, get->leads);
 }
 
 RagifyTierGet *
-ragify_tier_get (RagifyTier *tier, RagifyOwner *owner, RagifyLoop *loop, const RagifyTierKey *key, guint64 deadline,
-                 RagifyTierGot got, void *user)
+ragify_tier_get (RagifyTier *tier, RagifyOwner *owner, RagifyLoop *loop, const RagifyTierAsk *ask, RagifyTierGot got,
+                 void *user)
 {
   RagifyTierGet *get = ragify_arena_alloc (owner->arena, sizeof *get);
   get->tier = tier;
   get->owner = ragify_owner_ref (owner);
   get->loop = loop;
-  get->key = *key;
-  get->deadline = deadline;
+  get->ask = *ask;
   get->got = got;
   get->user = user;
+  get->landed = ragify_flights_landed (tier->flights, &ask->key);
   get->arguments = (RagifyCacheGet){ .struct_size = sizeof get->arguments,
-                                     .key = { .data = get->key.bytes, .size = sizeof get->key.bytes } };
+                                     .key = { .data = get->ask.key.bytes, .size = sizeof get->ask.key.bytes } };
   ask_level (get);
   return get;
 }
@@ -420,15 +444,23 @@ ragify_tier_cancel (RagifyTierGet *get)
     ragify_call_cancel (get->call);
     return;
   }
-  if (!ragify_flights_leave (get->tier->flights, &get->key, &get->waiter))
+  if (!ragify_flights_leave (get->tier->flights, &get->ask.key, &get->waiter))
     return; /* woken already: the task finds the flag */
   ragify_loop_disarm (get->loop, &get->expiry);
+  if (get->stale != NULL)
+    get->stale->unref (g_steal_pointer (&get->stale));
   ragify_owner_unref (get->owner);
 }
 
+/* ---- what the one who computed has ---- */
+
 void
-ragify_tier_set (RagifyTier *tier, RagifyLoop *loop, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids)
+ragify_tier_set (RagifyTier *tier, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids)
 {
+  if (ids.count == 0 && tier->negative_ttl_us == 0) {
+    ragify_tier_share (tier, key, body, ids, FALSE);
+    return;
+  }
   const guint64 ttl = ids.count == 0 ? tier->negative_ttl_us : 0;
   RagifyBuffer *envelope = ragify_envelope_new (body, ids, g_get_real_time (), ttl, 0);
   const gboolean lands = ragify_flights_settle (tier->flights, key, envelope, NULL);
@@ -437,9 +469,10 @@ ragify_tier_set (RagifyTier *tier, RagifyLoop *loop, const RagifyTierKey *key, R
 }
 
 void
-ragify_tier_share (RagifyTier *tier, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids)
+ragify_tier_share (RagifyTier *tier, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids, gboolean degraded)
 {
-  RagifyBuffer *envelope = ragify_envelope_new (body, ids, g_get_real_time (), 0, RAGIFY_ENVELOPE_DEGRADED);
+  RagifyBuffer *envelope =
+      ragify_envelope_new (body, ids, g_get_real_time (), 0, degraded ? RAGIFY_ENVELOPE_DEGRADED : 0);
   if (ragify_flights_settle (tier->flights, key, envelope, NULL))
     ragify_flights_land (tier->flights, key);
   envelope->unref (envelope);
@@ -451,6 +484,72 @@ ragify_tier_abandon (RagifyTier *tier, const RagifyTierKey *key)
   ragify_flights_abandon (tier->flights, key);
 }
 
+/* ---- making ---- */
+
+static RagifySeries *
+new_series (RagifyRuntime *runtime, const RagifyTier *tier, const char *name, const char *help)
+{
+  return ragify_metrics_series (runtime->metrics, RAGIFY_SERIES_COUNTER, name, help, "tier", tier->name, NULL);
+}
+
+RagifyTier *
+ragify_tier_new (RagifyRuntime *runtime, const RagifyTierOptions *options)
+{
+  RagifyTier *tier = g_new0 (RagifyTier, 1);
+  tier->name = g_strdup (options->name);
+  tier->n_levels = options->n_levels;
+  tier->levels = g_new0 (RagifyLevel *, options->n_levels);
+  tier->negative_ttl_us = options->negative_ttl_us;
+  tier->stale_us = options->stale_us;
+  tier->ttl_jitter = CLAMP (options->ttl_jitter, 0, 0.5);
+  tier->flights = ragify_flights_new ();
+  tier->hits = new_series (runtime, tier, "ragify_cache_hits_total", "Answers that came out of the tier");
+  tier->misses = new_series (runtime, tier, "ragify_cache_misses_total", "Answers that had to be computed");
+  tier->coalesced =
+      new_series (runtime, tier, "ragify_cache_coalesced_total", "Hits that waited for another's computation");
+  tier->timeouts = new_series (runtime, tier, "ragify_cache_wait_timeouts_total",
+                               "Waits for another's computation that ended at their deadline");
+  tier->stale =
+      new_series (runtime, tier, "ragify_cache_stale_total", "Hits past their time, while a fresh answer was made");
+  tier->rejected = new_series (runtime, tier, "ragify_cache_rejected_total",
+                               "Values of a level that were of a foreign format or held a deleted chunk");
+  for (guint i = 0; i < options->n_levels; i++)
+    tier->levels[i] = ragify_level_new (runtime, tier->name, &options->levels[i]);
+  return tier;
+}
+
+void
+ragify_tier_free (RagifyTier *tier)
+{
+  const guint64 until = ragify_now () + FLUSH_US;
+  while (atomic_load (&tier->storing) > 0) /* the host does not wait for a call beyond its deadline */
+    g_usleep (POLL_US);
+  for (guint i = 0; i < tier->n_levels; i++)
+    ragify_level_free (tier->levels[i], until);
+  g_free (tier->levels);
+  ragify_flights_free (tier->flights);
+  g_free (tier->name);
+  g_free (tier);
+}
+
+const char *
+ragify_tier_name (const RagifyTier *tier)
+{
+  return tier->name;
+}
+
+guint
+ragify_tier_n_levels (const RagifyTier *tier)
+{
+  return tier->n_levels;
+}
+
+RagifyLevel *
+ragify_tier_level (const RagifyTier *tier, guint level)
+{
+  return tier->levels[level];
+}
+
 RagifyTierCounts
 ragify_tier_counts (const RagifyTier *tier)
 {
@@ -459,16 +558,15 @@ ragify_tier_counts (const RagifyTier *tier)
     .misses = (guint64)ragify_series_value (tier->misses),
     .coalesced = (guint64)ragify_series_value (tier->coalesced),
     .timeouts = (guint64)ragify_series_value (tier->timeouts),
+    .stale = (guint64)ragify_series_value (tier->stale),
+    .rejected = (guint64)ragify_series_value (tier->rejected),
   };
 }
 
 RagifyTierLevelCounts
 ragify_tier_level_counts (const RagifyTier *tier, guint level)
 {
-  const Level *of = &tier->levels[level];
-  return (RagifyTierLevelCounts){
-    .hits = (guint64)ragify_series_value (of->hits),
-    .misses = (guint64)ragify_series_value (of->misses),
-    .errors = (guint64)ragify_series_value (of->errors),
-  };
+  RagifyTierLevelCounts counts;
+  ragify_level_counts (tier->levels[level], &counts);
+  return counts;
 }

@@ -2,9 +2,7 @@
 #include "core/pipeline/pipeline.h"
 
 #include <string.h>
-#include <xxhash.h>
 
-#include "core/cache/key.h"
 #include "core/pipeline/run.h"
 
 #define DEFAULT_DEADLINE_US (30 * (guint64)G_USEC_PER_SEC)
@@ -13,7 +11,6 @@
 #define DEFAULT_WAVE 10
 #define DEFAULT_AT_ONCE 10
 #define DEFAULT_CHUNKS 10
-#define GENERATION_DEADLINE_US (10 * (guint64)G_USEC_PER_SEC)
 /* Of the whole deadline, what retrieving leaves for what follows: a tenth, inside these bounds. */
 #define RESERVE_MIN_US 1000
 #define RESERVE_MAX_US 50000
@@ -124,29 +121,20 @@ add_metrics (RagifyPipeline *pipeline)
   }
 }
 
-static guint64
-hash_generation (const RagifyGeneration *generation)
-{
-  const guint64 counter = GUINT64_TO_LE (generation->counter);
-  const guint64 hash =
-      XXH3_64bits_withSeed (generation->store.bytes, sizeof generation->store.bytes, XXH3_64bits (&counter, 8));
-  return hash != 0 ? hash : 1;
-}
-
 static void
-ask_generation (RagifyHolder *holder)
+add_watches (RagifyPipeline *pipeline)
 {
-  static const RagifyNothing nothing = { .struct_size = sizeof nothing };
-  g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof *owner, NULL);
-  RagifyCall *call = ragify_call_new (owner, &ragify_operation_store_generation, &nothing,
-                                      ragify_now () + GENERATION_DEADLINE_US, NULL, NULL);
-  if (ragify_call_wait (holder->node, call) != RAGIFY_OK) {
-    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "RAGIFY_NODE", holder->name, "MESSAGE",
-                      "answers from %s are not cached: %s", holder->name, ragify_call_message (call));
+  if (pipeline->options.tier == NULL)
     return;
+  pipeline->background = ragify_background_new ();
+  for (guint i = 0; i < pipeline->n_holders; i++) {
+    RagifyHolder *holder = &pipeline->holders[i];
+    const RagifyStoreWatchOptions options = { .store = holder->node,
+                                              .invalidate_every_us = pipeline->options.invalidate_every_us,
+                                              .max_staleness_us = pipeline->options.max_staleness_us };
+    if (holder->is_store)
+      holder->watch = ragify_store_watch_new (&options);
   }
-  const RagifyStoreGeneration *result = ragify_call_result (call);
-  atomic_store (&holder->generation, hash_generation (&result->generation));
 }
 
 static RagifyEmbedBatcher *
@@ -191,17 +179,18 @@ ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *option
     pipeline->batchers[i] = new_batcher (runtime, pipeline->embedders[i], options);
   add_metrics (pipeline);
   pipeline->token_counts = ragify_token_counts_new ();
-  for (guint i = 0; i < pipeline->n_holders; i++)
-    if (pipeline->holders[i].is_store)
-      ask_generation (&pipeline->holders[i]);
+  add_watches (pipeline);
   return pipeline;
 }
 
 void
 ragify_pipeline_free (RagifyPipeline *pipeline)
 {
-  for (guint i = 0; i < pipeline->n_holders; i++)
+  g_clear_pointer (&pipeline->background, ragify_background_free);
+  for (guint i = 0; i < pipeline->n_holders; i++) {
+    g_clear_pointer (&pipeline->holders[i].watch, ragify_store_watch_free);
     g_free (pipeline->holders[i].source_type);
+  }
   ragify_token_counts_free (pipeline->token_counts);
   g_free (pipeline->retrievers);
   g_free (pipeline->holders);
@@ -223,10 +212,9 @@ void
 ragify_pipeline_store_changed (RagifyPipeline *pipeline, RagifyNode *store, const RagifyGeneration *generation,
                                const RagifyUuidList *removed)
 {
-  /* Keys hold the generation, so whatever was cached before, with a removed chunk or without, is found no more. */
   for (guint i = 0; i < pipeline->n_holders; i++)
-    if (pipeline->holders[i].node == store)
-      atomic_store (&pipeline->holders[i].generation, hash_generation (generation));
+    if (pipeline->holders[i].node == store && pipeline->holders[i].watch != NULL)
+      ragify_store_watch_changed (pipeline->holders[i].watch, generation, removed);
 }
 
 /* ---- the end of a run ---- */
@@ -258,8 +246,8 @@ clear_run (RagifyRun *run)
     run->envelope->unref (run->envelope);
 }
 
-static void
-set_body (RagifyRun *run, const void *data, gsize size)
+void
+ragify_run_set_body (RagifyRun *run, const void *data, gsize size)
 {
   run->body = (RagifyBuffer){
     .struct_size = sizeof run->body, .data = data, .size = size, .ref = body_ref, .unref = body_unref
@@ -267,8 +255,8 @@ set_body (RagifyRun *run, const void *data, gsize size)
   run->answer.body = &run->body;
 }
 
-static void
-observe (RagifyRun *run, gboolean hit)
+void
+ragify_run_observe (RagifyRun *run, gboolean hit)
 {
   const RagifyPipeline *pipeline = run->pipeline;
   const double duration = (double)(ragify_now () - run->request->began) / G_USEC_PER_SEC;
@@ -282,17 +270,16 @@ observe (RagifyRun *run, gboolean hit)
     ragify_series_add (pipeline->failed, 1);
 }
 
-/* The request may be gone when this returns. */
-static void
-finish (RagifyRun *run)
+void
+ragify_run_finish (RagifyRun *run)
 {
   run->done = TRUE;
   run->answer.degraded = run->degraded;
   run->answered (run->request, &run->answer, run->user);
 }
 
-static void
-finish_problem (RagifyRun *run, RagifyProblem *problem)
+void
+ragify_run_finish_problem (RagifyRun *run, RagifyProblem *problem)
 {
   run->answer.status = problem->status;
   run->answer.content_type = "application/problem+json";
@@ -302,8 +289,8 @@ finish_problem (RagifyRun *run, RagifyProblem *problem)
   ragify_problem_clear (problem);
   if (run->leads)
     ragify_tier_abandon (run->pipeline->options.tier, &run->key);
-  observe (run, FALSE);
-  finish (run);
+  ragify_run_observe (run, FALSE);
+  ragify_run_finish (run);
 }
 
 static guint
@@ -315,8 +302,8 @@ retry_after (const RagifyRun *run)
   return (guint)MAX ((longest + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC, 1);
 }
 
-static void
-finish_unanswered (RagifyRun *run, const char *title, const char *what)
+void
+ragify_run_finish_unanswered (RagifyRun *run, const char *title, const char *what)
 {
   RagifyWriter reasons;
   ragify_writer_init (&reasons, 256);
@@ -329,15 +316,15 @@ finish_unanswered (RagifyRun *run, const char *title, const char *what)
   ragify_problem_set (&problem, 503, title, NULL, "%.*s", (int)reasons.size, reasons.data);
   problem.retry_after = retry_after (run);
   ragify_writer_clear (&reasons);
-  finish_problem (run, &problem);
+  ragify_run_finish_problem (run, &problem);
 }
 
-static void
-finish_cancelled (RagifyRun *run)
+void
+ragify_run_finish_cancelled (RagifyRun *run)
 {
   RagifyProblem problem = { 0 };
   ragify_problem_set (&problem, 499, "Cancelled", NULL, "nobody waits for the answer any more");
-  finish_problem (run, &problem);
+  ragify_run_finish_problem (run, &problem);
 }
 
 static gboolean
@@ -351,179 +338,38 @@ something_answered (const RagifyRun *run)
   return FALSE;
 }
 
-/* Whether those who wait may have the degraded answer, too: not when this request was in more of a hurry than they. */
-static gboolean
-may_be_shared (const RagifyRun *run)
-{
-  return run->leads && run->deadline - run->request->began >= run->pipeline->options.deadline_us;
-}
-
-static void
-store_answer (RagifyRun *run, gsize size)
-{
-  RagifyTier *tier = run->pipeline->options.tier;
-  const RagifyBytes body = { .data = (const uint8_t *)run->body_memory, .size = size };
-  RagifyUuid *ids = ragify_arena_alloc (run->arena, MAX (run->n_chosen, 1) * sizeof *ids);
-  for (guint i = 0; i < run->n_chosen; i++)
-    ids[i] = run->candidates.ids[run->chosen[i].candidate];
-  const RagifyUuidList list = { .items = ids, .count = run->n_chosen };
-  if (!run->degraded)
-    ragify_tier_set (tier, run->request->loop, &run->key, body, list);
-  else if (may_be_shared (run))
-    ragify_tier_share (tier, &run->key, body, list);
-  else if (run->leads)
-    ragify_tier_abandon (tier, &run->key);
-}
-
 void
 ragify_run_complete (RagifyRun *run)
 {
   if (run->cancelled) {
-    finish_cancelled (run);
+    ragify_run_finish_cancelled (run);
     return;
   }
   if (!something_answered (run)) {
-    finish_unanswered (run, "No source answered", "nothing could answer");
+    ragify_run_finish_unanswered (run, "No source answered", "nothing could answer");
     return;
   }
   if (run->degraded && run->pipeline->options.fail_on_partial) {
-    finish_unanswered (run, "Partial answer",
-                       "not everything answered, and this pipeline answers in full or not at all");
+    ragify_run_finish_unanswered (run, "Partial answer",
+                                  "not everything answered, and this pipeline answers in full or not at all");
     return;
   }
   const guint64 began = ragify_now ();
   gsize size;
   run->body_memory = ragify_encode_body (run, &size);
   ragify_run_stage (run, RAGIFY_STAGE_ENCODE, ragify_now () - began);
-  set_body (run, run->body_memory, size);
+  ragify_run_set_body (run, run->body_memory, size);
   if (run->caches)
-    store_answer (run, size);
+    ragify_run_keep (run, size);
   run->answer.status = 200;
   run->answer.content_type = ragify_encode_content_type (run->request);
   run->answer.cache = "miss";
-  observe (run, FALSE);
+  ragify_run_observe (run, FALSE);
   ragify_encode_head (run, run->answer.cache, &run->answer.head, &run->answer.head_size);
-  finish (run);
+  ragify_run_finish (run);
 }
 
-/* ---- the cache ---- */
-
-static gboolean
-add_generations (const RagifyRun *run, RagifyKeyBuilder *builder)
-{
-  for (guint i = 0; i < run->n_asks; i++) {
-    RagifyHolder *holder = &run->pipeline->holders[run->asks[i].place->holder];
-    if (!holder->is_store)
-      continue;
-    const guint64 generation = atomic_load_explicit (&holder->generation, memory_order_acquire);
-    if (generation == 0)
-      return FALSE;
-    ragify_key_add_integer (builder, generation);
-  }
-  return TRUE;
-}
-
-/* What an operator has changed since the start: who is asked, and what it counts. */
-static void
-add_changes (const RagifyRun *run, RagifyKeyBuilder *builder)
-{
-  for (guint i = 0; i < run->n_asks; i++) {
-    const RagifyRetriever *as = &run->asks[i].place->as;
-    if (as->balancer != NULL || !ragify_node_is_changed (as->node))
-      continue;
-    ragify_key_add_integer (builder, i << 1 | (ragify_node_is_enabled (as->node) ? 1 : 0));
-    ragify_key_add_number (builder, ragify_node_weight (as->node));
-  }
-}
-
-/* Everything that changes the answer; FALSE where that is not known. */
-static gboolean
-make_key (RagifyRun *run)
-{
-  const RagifyRequest *request = run->request;
-  RagifyKeyBuilder builder;
-  ragify_key_begin (&builder);
-  ragify_key_add_words (&builder, request->query);
-  ragify_key_add_text (&builder, ragify_str_from (run->pipeline->name));
-  ragify_key_add_integer (&builder, run->pipeline->options.fingerprint);
-  if (!add_generations (run, &builder))
-    return FALSE;
-  ragify_key_add_integer (&builder, request->max_chunks | (guint64)request->mode << 32 |
-                                        (guint64)request->format << 40 | (guint64)request->explain << 48);
-  ragify_key_add_number (&builder, request->min_relevance);
-  ragify_key_add_integer (&builder, request->max_tokens);
-  if (request->sources.count > 0 || request->exclude_sources.count > 0) {
-    ragify_key_add_texts (&builder, request->sources);
-    ragify_key_add_texts (&builder, request->exclude_sources);
-  }
-  if (request->filter != NULL || request->search.count > 0) {
-    ragify_key_add_filter (&builder, request->filter);
-    ragify_key_add_pairs (&builder, request->search);
-  }
-  add_changes (run, &builder);
-  run->key = ragify_key_finish (&builder);
-  return TRUE;
-}
-
-static void
-answer_from_cache (RagifyRun *run, const RagifyTierFound *found)
-{
-  run->envelope = found->envelope;
-  run->degraded = found->degraded;
-  set_body (run, found->body.data, found->body.size);
-  run->answer.status = 200;
-  run->answer.content_type = ragify_encode_content_type (run->request);
-  run->answer.cache = found->level != NULL ? found->level : "miss";
-  ragify_encode_head (run, run->answer.cache, &run->answer.head, &run->answer.head_size);
-  observe (run, TRUE);
-  finish (run);
-}
-
-static void
-got (const RagifyTierFound *found, void *user)
-{
-  RagifyRun *run = user;
-  run->get = NULL;
-  run->got = TRUE;
-  if (found->envelope != NULL) {
-    answer_from_cache (run, found);
-    return;
-  }
-  run->leads = found->lead;
-  if (found->lead) {
-    ragify_run_retrieve (run);
-    return;
-  }
-  ragify_run_warn (run, "another request computes the same answer and was not done in time");
-  finish_unanswered (run, "Timeout", "no answer within the deadline");
-}
-
-static void
-cancelled_at_home (RagifyTask *task)
-{
-  RagifyRun *run = (RagifyRun *)(void *)((char *)task - G_STRUCT_OFFSET (RagifyRun, task));
-  RagifyOwner *owner = &run->request->owner;
-  finish_cancelled (run);
-  ragify_owner_unref (owner);
-}
-
-static void
-begin (RagifyRun *run)
-{
-  const RagifyRequest *request = run->request;
-  run->caches = run->pipeline->options.tier != NULL && request->cache != RAGIFY_CACHE_BYPASS && make_key (run);
-  if (!run->caches || request->cache == RAGIFY_CACHE_REFRESH) {
-    ragify_run_retrieve (run);
-    return;
-  }
-  /* On a hit all is over when this returns, and the caller may have let go of the request. */
-  RagifyOwner *owner = ragify_owner_ref (&run->request->owner);
-  RagifyTierGet *get =
-      ragify_tier_get (run->pipeline->options.tier, owner, request->loop, &run->key, run->deadline, got, run);
-  if (!run->got)
-    run->get = get;
-  ragify_owner_unref (owner);
-}
+/* ---- the beginning of a run ---- */
 
 /* What the request leaves open is the pipeline's to say. */
 static void
@@ -537,8 +383,8 @@ take_defaults (const RagifyPipelineOptions *options, RagifyRequest *request)
     request->max_tokens = options->max_tokens;
 }
 
-void
-ragify_pipeline_answer (RagifyPipeline *pipeline, RagifyRequest *request, RagifyAnswered answered, void *user)
+RagifyRun *
+ragify_run_new (RagifyPipeline *pipeline, RagifyRequest *request, RagifyAnswered answered, void *user)
 {
   RagifyRun *run = ragify_arena_alloc (request->owner.arena, sizeof *run);
   run->pipeline = pipeline;
@@ -554,11 +400,18 @@ ragify_pipeline_answer (RagifyPipeline *pipeline, RagifyRequest *request, Ragify
   const guint64 reserve = MIN (CLAMP (total / 10, RESERVE_MIN_US, RESERVE_MAX_US), total / 2);
   run->deadline = request->began + total;
   run->retrieve_deadline = run->deadline - reserve;
+  return run;
+}
+
+void
+ragify_pipeline_answer (RagifyPipeline *pipeline, RagifyRequest *request, RagifyAnswered answered, void *user)
+{
+  RagifyRun *run = ragify_run_new (pipeline, request, answered, user);
   RagifyProblem problem = { 0 };
   if (!ragify_run_choose (run, &problem))
-    finish_problem (run, &problem);
+    ragify_run_finish_problem (run, &problem);
   else
-    begin (run);
+    ragify_run_begin_cached (run);
 }
 
 void
@@ -568,15 +421,12 @@ ragify_pipeline_cancel (RagifyRequest *request)
   if (run == NULL || run->done || run->cancelled)
     return;
   run->cancelled = TRUE;
-  if (run->get == NULL) {
-    for (RagifyStep *step = run->steps; step != NULL; step = step->next)
-      ragify_step_cancel (step);
-    for (guint i = 0; run->embeddings != NULL && i < run->pipeline->n_embedders; i++)
-      ragify_embed_wait_leave (&run->embeddings[i].wait);
+  if (run->get != NULL) {
+    ragify_run_cancel_get (run);
     return;
   }
-  ragify_tier_cancel (g_steal_pointer (&run->get));
-  ragify_owner_ref (&request->owner);
-  run->task.run = cancelled_at_home;
-  ragify_loop_post (request->loop, &run->task);
+  for (RagifyStep *step = run->steps; step != NULL; step = step->next)
+    ragify_step_cancel (step);
+  for (guint i = 0; run->embeddings != NULL && i < run->pipeline->n_embedders; i++)
+    ragify_embed_wait_leave (&run->embeddings[i].wait);
 }

@@ -56,7 +56,9 @@ typedef struct RagifyPipelineOptions {
   const char *name;
   const RagifyRetriever *retrievers;
   guint n_retrievers;
-  RagifyTier *tier; /* NULL: no cache */
+  RagifyTier *tier;            /* NULL: no cache */
+  guint64 invalidate_every_us; /* how often commits outdate cached answers at most; 0: each does */
+  guint64 max_staleness_us;    /* of what is known of stores that others write to; 0: asked for each request */
   RagifyFuse fuse;
   double fuse_weight;    /* convex: of the dense part, 0.6 */
   guint fuse_candidates; /* of each list, 200 */

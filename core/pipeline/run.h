@@ -6,7 +6,8 @@
  * next stage begins (ragify_run_hold, ragify_run_release). All of it happens on the request's loop, all of it lives in
  * the request's arena.
  *
- *   pipeline.c   begin, cache, end
+ *   pipeline.c   begin, end
+ *   cached.c     the answer out of the cache, or into it
  *   retrieve.c   embed the query, ask the retrievers in waves
  *   gather.c     candidates, missing vectors, fusion
  *   select.c     fetch, filter, dedupe, count tokens, cut
@@ -14,12 +15,12 @@
  */
 #pragma once
 
-#include <stdatomic.h>
-
 #include "core/balance/attempt.h"
 #include "core/balance/balanced.h"
 #include "core/batch/embed-batcher.h"
+#include "core/cache/store-watch.h"
 #include "core/call/operations.h"
+#include "core/pipeline/background.h"
 #include "core/pipeline/candidates.h"
 #include "core/pipeline/dedupe.h"
 #include "core/pipeline/pipeline.h"
@@ -64,7 +65,7 @@ typedef struct RagifyHolder {
   gboolean is_store;
   guint16 embedder; /* of its vectors: a place in the pipeline's embedders, or RAGIFY_NO_EMBEDDER */
   float weight;
-  _Atomic guint64 generation; /* a hash of the store's generation; 0: not known */
+  RagifyStoreWatch *watch; /* stores of a pipeline with a cache; NULL otherwise */
 } RagifyHolder;
 
 typedef struct RagifyRetrieverPlace {
@@ -90,6 +91,7 @@ struct RagifyPipeline {
   guint16 n_embedders;
   RagifyNode *tokenizer; /* NULL: none */
   RagifyTokenCounts *token_counts;
+  RagifyBackground *background; /* NULL: no cache */
   RagifySeries *stages[RAGIFY_N_STAGES], *hit_duration, *miss_duration, *degraded, *failed;
 };
 
@@ -156,7 +158,8 @@ struct RagifyRun {
 
   gboolean caches, leads;
   RagifyTierKey key;
-  RagifyTierGet *get; /* while it is under way */
+  RagifyStoreMark *marks; /* one for each of the pipeline's holders */
+  RagifyTierGet *get;     /* while it is under way */
   gboolean got;
 
   guint pending;
@@ -191,6 +194,30 @@ struct RagifyRun {
   char *body_memory;      /* g_malloc; computed answers */
   RagifyBuffer *envelope; /* answers out of the tier */
 };
+
+/* ---- pipeline.c ---- */
+
+/* A run of `request`, not begun. */
+RagifyRun *ragify_run_new (RagifyPipeline *pipeline, RagifyRequest *request, RagifyAnswered answered, void *user);
+/* The ends of a run: with what `answer` holds, with a problem (cleared), since nobody waits any more, or at the
+ * deadline and the like (503). The request may be gone when they return. */
+void ragify_run_finish (RagifyRun *run);
+void ragify_run_finish_problem (RagifyRun *run, RagifyProblem *problem);
+void ragify_run_finish_cancelled (RagifyRun *run);
+void ragify_run_finish_unanswered (RagifyRun *run, const char *title, const char *what);
+/* What the answer's body is; it lives as long as the request. */
+void ragify_run_set_body (RagifyRun *run, const void *data, gsize size);
+/* For the metrics; before the end. */
+void ragify_run_observe (RagifyRun *run, gboolean hit);
+
+/* ---- cached.c ---- */
+
+/* Answers out of the cache, or begins to compute. */
+void ragify_run_begin_cached (RagifyRun *run);
+/* Keeps what was computed, `size` bytes of body_memory, and hands it to those who wait for it. */
+void ragify_run_keep (RagifyRun *run, gsize size);
+/* Nobody waits any more while the cache is asked. */
+void ragify_run_cancel_get (RagifyRun *run);
 
 /* ---- run.c ---- */
 

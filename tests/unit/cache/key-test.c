@@ -111,7 +111,7 @@ an_envelope_reads_back (void **state)
   assert_int_equal (envelope.ids[16], 2);
   assert_int_equal (envelope.created_at, 1234567);
   assert_int_equal (envelope.ttl_us, 99);
-  RagifyBuffer *again = ragify_envelope_adopt (buffer);
+  RagifyBuffer *again = ragify_envelope_adopt (buffer, 0);
   assert_ptr_equal (again, buffer);
   again->unref (again);
   buffer->unref (buffer);
@@ -139,7 +139,7 @@ damage_is_noticed_in_every_byte (void **state)
   RagifyEnvelope envelope;
   RagifyBuffer whole = foreign (bytes, size);
   assert_true (ragify_envelope_read (&whole, &envelope));
-  RagifyBuffer *own = ragify_envelope_adopt (&whole);
+  RagifyBuffer *own = ragify_envelope_adopt (&whole, 0);
   assert_ptr_not_equal (own, &whole);
   assert_true (ragify_envelope_read (own, &envelope));
   own->unref (own);

@@ -48,14 +48,18 @@ typedef struct Script {
   gboolean no_vectors; /* stores: fetch of vectors fails */
   gboolean scored;     /* sources: declare scores */
   gboolean emits;      /* sources: emit all but the last */
+  gboolean untold;     /* stores: do not tell their generation */
+  gint commits;        /* stores: that others have made (atomic) */
+  gint32 set_code;     /* caches: writing fails with it */
   /* What it saw. */
-  gint calls, searches, fetches, vector_fetches, cancels, sets, probes; /* atomic */
-  gint under_way, most_under_way;                                       /* atomic */
+  gint calls, searches, fetches, vector_fetches, cancels, sets, probes, generations; /* atomic */
+  gint under_way, most_under_way;                                                    /* atomic */
   gint top_k;
   RagifyCall *held; /* deaf */
 } Script;
 
 extern const RagifyComponent scripted_embedder, scripted_store, scripted_index, scripted_source, scripted_cache;
+extern const RagifyComponent scripted_shared_store;  /* the same store, and others write to it, too */
 extern const RagifyComponent scripted_probed_source; /* the same source, and it can be probed */
 
 RagifyNode *rig_scripted (Rig *rig, const char *name, const RagifyComponent *component, Script *script);

@@ -327,9 +327,14 @@ static void
 store_generation (void *instance, RagifyCall *call, const RagifyNothing *args)
 {
   Actor *actor = instance;
+  g_atomic_int_inc (&actor->script->generations);
+  const guint64 counter = 1 + (guint64)g_atomic_int_get (&actor->script->commits);
   const RagifyStoreGeneration result = { .struct_size = sizeof result,
-                                         .generation = { .store = passage_id (77), .counter = 1 } };
-  actor->host->call_done (call, &result);
+                                         .generation = { .store = passage_id (77), .counter = counter } };
+  if (actor->script->untold)
+    actor->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from ("it does not say"), 0);
+  else
+    actor->host->call_done (call, &result);
 }
 
 static void
@@ -402,7 +407,9 @@ cache_set (void *instance, RagifyCall *call, const RagifyCacheSet *args)
 {
   Actor *actor = instance;
   g_atomic_int_inc (&actor->script->sets);
-  if (begin (actor, call))
+  if (actor->script->set_code != RAGIFY_OK)
+    actor->host->call_fail (call, actor->script->set_code, ragify_str_from ("writes are refused"), 0);
+  else if (begin (actor, call))
     actor->host->call_done (call, NULL);
 }
 
@@ -428,6 +435,9 @@ const RagifyComponent scripted_embedder = { LIFECYCLE, .kind = RAGIFY_KIND_EMBED
                                             .operations = &embedder_operations };
 const RagifyComponent scripted_store = { LIFECYCLE, .kind = RAGIFY_KIND_VECTOR_STORE, .name = "scripted",
                                          .operations = &store_operations };
+const RagifyComponent scripted_shared_store = { LIFECYCLE, .flags = RAGIFY_COMPONENT_REMOTE,
+                                                .kind = RAGIFY_KIND_VECTOR_STORE, .name = "shared",
+                                                .operations = &store_operations };
 const RagifyComponent scripted_index = { LIFECYCLE, .kind = RAGIFY_KIND_TEXT_INDEX, .name = "scripted",
                                          .operations = &index_operations };
 const RagifyComponent scripted_source = { LIFECYCLE, .kind = RAGIFY_KIND_SOURCE, .name = "scripted",
