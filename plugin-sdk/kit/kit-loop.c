@@ -164,8 +164,9 @@ collect_watches (KitLoop *loop)
   return count;
 }
 
-static bool
-next_due (const KitLoop *loop, struct timespec *left)
+/* µs until the next timer; -1: none runs. */
+static int64_t
+next_due (const KitLoop *loop)
 {
   uint64_t due = UINT64_MAX;
   for (const RagifyTimer *timer = loop->timers; timer != NULL; timer = timer->next) {
@@ -173,23 +174,32 @@ next_due (const KitLoop *loop, struct timespec *left)
       due = timer->due_us;
   }
   if (due == UINT64_MAX)
-    return false;
+    return -1;
   const uint64_t now = ragify_kit_now_us ();
-  const uint64_t us = due > now ? due - now : 0;
-  *left = (struct timespec){ .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
-  return true;
+  return due > now ? (int64_t)(due - now) : 0;
 }
+
+static int
+plain_poll (void *state, struct pollfd *fds, size_t count, int64_t timeout_us)
+{
+  (void)state;
+  const struct timespec left = { .tv_sec = (time_t)(timeout_us / 1000000),
+                                 .tv_nsec = (long)(timeout_us % 1000000) * 1000 };
+  return ppoll (fds, count, timeout_us >= 0 ? &left : NULL, NULL);
+}
+
+static const RagifyKitPoller plain_poller = { .poll = plain_poll };
 
 static void *
 loop_thread (void *user)
 {
   KitLoop *loop = user;
+  const RagifyKitPoller *poller = loop->kit->options.poller != NULL ? loop->kit->options.poller : &plain_poller;
   kit_thread_set_role (RAGIFY_THREAD_LOOP, loop);
+  void *state = poller->begin != NULL ? poller->begin () : NULL;
   for (;;) {
     const size_t count = collect_watches (loop);
-    struct timespec left;
-    const bool timed = next_due (loop, &left);
-    if (ppoll (loop->polled, count, timed ? &left : NULL, NULL) > 0) {
+    if (poller->poll (state, loop->polled, count, next_due (loop)) > 0) {
       run_watches (loop, count);
       if (loop->polled[0].revents != 0)
         run_invocations (loop);
@@ -200,8 +210,11 @@ loop_thread (void *user)
     const bool end = loop->ending && loop->first == NULL;
     pthread_mutex_unlock (&loop->lock);
     if (end)
-      return NULL;
+      break;
   }
+  if (poller->end != NULL)
+    poller->end (state);
+  return NULL;
 }
 
 KitLoop *

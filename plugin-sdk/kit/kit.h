@@ -21,8 +21,7 @@
  *     ragify_kit_free (kit);
  *
  * Functions without a tag are [control]: from one thread at a time per kit. Those that run calls may be used from any
- * number of threads at once. LOOP plugins that rely on GLib sources need the real host: this loop is not a
- * GMainContext.
+ * number of threads at once. For LOOP plugins that rely on GLib sources the loops get a GMainContext from kit-glib.h.
  */
 #ifndef RAGIFY_KIT_H
 #define RAGIFY_KIT_H
@@ -39,6 +38,16 @@ typedef struct RagifyKitInstance RagifyKitInstance;
 /* An operation of any kind, cast to this type; so are a component's start, stop, probe, reconfigure and stats. */
 typedef void (*RagifyKitFunction) (void);
 
+/* What the loop threads wait with, where that is not poll(2) alone; see kit-glib.h. All of it runs on the loop thread.
+ */
+struct pollfd;
+typedef struct RagifyKitPoller {
+  void *(*begin) (void);     /* when the thread starts; what it returns comes back as `state` */
+  void (*end) (void *state); /* before it ends */
+  /* As poll(2), with a time in µs (-1: no limit), and doing what else is due. */
+  int (*poll) (void *state, struct pollfd *fds, size_t count, int64_t timeout_us);
+} RagifyKitPoller;
+
 typedef struct RagifyKitOptions {
   const char *state_directory; /* for relative paths; NULL: the working directory */
   uint32_t workers;            /* threads of the pool; 0: 4 */
@@ -46,6 +55,7 @@ typedef struct RagifyKitOptions {
   uint64_t call_memory;        /* bytes that call_alloc gives one call; 0: no limit */
   uint32_t credit;             /* emitted items before call_emit says WAIT; 0: no limit */
   uint32_t reserved;
+  const RagifyKitPoller *poller; /* of loop threads; NULL: plain poll(2) */
 } RagifyKitOptions;
 
 typedef struct RagifyKitNode {
