@@ -61,9 +61,12 @@ cancelled (RagifyCall *call, void *user)
   Operation *operation = user;
   if (operation->command == NULL) /* a worker has it, and completes it */
     return;
-  ragify_redis_cancel (operation->cache->redis, operation->command);
+  RedisCache *cache = operation->cache;
+  /* The host cancels at the deadline too, and may be quicker than the client's timer. */
+  if (ragify_redis_cancel (cache->redis, operation->command, &operation->fault))
+    cache->errors++;
   operation->command = NULL;
-  operation->cache->host->call_fail (call, RAGIFY_E_CANCELLED, ragify_str_from ("cancelled"), 0);
+  redis_cache_fail (cache, call, &operation->fault);
 }
 
 /* The key as Redis has it, in `room`, which holds prefix and key. */

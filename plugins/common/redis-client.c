@@ -61,14 +61,20 @@ finish (RagifyRedis *redis, RagifyRedisCommand *command, redisReply *reply, cons
 }
 
 static void
+time_out (RagifyRedis *redis, const RagifyRedisCommand *command, RagifyFault *fault)
+{
+  redis->timeouts++;
+  ragify_fault_set (fault, RAGIFY_E_TIMEOUT, "%s did not answer in time",
+                    ragify_redis_connection_server (command->connection));
+}
+
+static void
 expire (RagifyRedis *redis, RagifyRedisCommand *command)
 {
   RagifyFault fault;
   const RagifyRedisDone done = command->done;
   void *user = command->user;
-  ragify_fault_set (&fault, RAGIFY_E_TIMEOUT, "%s did not answer in time",
-                    ragify_redis_connection_server (command->connection));
-  redis->timeouts++;
+  time_out (redis, command, &fault);
   detach (redis, command);
   ragify_redis_connection_abandon (command);
   done (user, NULL, &fault);
@@ -257,11 +263,17 @@ ragify_redis_send (RagifyRedis *redis, const RagifyRedisRequest *request, Ragify
   return ragify_redis_send_bytes (redis, bytes, size, slot, request, done, user, fault);
 }
 
-void
-ragify_redis_cancel (RagifyRedis *redis, RagifyRedisCommand *command)
+bool
+ragify_redis_cancel (RagifyRedis *redis, RagifyRedisCommand *command, RagifyFault *fault)
 {
+  const bool late = command->deadline_us != 0 && command->deadline_us <= redis->settings.host->clock_us ();
+  if (late)
+    time_out (redis, command, fault);
+  else
+    ragify_fault_set (fault, RAGIFY_E_CANCELLED, "cancelled");
   detach (redis, command);
   ragify_redis_connection_abandon (command);
+  return late;
 }
 
 /* ---- life ---- */

@@ -65,8 +65,9 @@ RagifyRedisCommand *ragify_redis_send (RagifyRedis *redis, const RagifyRedisRequ
 RagifyRedisCommand *
 ragify_redis_send_bytes (RagifyRedis *redis, char *bytes, size_t size, int slot, const RagifyRedisRequest *request,
                          RagifyRedisDone done, void *user, RagifyFault *fault);
-/* Before its `done` ran: it will not; a late reply is dropped. [loop] */
-void ragify_redis_cancel (RagifyRedis *redis, RagifyRedisCommand *command);
+/* Before its `done` ran: it will not; a late reply is dropped. The fault says whether it was cancelled, or, and then it
+ * returns true, whether its deadline has passed. [loop] */
+bool ragify_redis_cancel (RagifyRedis *redis, RagifyRedisCommand *command, RagifyFault *fault);
 
 /* The n-th node that holds keys, for commands such as SCAN that every one must be sent; NULL past the last. Not to be
  * kept for long: the next round of the loop may know others. [loop] */

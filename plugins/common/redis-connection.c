@@ -492,7 +492,8 @@ timer_expired (void *user)
     check_guard (connection);
     break;
   case CONNECTING:
-    ragify_fault_set (&fault, RAGIFY_E_UNAVAILABLE, "connecting took too long");
+    ragify_fault_set (&fault, RAGIFY_E_UNAVAILABLE, "%s took too long",
+                      connection->settings->tls != NULL ? "connecting with TLS" : "connecting");
     address_failed (connection, &fault);
     break;
   case LOCATING:

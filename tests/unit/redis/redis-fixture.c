@@ -62,17 +62,15 @@ run_server (RedisServer *server)
                            server->folder,
                            "--logfile",
                            log };
-  /* A configuration file, such as Sentinel's, goes first. */
-  int i = 0;
-  if (server->arguments[0] != NULL && server->arguments[0][0] == '/')
-    command[count++] = server->arguments[i++];
-  for (size_t j = 0; j < sizeof common / sizeof common[0]; j++)
+  /* A configuration file, such as Sentinel's, says everything. */
+  const bool file = server->arguments[0] != NULL && server->arguments[0][0] == '/';
+  for (size_t j = 0; !file && j < sizeof common / sizeof common[0]; j++)
     command[count++] = common[j];
   if (server->tls) {
     command[count++] = "--port";
     command[count++] = "0";
   }
-  for (; server->arguments[i] != NULL; i++)
+  for (int i = 0; server->arguments[i] != NULL; i++)
     command[count++] = server->arguments[i];
   server->pid = fork ();
   assert_true (server->pid >= 0);
