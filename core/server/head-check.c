@@ -176,8 +176,18 @@ take_field (RagifyHeadFacts *facts, const RagifyHeadField *field, gboolean *has_
   case 6:
     if (ragify_str_is (name, "Accept"))
       facts->accept = value;
+    else if (ragify_str_is (name, "Origin"))
+      facts->origin = value;
     else if (ragify_str_is (name, "Expect"))
       return take_expect (facts, value, problem);
+    break;
+  case 8:
+    if (ragify_str_is (name, "Mcp-Name"))
+      facts->mcp_name = value;
+    break;
+  case 10:
+    if (ragify_str_is (name, "Mcp-Method"))
+      facts->mcp_method = value;
     break;
   case 9:
     if (ragify_str_is (name, "X-API-Key"))
@@ -200,6 +210,10 @@ take_field (RagifyHeadFacts *facts, const RagifyHeadField *field, gboolean *has_
   case 16:
     if (ragify_str_is (name, "Content-Encoding"))
       facts->content_encoding = value;
+    break;
+  case 20:
+    if (ragify_str_is (name, "MCP-Protocol-Version"))
+      facts->mcp_version = value;
     break;
   case 17:
     if (ragify_str_is (name, "Transfer-Encoding"))

@@ -26,6 +26,10 @@ typedef struct RagifyHeadFacts {
   RagifyStr content_encoding;
   RagifyStr accept;
   RagifyStr request_id;
+  RagifyStr origin;
+  RagifyStr mcp_version; /* MCP-Protocol-Version, */
+  RagifyStr mcp_method;  /* … Mcp-Method, */
+  RagifyStr mcp_name;    /* … Mcp-Name */
   RagifyStr authorization;
   RagifyStr api_key; /* X-API-Key */
   guint64 content_length;

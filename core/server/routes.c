@@ -20,6 +20,7 @@ static const RagifyRoute routes[] = {
     .label = "/v1/documents/{id}",
     .allow = "DELETE, GET, HEAD",
     .methods = { { "GET", &ragify_action_document_get }, { "DELETE", &ragify_action_document_delete } } },
+  { .path = "/mcp", .label = "/mcp", .allow = "POST", .methods = { { "POST", &ragify_action_mcp } } },
   { .path = "/v1/health",
     .label = "/v1/health",
     .allow = "GET, HEAD",

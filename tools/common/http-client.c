@@ -9,7 +9,7 @@ G_DEFINE_QUARK (ragify - http - client - error - quark, ragify_http_client_error
 
 struct _RagifyHttpClient {
   char *url;
-  char *authorization; /* NULL: none */
+  GHashTable *headers; /* name → value */
   SoupSession *session;
 };
 
@@ -92,7 +92,9 @@ ragify_http_client_new (const char *url, guint timeout, guint connections, GErro
   RagifyHttpClient *client = g_new0 (RagifyHttpClient, 1);
   client->url = g_steal_pointer (&base);
   const char *key = g_getenv ("RAGIFY_API_KEY");
-  client->authorization = key != NULL && *key != '\0' ? g_strconcat ("Bearer ", key, NULL) : NULL;
+  client->headers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  if (key != NULL && *key != '\0')
+    g_hash_table_insert (client->headers, g_strdup ("Authorization"), g_strconcat ("Bearer ", key, NULL));
   client->session =
       soup_session_new_with_options ("timeout", timeout, "max-conns", (int)connections, "max-conns-per-host",
                                      (int)connections, "user-agent", "ragify-tools/1.0", NULL);
@@ -106,8 +108,17 @@ ragify_http_client_free (RagifyHttpClient *client)
     return;
   g_clear_object (&client->session);
   g_free (client->url);
-  g_free (client->authorization);
+  g_hash_table_unref (client->headers);
   g_free (client);
+}
+
+void
+ragify_http_client_set_header (RagifyHttpClient *client, const char *name, const char *value)
+{
+  if (value != NULL)
+    g_hash_table_replace (client->headers, g_strdup (name), g_strdup (value));
+  else
+    g_hash_table_remove (client->headers, name);
 }
 
 const char *
@@ -129,8 +140,11 @@ make_message (RagifyHttpClient *client, const char *method, const char *target, 
   if (body != NULL)
     soup_message_set_request_body_from_bytes (message, content_type, body);
   soup_message_headers_replace (soup_message_get_request_headers (message), "Accept", "application/json");
-  if (client->authorization != NULL)
-    soup_message_headers_replace (soup_message_get_request_headers (message), "Authorization", client->authorization);
+  GHashTableIter headers;
+  gpointer name = NULL, value = NULL;
+  g_hash_table_iter_init (&headers, client->headers);
+  while (g_hash_table_iter_next (&headers, &name, &value))
+    soup_message_headers_replace (soup_message_get_request_headers (message), name, value);
   /* A redirect would turn a POST into a GET somewhere else; the API has none. */
   soup_message_add_flags (message, SOUP_MESSAGE_NO_REDIRECT);
   return message;

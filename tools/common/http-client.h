@@ -43,6 +43,9 @@ RagifyHttpClient *ragify_http_client_new (const char *url, guint timeout, guint 
 void ragify_http_client_free (RagifyHttpClient *client);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RagifyHttpClient, ragify_http_client_free)
 
+/* A header that every request carries from now on; NULL takes it away. */
+void ragify_http_client_set_header (RagifyHttpClient *client, const char *name, const char *value);
+
 /* The base URL as given, without a trailing slash. */
 const char *ragify_http_client_get_url (const RagifyHttpClient *client);
 
