@@ -162,6 +162,14 @@ static const RagifyHostKey keys[] = {
              .maximum = "1000000",
              .summary = "Requests of this pipeline that may wait for their turn; more are refused with 503 and "
                         "Retry-After." } },
+  { .kinds = PIPELINE,
+    .traits = RAGIFY_HOST_KEY_OPERATIONAL,
+    .key = { .name = "adaptive-limit",
+             .type = RAGIFY_KEY_BOOL,
+             .flags = RAGIFY_KEY_RELOADABLE,
+             .default_value = "false",
+             .summary =
+                 "The limit falls below `max-concurrent` while requests at once only make each other slower." } },
 };
 
 const RagifyHostKeyTable ragify_host_keys_of_pipelines = { keys, G_N_ELEMENTS (keys) };

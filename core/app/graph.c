@@ -30,6 +30,7 @@ struct RagifyGraph {
   Making *makings; /* by index of the configuration's node */
   gsize n_makings;
   GPtrArray *tiers, *pipelines, *libraries;
+  RagifyLimiter *limiter; /* of all pipelines together */
   RagifyServing serving;
 };
 
@@ -456,6 +457,11 @@ make_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, RagifyDiagnos
     .mode = mode_of (ragify_config_node_get_string (config, "mode")),
     .max_chunks = (guint)ragify_config_node_get_int (config, "max-chunks"),
     .max_tokens = (guint64)ragify_config_node_get_int (config, "max-tokens"),
+    .host_limiter = graph->limiter,
+    .max_concurrent = (guint)ragify_config_node_get_int (config, "max-concurrent"),
+    .queue = (guint)ragify_config_node_get_int (config, "queue"),
+    .queue_timeout_us = ragify_config_node_get_duration (ragify_config_host (graph->config), "queue-timeout"),
+    .adaptive = ragify_config_node_get_bool (config, "adaptive-limit"),
     .fail_on_partial = g_str_equal (ragify_config_node_get_string (config, "on-partial"), "fail"),
     .fingerprint = fingerprint.high ^ fingerprint.low,
   };
@@ -538,6 +544,21 @@ each_of_kind (RagifyGraph *graph, const char *kind, RagifyDiagnostics *diagnosti
   }
 }
 
+static RagifyLimiter *
+make_limiter (RagifyGraph *graph)
+{
+  const RagifyConfigNode *host = ragify_config_host (graph->config);
+  const RagifyLimiterOptions options = {
+    .scope = "host",
+    .limit = (guint)ragify_config_node_get_int (host, "max-concurrent"),
+    .queue = (guint)ragify_config_node_get_int (host, "queue"),
+    .queue_timeout_us = ragify_config_node_get_duration (host, "queue-timeout"),
+    .adaptive = ragify_config_node_get_bool (host, "adaptive-limit"),
+    .metrics = graph->runtime->metrics,
+  };
+  return ragify_limiter_new (&options);
+}
+
 static void
 serving_unused (RagifyServing *serving)
 {
@@ -550,6 +571,7 @@ ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyDiagnostic
   RagifyGraph *graph = g_new0 (RagifyGraph, 1);
   graph->runtime = runtime;
   graph->config = ragify_config_ref (config);
+  graph->limiter = make_limiter (graph);
   graph->tiers = g_ptr_array_new_with_free_func ((GDestroyNotify)ragify_tier_free);
   graph->pipelines = g_ptr_array_new_with_free_func ((GDestroyNotify)ragify_pipeline_free);
   graph->libraries = g_ptr_array_new_with_free_func ((GDestroyNotify)ragify_library_free);
@@ -575,6 +597,7 @@ ragify_graph_free (RagifyGraph *graph)
 {
   g_ptr_array_unref (graph->libraries); /* their threads use everything else */
   g_ptr_array_unref (graph->pipelines);
+  ragify_limiter_free (graph->limiter);
   g_ptr_array_unref (graph->tiers);
   /* Nodes come after those that they refer to, so the users go first. */
   for (gsize i = graph->n_makings; i > 0; i--) {

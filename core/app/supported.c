@@ -12,8 +12,7 @@ static void
 warn_of_ignored (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 {
   static const char *const keys[] = {
-    "memory-limit", "max-concurrent", "queue",  "queue-timeout",
-    "upsert-batch", "optimize-every", "rerank", "rerank-candidates",
+    "memory-limit", "upsert-batch", "optimize-every", "rerank", "rerank-candidates",
   };
   for (gsize i = 0; i < G_N_ELEMENTS (keys); i++) {
     const RagifyConfigValue *value = ragify_config_node_value (node, keys[i]);

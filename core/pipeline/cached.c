@@ -149,7 +149,7 @@ renew (const RagifyRun *run)
   own->marks = ragify_arena_alloc (own->arena, MAX (pipeline->n_holders, 1) * sizeof *own->marks);
   memcpy (own->marks, run->marks, pipeline->n_holders * sizeof *own->marks);
   if (ragify_run_choose (own, &problem))
-    ragify_run_retrieve (own);
+    ragify_run_admit (own);
   else
     ragify_run_finish_problem (own, &problem);
 }
@@ -184,7 +184,7 @@ got (const RagifyTierFound *found, void *user)
   }
   run->leads = found->lead;
   if (found->lead) {
-    ragify_run_retrieve (run);
+    ragify_run_admit (run);
     return;
   }
   ragify_run_warn (run, "another request computes the same answer and was not done in time");
@@ -210,7 +210,7 @@ look_up (RagifyRun *run)
   const RagifyRequest *request = run->request;
   run->caches = run->caches && make_key (run);
   if (!run->caches || request->cache == RAGIFY_CACHE_REFRESH) {
-    ragify_run_retrieve (run);
+    ragify_run_admit (run);
     return;
   }
   const RagifyTierAsk ask = { .key = run->key,
@@ -234,9 +234,10 @@ cancelled_at_home (RagifyTask *task)
 }
 
 void
-ragify_run_cancel_get (RagifyRun *run)
+ragify_run_cancel_early (RagifyRun *run)
 {
-  ragify_tier_cancel (g_steal_pointer (&run->get));
+  if (run->get != NULL)
+    ragify_tier_cancel (g_steal_pointer (&run->get));
   ragify_owner_ref (&run->request->owner);
   run->task.run = cancelled_at_home;
   ragify_loop_post (run->request->loop, &run->task);

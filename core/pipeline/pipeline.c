@@ -147,6 +147,22 @@ new_batcher (RagifyRuntime *runtime, RagifyNode *embedder, const RagifyPipelineO
   return ragify_embed_batcher_new (runtime, embedder, retriever->embed_batch, retriever->embed_wait_us);
 }
 
+static void
+add_limiter (RagifyPipeline *pipeline)
+{
+  const RagifyPipelineOptions *options = &pipeline->options;
+  if (options->max_concurrent == 0)
+    return;
+  g_autofree char *scope = g_strdup_printf ("pipeline %s", pipeline->name);
+  const RagifyLimiterOptions limiter = { .scope = scope,
+                                         .limit = options->max_concurrent,
+                                         .queue = options->queue,
+                                         .queue_timeout_us = options->queue_timeout_us,
+                                         .adaptive = options->adaptive,
+                                         .metrics = pipeline->runtime->metrics };
+  pipeline->limiter = ragify_limiter_new (&limiter);
+}
+
 RagifyPipeline *
 ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *options)
 {
@@ -178,6 +194,7 @@ ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *option
   for (guint i = 0; i < pipeline->n_embedders; i++)
     pipeline->batchers[i] = new_batcher (runtime, pipeline->embedders[i], options);
   add_metrics (pipeline);
+  add_limiter (pipeline);
   pipeline->token_counts = ragify_token_counts_new ();
   add_watches (pipeline);
   return pipeline;
@@ -196,6 +213,7 @@ ragify_pipeline_free (RagifyPipeline *pipeline)
   g_free (pipeline->holders);
   for (guint i = 0; i < pipeline->n_embedders; i++)
     ragify_embed_batcher_free (pipeline->batchers[i]);
+  g_clear_pointer (&pipeline->limiter, ragify_limiter_free);
   g_free (pipeline->batchers);
   g_free (pipeline->embedders);
   g_free (pipeline->name);
@@ -275,6 +293,7 @@ ragify_run_finish (RagifyRun *run)
 {
   run->done = TRUE;
   run->answer.degraded = run->degraded;
+  ragify_run_depart (run);
   run->answered (run->request, &run->answer, run->user);
 }
 
@@ -421,8 +440,10 @@ ragify_pipeline_cancel (RagifyRequest *request)
   if (run == NULL || run->done || run->cancelled)
     return;
   run->cancelled = TRUE;
-  if (run->get != NULL) {
-    ragify_run_cancel_get (run);
+  if (run->queued && !ragify_run_leave_queue (run))
+    return;
+  if (run->get != NULL || run->pending == 0) {
+    ragify_run_cancel_early (run);
     return;
   }
   for (RagifyStep *step = run->steps; step != NULL; step = step->next)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/balance/balancer.h"
+#include "core/balance/limiter.h"
 #include "core/cache/tier.h"
 #include "core/module/node.h"
 #include "core/pipeline/request.h"
@@ -73,8 +74,13 @@ typedef struct RagifyPipelineOptions {
   guint max_chunks;   /* the same; 10 */
   guint64 max_tokens; /* the same; 0: no budget */
   gboolean fail_on_partial;
-  guint64 fingerprint;   /* of the configuration of all that it uses: part of cache keys */
-} RagifyPipelineOptions; /* numbers that are 0 have the default; weights and min_relevance are as given */
+  RagifyLimiter *host_limiter; /* that all pipelines share, outlives them; NULL: none */
+  guint max_concurrent;        /* requests computed at once; 0: no limit of its own */
+  guint queue;                 /* that may wait for their turn, */
+  guint64 queue_timeout_us;    /* so long */
+  gboolean adaptive;           /* the limit moves below max_concurrent */
+  guint64 fingerprint;         /* of the configuration of all that it uses: part of cache keys */
+} RagifyPipelineOptions;       /* numbers that are 0 have the default; weights and min_relevance are as given */
 
 /* Copies the options; the nodes, which are started, and the tier outlive it. Asks the stores for their generations: a
  * store that does not tell keeps answers out of the cache until ragify_pipeline_store_changed. [control] */

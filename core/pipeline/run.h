@@ -8,6 +8,7 @@
  *
  *   pipeline.c   begin, end
  *   cached.c     the answer out of the cache, or into it
+ *   admit.c      a place among those that compute
  *   retrieve.c   embed the query, ask the retrievers in waves
  *   gather.c     candidates, missing vectors, fusion
  *   select.c     fetch, filter, dedupe, count tokens, cut
@@ -92,6 +93,7 @@ struct RagifyPipeline {
   RagifyNode *tokenizer; /* NULL: none */
   RagifyTokenCounts *token_counts;
   RagifyBackground *background; /* NULL: no cache */
+  RagifyLimiter *limiter;       /* NULL: none */
   RagifySeries *stages[RAGIFY_N_STAGES], *hit_duration, *miss_duration, *degraded, *failed;
 };
 
@@ -138,6 +140,12 @@ typedef struct RagifyAsk {
   RagifyListHit *list;        /* candidates and scores, `found` of them */
 } RagifyAsk;
 
+/* A place in a limiter, or the wish for one. */
+typedef struct RagifyRunTicket {
+  RagifyTicket ticket; /* first */
+  RagifyRun *run;
+} RagifyRunTicket;
+
 /* A passage of the answer. */
 typedef struct RagifyChosen {
   guint32 candidate;
@@ -161,6 +169,10 @@ struct RagifyRun {
   RagifyStoreMark *marks; /* one for each of the pipeline's holders */
   RagifyTierGet *get;     /* while it is under way */
   gboolean got;
+
+  RagifyRunTicket tickets[2]; /* of the pipeline, of the host */
+  guint n_tickets;            /* that were asked for */
+  gboolean queued;            /* it waits for the last of them */
 
   guint pending;
   void (*next) (RagifyRun *run);
@@ -216,8 +228,8 @@ void ragify_run_observe (RagifyRun *run, gboolean hit);
 void ragify_run_begin_cached (RagifyRun *run);
 /* Keeps what was computed, `size` bytes of body_memory, and hands it to those who wait for it. */
 void ragify_run_keep (RagifyRun *run, gsize size);
-/* Nobody waits any more while the cache is asked. */
-void ragify_run_cancel_get (RagifyRun *run);
+/* Nobody waits any more, and computing has not begun: the cache is asked, or its turn is waited for. */
+void ragify_run_cancel_early (RagifyRun *run);
 
 /* ---- run.c ---- */
 
@@ -251,6 +263,7 @@ RagifyAskState ragify_ask_state_of (gint32 code);
 
 /* Which retrievers take part; FALSE with a problem. */
 gboolean ragify_run_choose (RagifyRun *run, RagifyProblem *problem);
+void ragify_run_admit (RagifyRun *run);    /* → ragify_run_retrieve, or the refusal */
 void ragify_run_retrieve (RagifyRun *run); /* → ragify_run_gather */
 void ragify_run_gather (RagifyRun *run);   /* → ragify_run_select */
 void ragify_run_select (RagifyRun *run);   /* → ragify_run_complete */
@@ -258,6 +271,11 @@ void ragify_run_complete (RagifyRun *run); /* encodes, caches, answers */
 
 /* What a source's passage is worth before anything else is known. `rank` from 1. */
 float ragify_source_relevance (const RagifyAsk *ask, const RagifyChunk *chunk, guint rank);
+
+/* It no longer waits for its turn. FALSE: it was granted, and the word on its way ends a run that was cancelled. */
+gboolean ragify_run_leave_queue (RagifyRun *run);
+/* Gives back its places. */
+void ragify_run_depart (RagifyRun *run);
 
 /* Whether what has come is enough, `ask` being the last that came. */
 gboolean ragify_run_has_enough (const RagifyRun *run, const RagifyAsk *ask);

@@ -234,7 +234,7 @@ no_request_waits_for_a_probe_and_none_is_asked_while_it_fails (void **state)
     g_usleep (5000);
   assert_int_equal (g_atomic_int_get (&world->bad.probes), 1);
   assert_int_equal (g_atomic_int_get (&world->bad.calls), 3);
-  world->bad.sick = FALSE;
+  g_atomic_int_set (&world->bad.sick, FALSE);
   world->bad.code = RAGIFY_OK;
   gboolean degraded = TRUE;
   for (guint i = 0; i < 1000 && degraded; i++) {

@@ -41,7 +41,7 @@ typedef struct Script {
   guint delay_ms;      /* before it answers */
   gint32 code;         /* fails with it, */
   gint fails;          /* so often (atomic); 0: always */
-  gboolean sick;       /* probed sources: the probe fails */
+  gint sick;           /* probed sources: the probe fails (atomic) */
   gboolean hangs;      /* answers when it is cancelled only, */
   gboolean deaf;       /* or not even then, but at script_release */
   gboolean forgets;    /* stores: fetch finds nothing */

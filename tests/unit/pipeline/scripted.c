@@ -40,7 +40,7 @@ probe (void *instance, RagifyCall *call, const RagifyNothing *args)
   const Actor *actor = instance;
   const RagifyProbeResult result = { .struct_size = sizeof result };
   g_atomic_int_inc (&actor->script->probes);
-  if (actor->script->sick)
+  if (g_atomic_int_get (&actor->script->sick))
     actor->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from ("still sick"), 0);
   else
     actor->host->call_done (call, &result);
