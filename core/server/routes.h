@@ -77,6 +77,7 @@ extern const RagifyAction ragify_action_documents_post;
 extern const RagifyAction ragify_action_documents_list;
 extern const RagifyAction ragify_action_document_get;
 extern const RagifyAction ragify_action_document_delete;
+extern const RagifyAction ragify_action_openai_search;
 extern const RagifyAction ragify_action_mcp;
 extern const RagifyAction ragify_action_live;
 extern const RagifyAction ragify_action_ready;
