@@ -10,6 +10,7 @@
 
 #include "core/app/app.h"
 #include "core/app/log.h"
+#include "core/module/isolation.h"
 
 typedef struct Options {
   char **config, **set;
@@ -118,6 +119,8 @@ main (int argc, char **argv)
 {
   keep_freed_memory ();
   setlocale (LC_CTYPE, "C.UTF-8");
+  if (ragify_isolation_is_child (argc, argv))
+    return ragify_isolation_child (argc, argv);
   ragify_log_install ();
   Options options = { 0 };
   g_autoptr (GError) error = NULL;

@@ -6,6 +6,7 @@
 #include "core/app/balancers.h"
 #include "core/app/values.h"
 #include "core/call/operations.h"
+#include "core/module/isolation.h"
 
 #define STOP_TIMEOUT_US (10 * G_USEC_PER_SEC)
 /* Of a cache that stands alone, without a tier's keys. */
@@ -66,7 +67,7 @@ breaker_of (const RagifyConfigNode *config)
 static RagifyNode *
 make_node (RagifyGraph *graph, const RagifyConfigNode *config, GError **error)
 {
-  const RagifyNodeOptions options = {
+  RagifyNodeOptions options = {
     .name = ragify_config_node_name (config),
     .component = ragify_config_node_component (config),
     .values = ragify_values_new (graph->config, config),
@@ -79,6 +80,13 @@ make_node (RagifyGraph *graph, const RagifyConfigNode *config, GError **error)
     .weight = ragify_config_node_get_double (config, "weight"),
     .retry_budget = ragify_config_node_get_double (config, "retry-budget"),
   };
+  const RagifyIsolationOptions isolation = {
+    .memory = ragify_config_node_get_size (config, "isolation-memory"),
+    .hang_us = ragify_config_node_get_duration (config, "isolation-hang"),
+  };
+  if (g_str_equal (ragify_config_node_get_string (config, "isolation"), "process") &&
+      !ragify_isolation_wrap (&options, &isolation, error))
+    return NULL;
   return ragify_node_new (graph->runtime, &options, error);
 }
 

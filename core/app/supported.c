@@ -30,12 +30,6 @@ refuse_node (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
     if (is_kind (node, kinds[i]))
       ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, NULL,
                               "this version of ragify-host has no %s nodes", kinds[i]);
-  if (ragify_config_node_component (node) == NULL)
-    return;
-  const char *isolation = ragify_config_node_get_string (node, "isolation");
-  if (isolation != NULL && !g_str_equal (isolation, "none"))
-    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, "isolation",
-                            "this version of ragify-host runs plugins in its own process only (isolation = none)");
 }
 
 static void

@@ -71,7 +71,7 @@ struct RagifyCall {
   RagifyCallItem *items, **items_last;
   guint n_items;
   gsize held; /* bytes of the items that nobody has taken */
-  gboolean emit_posted, starved;
+  gboolean emit_posted, starved, credit_held;
   const void **collected;
 
   pthread_cond_t waiter; /* of a thread that waits; with emit_lock */

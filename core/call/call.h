@@ -32,6 +32,10 @@ RagifyCall *ragify_call_new (RagifyOwner *owner, const RagifyOperation *operatio
  * call is started. Without this function items are collected for ragify_call_items. */
 void ragify_call_set_emitted (RagifyCall *call, void (*emitted) (RagifyCall *call, const void *item, void *user));
 
+/* While held, whoever emits is told to wait after each item, also where all were taken: for consumers that hand items
+ * on to somebody slower. On the home loop, before it finished. */
+void ragify_call_hold_credit (RagifyCall *call, gboolean hold);
+
 /* Asks the plugin to stop; `finished` still runs, after the grace at the latest. [loop] */
 void ragify_call_cancel (RagifyCall *call);
 

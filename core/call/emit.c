@@ -30,11 +30,22 @@ static void
 renew_credit (RagifyCall *call)
 {
   pthread_mutex_lock (&call->emit_lock);
-  const gboolean renewed = call->starved;
-  call->starved = FALSE;
+  const gboolean renewed = call->starved && !call->credit_held;
+  call->starved = call->starved && call->credit_held;
   pthread_mutex_unlock (&call->emit_lock);
   if (renewed)
     ragify_notice_fire (atomic_load (&call->credit)); /* there since it was told to wait */
+}
+
+void
+ragify_call_hold_credit (RagifyCall *call, gboolean hold)
+{
+  pthread_mutex_lock (&call->emit_lock);
+  call->credit_held = hold;
+  const gboolean nothing_waits = call->items == NULL;
+  pthread_mutex_unlock (&call->emit_lock);
+  if (!hold && nothing_waits)
+    renew_credit (call);
 }
 
 static void
@@ -179,7 +190,7 @@ ragify_call_emit (RagifyCall *handle, const void *item)
   *call->items_last = node;
   call->items_last = &node->next;
   call->n_items++;
-  const gboolean full = consumed && call->n_items >= CREDIT;
+  const gboolean full = consumed && (call->n_items >= CREDIT || call->credit_held);
   if (full && !call->starved) {
     call->starved = TRUE;
     ragify_notice_calm (credit_of (call)); /* what an earlier renewal left over is not this one's */

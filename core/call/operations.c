@@ -458,3 +458,43 @@ OPERATION (reranker_rerank, RAGIFY_KIND_RERANKER, "rerank", .flags = RAGIFY_OPER
 OPERATION (extractor_accepts, RAGIFY_KIND_EXTRACTOR, "accepts", .result_size = sizeof (RagifyExtractorAcceptsResult));
 OPERATION (extractor_extract, RAGIFY_KIND_EXTRACTOR, "extract", .result_size = sizeof (RagifyExtractorExtractResult),
            .item_size = sizeof (RagifyPiece), .check = check_extract, .check_item = check_piece);
+
+const RagifyOperation *
+ragify_operation_find (const char *kind, const char *name)
+{
+  static const RagifyOperation *const all[] = { &ragify_operation_start,
+                                                &ragify_operation_stop,
+                                                &ragify_operation_probe,
+                                                &ragify_operation_reconfigure,
+                                                &ragify_operation_stats,
+                                                &ragify_operation_source_query,
+                                                &ragify_operation_source_scan,
+                                                &ragify_operation_cache_get,
+                                                &ragify_operation_cache_set,
+                                                &ragify_operation_cache_remove,
+                                                &ragify_operation_cache_clear,
+                                                &ragify_operation_store_upsert,
+                                                &ragify_operation_store_search,
+                                                &ragify_operation_store_fetch,
+                                                &ragify_operation_store_list,
+                                                &ragify_operation_store_remove,
+                                                &ragify_operation_store_optimize,
+                                                &ragify_operation_store_flush,
+                                                &ragify_operation_store_generation,
+                                                &ragify_operation_text_upsert,
+                                                &ragify_operation_text_search,
+                                                &ragify_operation_text_remove,
+                                                &ragify_operation_text_optimize,
+                                                &ragify_operation_text_flush,
+                                                &ragify_operation_text_generation,
+                                                &ragify_operation_embedder_describe,
+                                                &ragify_operation_embedder_tokenize,
+                                                &ragify_operation_embedder_embed,
+                                                &ragify_operation_reranker_rerank,
+                                                &ragify_operation_extractor_accepts,
+                                                &ragify_operation_extractor_extract };
+  for (gsize i = 0; i < G_N_ELEMENTS (all); i++)
+    if (g_str_equal (all[i]->name, name) && (all[i]->kind == NULL || g_str_equal (all[i]->kind, kind)))
+      return all[i];
+  return NULL;
+}

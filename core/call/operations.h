@@ -31,6 +31,9 @@ struct RagifyOperation {
   void (*discard) (void *result);
 };
 
+/* The operation of that name, of all kinds (start, stop, probe, reconfigure, stats) or of one; NULL: there is none. */
+const RagifyOperation *ragify_operation_find (const char *kind, const char *name);
+
 extern const RagifyOperation ragify_operation_start;
 extern const RagifyOperation ragify_operation_stop;
 extern const RagifyOperation ragify_operation_probe;

@@ -397,6 +397,10 @@ static const RagifyThreadCheckExtension thread_check_extension = {
 const void *
 ragify_extension_find (RagifyContext *context, const char *id)
 {
+  const RagifyRuntime *runtime = context->runtime;
+  const void *instead = runtime->find_extension != NULL ? runtime->find_extension (id) : NULL;
+  if (instead != NULL)
+    return instead;
   if (g_str_equal (id, RAGIFY_EXT_LOOP))
     return context->loop != NULL ? &loop_extension : NULL;
   if (g_str_equal (id, RAGIFY_EXT_QUOTA))

@@ -20,6 +20,8 @@ struct RagifyRuntime {
   guint n_loops;
   RagifyWorkers *workers;
   RagifyMetrics *metrics;
+  /* Extensions that take the place of the host's own; NULL, or NULL from it: none. [any] */
+  const void *(*find_extension) (const char *id);
   guint
       left_behind; /* nodes that could not be freed: plugins still use them, and through them all of this. [control] */
 };

@@ -19,8 +19,9 @@ G_DEFINE_QUARK (ragify - module - error - quark, ragify_module_error)
 
 /* Keys that every node of some kind has; a plugin's schema must not declare them. */
 static const char *const reserved_keys[] = {
-  "plugin",   "enabled", "deadline", "retry",  "weight", "max-parallel", "fallback",      "isolation",    "required",
-  "embedder", "of",      "members",  "policy", "levels", "score",        "vector-db-url", "memory-limit",
+  "plugin",   "enabled",          "deadline",       "retry",    "weight", "max-parallel", "fallback", "isolation",
+  "required", "isolation-memory", "isolation-hang", "embedder", "of",     "members",      "policy",   "levels",
+  "score",    "vector-db-url",    "memory-limit",
 };
 
 static const char *const kinds[] = {

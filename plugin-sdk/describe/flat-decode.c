@@ -87,8 +87,8 @@ allocate (Reader *reader, uint64_t size)
 static bool
 take_numbers (Reader *reader, uint8_t *at, uint64_t count, uint32_t size)
 {
-  if (size == 1)
-    return take (reader, at, count);
+  if (size == 1 || FLAT_IS_NATIVE)
+    return take (reader, at, count * size);
   for (uint64_t i = 0; i < count; i++) {
     uint64_t number = 0;
     if (!take_number (reader, &number, size))

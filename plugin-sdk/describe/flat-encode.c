@@ -82,8 +82,12 @@ read_number (const uint8_t *at, uint32_t size)
 static void
 write_numbers (Writer *writer, const uint8_t *at, uint64_t count, uint32_t size)
 {
-  if (size == 1) {
-    write_bytes (writer, at, count);
+  if (count > writer->limit / size) {
+    refuse (writer, RAGIFY_E_EXHAUSTED, "the value is larger than the limit");
+    return;
+  }
+  if (size == 1 || FLAT_IS_NATIVE) {
+    write_bytes (writer, at, count * size);
     return;
   }
   for (uint64_t i = 0; i < count && writer->code == RAGIFY_OK; i++)

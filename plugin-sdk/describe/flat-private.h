@@ -6,6 +6,13 @@
 
 #define FLAT_DEPTH 64
 
+/* Numbers lie in memory as they are written. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define FLAT_IS_NATIVE 1
+#else
+#define FLAT_IS_NATIVE 0
+#endif
+
 /* The bytes of one number in the flat form, or 0 when the type is no number. */
 static inline uint32_t
 flat_number_size (uint32_t type)
