@@ -40,6 +40,7 @@ typedef struct Child {
   RagifyNode *node;
   const RagifyDescribedKind *kind;
   char *kind_id;
+  const char *name;
   guint64 call_memory;
   GHashTable *calls; /* id → ChildCall; of the loop */
   guint created;     /* frames that came before the loop took over */
@@ -51,6 +52,7 @@ typedef struct Child {
   RagifyIsolatedValues *values;
   gboolean over; /* told to stop */
   guint64 stop_deadline;
+  gboolean ended; /* the parent has no more to say */
 } Child;
 
 /* Functions that a plugin calls are told a context and no more, and there is one node in this process. */
@@ -99,10 +101,10 @@ write_log (GLogLevelFlags level, const GLogField *fields, gsize count, gpointer 
   for (gsize i = 0; i < count; i++)
     if (g_str_equal (fields[i].key, "MESSAGE"))
       message = fields[i].value;
-  if (g_str_has_prefix (message, ragify_node_name (child->node)) &&
-      message[strlen (ragify_node_name (child->node))] == ':')
-    message += strlen (ragify_node_name (child->node)) + 1 +
-               strspn (message + strlen (ragify_node_name (child->node)) + 1, " ");
+  /* The parent puts the name in front of it again. */
+  const gsize length = strlen (child->name);
+  if (strncmp (message, child->name, length) == 0 && g_str_has_prefix (message + length, ": "))
+    message += length + 2;
   guint64 own = RAGIFY_LOG_DEBUG;
   if (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL))
     own = RAGIFY_LOG_ERROR;
@@ -226,7 +228,7 @@ drop_second_references (const ChildCall *call)
 static const char *
 without_prefix (const ChildCall *call, const char *message)
 {
-  g_autofree char *prefix = g_strdup_printf ("%s: %s: ", ragify_node_name (call->child->node), call->own->name);
+  g_autofree char *prefix = g_strdup_printf ("%s: %s: ", call->child->name, call->own->name);
   return g_str_has_prefix (message, prefix) ? message + strlen (prefix) : message;
 }
 
@@ -423,7 +425,8 @@ on_taken (ChildCall *call, const RagifyFrame *frame)
 static void
 on_ping (Child *child)
 {
-  const guint64 hanging = ragify_node_counts (child->node).abandoned;
+  /* Once it is over the control thread frees the node. */
+  const guint64 hanging = child->over ? 0 : ragify_node_counts (child->node).abandoned;
   say (child, RAGIFY_FRAME_PONG, 0, &hanging, sizeof hanging, TRUE);
 }
 
@@ -473,8 +476,14 @@ static gboolean
 on_bell (gint fd, GIOCondition condition, gpointer data)
 {
   Child *child = data;
-  if (!ragify_channel_wake (child->channel))
-    _exit (EXIT_FAILURE); /* the parent is gone */
+  if (!ragify_channel_wake (child->channel)) {
+    pthread_mutex_lock (&child->lock);
+    const gboolean ended = child->ended;
+    pthread_mutex_unlock (&child->lock);
+    if (!ended)
+      _exit (EXIT_FAILURE); /* the parent is gone */
+    return G_SOURCE_REMOVE;
+  }
   do
     ragify_channel_receive (child->channel, take_frame, child);
   while (!ragify_channel_sleep (child->channel));
@@ -546,7 +555,7 @@ runtime_init (Child *child, const RagifyComponent *component, guint max_parallel
 }
 
 static gboolean
-make_node (Child *child, const char *name, GError **error)
+make_node (Child *child, GError **error)
 {
   const char *module, *kind, *component_name;
   guint32 max_parallel, max_abandoned;
@@ -568,7 +577,7 @@ make_node (Child *child, const char *name, GError **error)
     return FALSE;
   }
   runtime_init (child, component, max_parallel);
-  const RagifyNodeOptions options = { .name = name,
+  const RagifyNodeOptions options = { .name = child->name,
                                       .component = component,
                                       .values = { .get = values_get, .user = child },
                                       .max_parallel = max_parallel,
@@ -637,35 +646,39 @@ serve (Child *child)
   if (!ragify_channel_sleep (child->channel))
     g_source_set_ready_time (source, 0); /* what came meanwhile */
   g_source_attach (source, ragify_loop_context (child->runtime.loops[0]));
+  g_source_unref (source);
   say_failure (child, RAGIFY_FRAME_STARTED, 0, RAGIFY_OK, "", 0);
 
   pthread_mutex_lock (&child->lock);
   while (!child->over)
     pthread_cond_wait (&child->changed, &child->lock);
-  const guint64 deadline = child->stop_deadline;
+  const guint64 now = ragify_now ();
+  /* Before the parent loses patience. */
+  const guint64 deadline = now + (child->stop_deadline - MIN (child->stop_deadline, now)) / 4 * 3;
   pthread_mutex_unlock (&child->lock);
   const gboolean whole = ragify_node_free (child->node, deadline);
-  g_source_destroy (source);
-  g_source_unref (source);
+  pthread_mutex_lock (&child->lock);
+  child->ended = TRUE;
+  pthread_mutex_unlock (&child->lock);
   say_failure (child, RAGIFY_FRAME_STOPPED, 0, whole ? RAGIFY_OK : RAGIFY_E_TIMEOUT, whole ? "" : "calls hang", 0);
   if (!whole)
     _exit (EXIT_FAILURE); /* its threads use what would be freed */
 }
 
 static int
-run (Child *child, const char *name)
+run (Child *child)
 {
   g_autoptr (GError) error = NULL;
   if (!await_first (child))
     return EXIT_FAILURE;
-  const gboolean made = make_node (child, name, &error);
+  const gboolean made = make_node (child, &error);
   if (made && start_node (child, &error)) {
     serve (child);
     clear (child);
     return EXIT_SUCCESS;
   }
   const gint32 code = error->domain == RAGIFY_NODE_ERROR ? error->code : RAGIFY_E_UNAVAILABLE;
-  say_failure (child, RAGIFY_FRAME_STARTED, 0, code, bare_message (name, error->message), 0);
+  say_failure (child, RAGIFY_FRAME_STARTED, 0, code, bare_message (child->name, error->message), 0);
   if (made && !ragify_node_free (child->node, ragify_now () + G_USEC_PER_SEC))
     _exit (EXIT_FAILURE);
   clear (child);
@@ -704,11 +717,12 @@ ragify_isolation_child (int argc, char **argv)
   Child *child = g_new0 (Child, 1);
   the_child = child;
   child->channel = channel;
+  child->name = argv[3];
   child->registry = ragify_registry_new ();
   child->calls = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)ragify_owner_unref);
   init_lock (&child->lock, &child->changed);
   /* A terminal's Ctrl-C goes to the whole group: the parent tells us what to do. */
   signal (SIGINT, SIG_IGN);
   signal (SIGTERM, SIG_IGN);
-  return run (child, argv[3]);
+  return run (child);
 }

@@ -184,6 +184,20 @@ on_pong (Child *child, const RagifyFrame *frame)
     child->hanging_since = ragify_now ();
 }
 
+/* Whoever waits for the stop is told; there will be no other child. */
+static void
+end_in_order (RagifyIsolated *isolated, const char *why)
+{
+  pthread_mutex_lock (&isolated->lock);
+  RagifyCall *call = g_steal_pointer (&isolated->stop_call);
+  isolated->state = RAGIFY_ISOLATED_ENDED;
+  pthread_mutex_unlock (&isolated->lock);
+  if (call != NULL && why != NULL)
+    isolated->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from (why), 0);
+  else if (call != NULL)
+    isolated->host->call_done (call, NULL);
+}
+
 static void
 on_stopped (Child *child, const RagifyFrame *frame)
 {
@@ -192,6 +206,7 @@ on_stopped (Child *child, const RagifyFrame *frame)
   child->stopped = TRUE;
   if (take_failure (frame, &failure, &message) && failure.code != RAGIFY_OK)
     give_up (child, failure.code, "%s", message);
+  end_in_order (child->isolated, child->failure);
 }
 
 static void
@@ -348,7 +363,8 @@ bury (Child *child)
   }
   pthread_mutex_lock (&isolated->lock);
   isolated->channel = NULL;
-  isolated->state = RAGIFY_ISOLATED_DOWN;
+  if (isolated->state == RAGIFY_ISOLATED_UP)
+    isolated->state = RAGIFY_ISOLATED_DOWN;
   pthread_mutex_unlock (&isolated->lock);
   ragify_series_set (isolated->running, 0);
   return describe_end (child, status);
@@ -448,19 +464,6 @@ plan_next (RagifyIsolated *isolated, const char *why, guint64 pause)
   isolated->up_again = ragify_now () + pause;
   pthread_mutex_unlock (&isolated->lock);
   pause_until (isolated, ragify_now () + pause);
-}
-
-static void
-end_in_order (RagifyIsolated *isolated, const char *why)
-{
-  pthread_mutex_lock (&isolated->lock);
-  RagifyCall *call = g_steal_pointer (&isolated->stop_call);
-  isolated->state = RAGIFY_ISOLATED_ENDED;
-  pthread_mutex_unlock (&isolated->lock);
-  if (call != NULL && why != NULL)
-    isolated->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from (why), 0);
-  else if (call != NULL)
-    isolated->host->call_done (call, NULL);
 }
 
 gpointer

@@ -128,6 +128,9 @@ describe_process (char *text, size_t size)
   snprintf (text, size, "%d %d %d", (int)getpid (), (int)getppid (), secrets);
 }
 
+#if defined(__SANITIZE_THREAD__)
+__attribute__ ((no_sanitize ("thread")))
+#endif
 static void
 scribble (void)
 {
@@ -136,7 +139,8 @@ scribble (void)
   unsigned long begin = 0, end = 0;
   while (maps != NULL && fgets (line, sizeof line, maps) != NULL)
     if (strstr (line, "memfd:ragify-plugin") != NULL && sscanf (line, "%lx-%lx", &begin, &end) == 2)
-      memset ((void *)begin, 0xa5, end - begin);
+      for (volatile char *at = (char *)begin; at < (char *)end; at++)
+        *at = (char)0xa5;
   if (maps != NULL)
     fclose (maps);
 }
