@@ -136,6 +136,12 @@ static const RagifyHostKey keys[] = {
              .summary = "Private key of the certificate, PEM." } },
   { .kinds = HTTP,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
+    .key = { .name = "cors-origins",
+             .type = RAGIFY_KEY_LIST,
+             .summary = "Sites whose pages may ask from a browser, such as https://app.example; *: all. Not set: "
+                        "none." } },
+  { .kinds = HTTP,
+    .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "max-body",
              .type = RAGIFY_KEY_SIZE,
              .flags = RAGIFY_KEY_RELOADABLE,

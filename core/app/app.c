@@ -134,6 +134,7 @@ listen_on (RagifyRuntime *runtime, const RagifyConfigNode *config, RagifyServing
   const RagifyListenOptions options = {
     .listen = ragify_config_node_get_string (config, "listen"),
     .api_keys_file = ragify_config_node_get_string (config, "api-keys-file"),
+    .cors_origins = ragify_config_node_get_list (config, "cors-origins", NULL),
     .tls_cert = ragify_config_node_get_string (config, "tls-cert"),
     .tls_key = ragify_config_node_get_string (config, "tls-key"),
     .max_head = ragify_config_node_get_size (config, "max-head"),

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "authorize.h"
+#include "compress.h"
 #include "connection.h"
+#include "cors.h"
 #include "reply.h"
 #include "request-id.h"
 
@@ -64,6 +66,8 @@ static enum MHD_Result
 queue_reply (RagifyExchange *exchange)
 {
   const guint64 now = ragify_now ();
+  if (!exchange->is_static)
+    ragify_cors_mark (exchange, exchange->response);
   const enum MHD_Result result = MHD_queue_response (exchange->connection->mhd, exchange->status, exchange->response);
   ragify_authorize_audit (exchange, exchange->status);
   release_response (exchange);
@@ -94,10 +98,20 @@ set_reply (RagifyExchange *exchange, guint status, struct MHD_Response *response
     wake_connection (exchange);
 }
 
+static RagifyReplyWish
+wish_of (const RagifyExchange *exchange)
+{
+  const RagifyStr codings = exchange->facts.accept_encoding;
+  return (RagifyReplyWish){ .close = must_close (exchange),
+                            .gzip = codings.size > 0 && ragify_accepts_gzip (codings),
+                            .tag = exchange->method[0] == 'G' || exchange->method[0] == 'H' };
+}
+
 void
 ragify_exchange_reply (RagifyExchange *exchange, guint status, const char *content_type, char *body, gsize size)
 {
-  set_reply (exchange, status, ragify_reply_new (content_type, exchange->id, body, size, must_close (exchange)), size);
+  const RagifyReplyWish wish = wish_of (exchange);
+  set_reply (exchange, status, ragify_reply_new (content_type, exchange->id, body, size, &wish), size);
 }
 
 void
@@ -120,7 +134,13 @@ void
 ragify_exchange_reply_answer (RagifyExchange *exchange, RagifyRequest *request, const RagifyAnswer *answer)
 {
   const gsize size = answer->head_size + (answer->body != NULL ? answer->body->size : 0);
-  set_reply (exchange, answer->status, ragify_reply_new_answer (request, answer, must_close (exchange)), size);
+  const RagifyReplyWish wish = wish_of (exchange);
+  char tag[40];
+  if (wish.tag && exchange->facts.if_none_match.size > 0 && ragify_reply_answer_tag (answer, tag) &&
+      ragify_reply_tag_is_known (exchange->facts.if_none_match, tag))
+    set_reply (exchange, 304, ragify_reply_new_unchanged (exchange->id, tag, wish.close), 0);
+  else
+    set_reply (exchange, answer->status, ragify_reply_new_answer (request, answer, &wish), size);
 }
 
 /* ---- refusing ---- */
@@ -303,6 +323,14 @@ check_body (RagifyExchange *exchange)
   return TRUE;
 }
 
+static void
+finish_preflight (RagifyExchange *exchange)
+{
+  set_reply (exchange, 204, ragify_cors_preflight (exchange, exchange->route->allow), 0);
+}
+
+static const RagifyAction preflight = { .always = TRUE, .access = RAGIFY_ACCESS_OPEN, .finish = finish_preflight };
+
 /* Finds the action for what the head asks. */
 static gboolean
 find_action (RagifyExchange *exchange, const char *method)
@@ -315,6 +343,10 @@ find_action (RagifyExchange *exchange, const char *method)
   if (match.route == NULL)
     return ragify_exchange_refuse (exchange, 404, "Not found", NULL, "there is nothing at %.*s",
                                    (int)MIN (exchange->parts.path.size, 200), exchange->parts.path.data);
+  if (match.action == NULL && ragify_cors_is_preflight (exchange, method)) {
+    exchange->action = &preflight;
+    return TRUE;
+  }
   if (match.action == NULL)
     return ragify_exchange_refuse (exchange, 405, "Method not allowed", NULL, "%s takes %s, not %.20s",
                                    match.route->label, match.route->allow, method);

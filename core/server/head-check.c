@@ -200,12 +200,18 @@ take_field (RagifyHeadFacts *facts, const RagifyHeadField *field, gboolean *has_
       facts->request_id = value;
     break;
   case 13:
-    if (ragify_str_is (name, "Authorization"))
+    if (ragify_str_is (name, "If-None-Match"))
+      facts->if_none_match = value;
+    else if (ragify_str_is (name, "Authorization"))
       return take_credentials (&facts->authorization, value, "Authorization", problem);
     break;
   case 14:
     if (ragify_str_is (name, "Content-Length"))
       return take_content_length (facts, value, problem);
+    break;
+  case 15:
+    if (ragify_str_is (name, "Accept-Encoding"))
+      facts->accept_encoding = value;
     break;
   case 16:
     if (ragify_str_is (name, "Content-Encoding"))

@@ -27,6 +27,8 @@ typedef struct RagifyHeadFacts {
   RagifyStr accept;
   RagifyStr request_id;
   RagifyStr origin;
+  RagifyStr accept_encoding;
+  RagifyStr if_none_match;
   RagifyStr mcp_version; /* MCP-Protocol-Version, */
   RagifyStr mcp_method;  /* … Mcp-Method, */
   RagifyStr mcp_name;    /* … Mcp-Name */

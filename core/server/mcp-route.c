@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "core/server/cors.h"
 #include "core/server/mcp.h"
 #include "question.h"
 
@@ -459,7 +460,7 @@ static gboolean
 check_origin (RagifyExchange *exchange)
 {
   const RagifyStr origin = exchange->facts.origin, host = exchange->facts.host;
-  if (origin.size == 0)
+  if (origin.size == 0 || ragify_cors_allows (exchange))
     return TRUE;
   const char *place = origin.size > 3 ? g_strstr_len (origin.data, (gssize)origin.size, "://") : NULL;
   const gsize size = place != NULL ? origin.size - (gsize)(place + 3 - origin.data) : 0;

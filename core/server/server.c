@@ -107,6 +107,7 @@ static void
 put_defaults (RagifyListenOptions *options)
 {
   options->listen = g_strdup (options->listen);
+  options->cors_origins = (const char *const *)g_strdupv ((char **)options->cors_origins);
   options->max_head = options->max_head != 0 ? options->max_head : 16 * 1024;
   options->max_body = options->max_body != 0 ? options->max_body : 1024 * 1024;
   options->head_timeout_us = options->head_timeout_us != 0 ? options->head_timeout_us : 10 * G_USEC_PER_SEC;
@@ -146,6 +147,7 @@ server_free (RagifyServer *server)
   g_clear_pointer (&server->shared.keys, ragify_key_ring_free);
   g_clear_pointer (&server->shared.tls, ragify_tls_free);
   g_free ((char *)server->shared.options.listen);
+  g_strfreev ((char **)server->shared.options.cors_origins);
   g_free (server->shared.durations);
   g_free (server->listeners);
   g_free (server->address);

@@ -26,6 +26,7 @@ void ragify_serving_unref (RagifyServing *serving);
 typedef struct RagifyListenOptions {
   const char *listen;               /* "127.0.0.1:8080", "[::1]:8080", "unix:/path" */
   const char *api_keys_file;        /* NULL: everybody may do everything */
+  const char *const *cors_origins;  /* pages that may ask from a browser; "*": all; NULL: none */
   const char *tls_cert, *tls_key;   /* PEM files; NULL: plain HTTP */
   gsize max_head;                   /* request line and fields; every connection holds this much; 0: 16 KiB */
   gsize max_body;                   /* of everything but documents, 1 MiB */
