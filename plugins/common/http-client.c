@@ -22,11 +22,11 @@ ragify_http_client_new (const RagifyHost *host, RagifyContext *context, const Ra
                         RagifyFault *fault)
 {
   GTlsDatabase *authorities = NULL;
-  if (settings->tls_ca_file != NULL) {
+  if (settings->tls_ca != NULL) {
     g_autoptr (GError) error = NULL;
-    authorities = g_tls_file_database_new (settings->tls_ca_file, &error);
+    authorities = g_tls_file_database_new (settings->tls_ca, &error);
     if (authorities == NULL) {
-      ragify_fault_set (fault, RAGIFY_E_INVALID, "tls-ca-file: %s: %s", settings->tls_ca_file, error->message);
+      ragify_fault_set (fault, RAGIFY_E_INVALID, "tls-ca: %s: %s", settings->tls_ca, error->message);
       return NULL;
     }
   }

@@ -94,7 +94,7 @@
       .minimum = "0",
       .maximum = "20",
       .summary = "Redirects that are followed one after the other." },
-    { .name = "tls-ca-file",
+    { .name = "tls-ca",
       .type = RAGIFY_KEY_PATH,
       .summary = "PEM file of the authorities to trust in place of the system's." },
     { .name = "tls-verify",

@@ -228,7 +228,7 @@ ragify_http_settings_new (const RagifyHost *host, RagifyContext *context, Ragify
   const Reader reader = { .host = host, .context = context };
   g_autoptr (RagifyHttpSettings) settings = g_new0 (RagifyHttpSettings, 1);
   settings->base_url = ragify_http_config_text (host, context, "base-url");
-  settings->tls_ca_file = ragify_http_config_text (host, context, "tls-ca-file");
+  settings->tls_ca = ragify_http_config_text (host, context, "tls-ca");
   read_limits (&reader, settings);
   if (!check_base_url (settings, fault) || !read_headers (&reader, settings, fault))
     return NULL;
@@ -242,6 +242,6 @@ ragify_http_settings_free (RagifyHttpSettings *settings)
   g_free (settings->origin);
   g_strfreev (settings->headers);
   g_free (settings->query_credential);
-  g_free (settings->tls_ca_file);
+  g_free (settings->tls_ca);
   g_free (settings);
 }

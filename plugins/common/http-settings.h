@@ -28,7 +28,7 @@ typedef struct RagifyHttpSettings {
   char *origin;           /* its scheme, host and port: where credentials and `headers` may be sent */
   char **headers;         /* "Name: value", ended by NULL: the configured ones and the credentials */
   char *query_credential; /* "name=value", encoded, to append to the URL; NULL: none */
-  char *tls_ca_file;      /* NULL: the system's authorities */
+  char *tls_ca;           /* NULL: the system's authorities */
   gboolean tls_verify;
   RagifyHttpPrivate private_addresses;
   guint max_connections;          /* of the node, … */

@@ -65,8 +65,8 @@ count_unusable (void *user)
   source->unusable += asking->unusable;
   if (!source->complained) {
     source->complained = TRUE;
-    g_autofree char *text =
-        g_strdup_printf ("%u results of an answer have no text at `content` and are left out", asking->unusable);
+    g_autofree char *text = g_strdup_printf (
+        "%u results of an answer have no text at `content-pointer` and are left out", asking->unusable);
     say (source, RAGIFY_LOG_WARNING, text);
   }
   asking_free (asking);

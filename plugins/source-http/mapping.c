@@ -22,8 +22,9 @@ typedef enum Field {
   N_FIELDS
 } Field;
 
-static const char *const field_keys[N_FIELDS] = { "id",    "content",  "title",   "uri",
-                                                  "score", "metadata", "created", "updated" };
+static const char *const field_keys[N_FIELDS] = { "id-pointer",      "content-pointer", "title-pointer",
+                                                  "uri-pointer",     "score-pointer",   "metadata-pointer",
+                                                  "created-pointer", "updated-pointer" };
 
 struct HttpMapping {
   gboolean lines; /* NDJSON */
@@ -74,10 +75,10 @@ http_mapping_new (const RagifyHost *host, RagifyContext *context, RagifyFault *f
   HttpMapping *mapping = g_new0 (HttpMapping, 1);
   g_autofree char *format = ragify_http_config_text (host, context, "format");
   mapping->lines = g_strcmp0 (format, "ndjson") == 0;
-  mapping->results = ragify_http_config_text (host, context, "results");
+  mapping->results = ragify_http_config_text (host, context, "results-pointer");
   mapping->score_scale = 1;
   host->config_double (context, "score-scale", &mapping->score_scale);
-  gboolean well = mapping->results == NULL || check_pointer ("results", mapping->results, fault);
+  gboolean well = mapping->results == NULL || check_pointer ("results-pointer", mapping->results, fault);
   for (guint field = 0; field < N_FIELDS && well; field++)
     well = read_field (mapping, host, context, field, fault);
   if (well)
@@ -283,7 +284,7 @@ read_document (Reading *reading, const char *text, gsize size, const json_t **fi
   const json_t *results = find_results (reading, root);
   if (!json_is_array (results)) {
     g_autofree char *names = members_of (root);
-    return fail (reading, "the answer has no list at `results` (%s); it has: %s",
+    return fail (reading, "the answer has no list at `results-pointer` (%s); it has: %s",
                  reading->mapping->results != NULL ? reading->mapping->results : "none is set", names);
   }
   *first = json_array_get (results, 0);
@@ -322,7 +323,7 @@ check_use (Reading *reading, const json_t *first)
     return TRUE;
   g_autofree char *names = members_of (first);
   g_autofree char *pointers = g_strjoinv ("; ", reading->mapping->fields[FIELD_CONTENT]);
-  return fail (reading, "none of %u results has a text at `content` (%s); the first has: %s", reading->unusable,
+  return fail (reading, "none of %u results has a text at `content-pointer` (%s); the first has: %s", reading->unusable,
                pointers, names);
 }
 

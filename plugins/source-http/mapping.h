@@ -13,7 +13,7 @@
 
 typedef struct HttpMapping HttpMapping;
 
-/* Reads the keys `format`, `results`, `id`, `content`, … NULL with a fault. */
+/* Reads the keys `format`, `results-pointer`, `id-pointer`, … NULL with a fault. */
 HttpMapping *http_mapping_new (const RagifyHost *host, RagifyContext *context, RagifyFault *fault);
 void http_mapping_free (HttpMapping *mapping);
 

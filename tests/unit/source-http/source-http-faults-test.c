@@ -229,9 +229,10 @@ lies_are_errors_that_say_what_was_found (void **state)
     { "lie/infinite", "the answer is no JSON that can be read" },
     { "lie/deep", "maximum parsing depth" },
     { "lie/many-values", "more than 400000 values" },
-    { "lie/not-a-list", "no list at `results` (none is set); it has: results, total" },
-    { "lie/no-content", "none of 2 results has a text at `content` (/content; /text; /body; /snippet); the first has: "
-                        "id, headline" },
+    { "lie/not-a-list", "no list at `results-pointer` (none is set); it has: results, total" },
+    { "lie/no-content",
+      "none of 2 results has a text at `content-pointer` (/content; /text; /body; /snippet); the first has: "
+      "id, headline" },
   };
   HttpFixture *fixture = *state;
   for (guint i = 0; i < G_N_ELEMENTS (lies); i++) {

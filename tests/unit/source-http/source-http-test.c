@@ -134,8 +134,8 @@ static void
 pointers_find_nested_members (void **state)
 {
   HttpFixture *fixture = *state;
-  http_open (fixture, "lie/nested", "results=/data/a~1b", "content=/nothing; /doc/t/1", "score=/rank",
-             "score-scale=100", NULL);
+  http_open (fixture, "lie/nested", "results-pointer=/data/a~1b", "content-pointer=/nothing; /doc/t/1",
+             "score-pointer=/rank", "score-scale=100", NULL);
   RagifyKitCall *call = http_ask (fixture, "x", 5, 0);
   http_assert_str (http_chunk (call, 0)->content, "one");
   assert_float_equal (http_chunk (call, 0)->score, 0.5, 1e-9);
@@ -257,9 +257,10 @@ bad_configuration_is_refused_with_a_reason (void **state)
     { { "base-url=http://h", "headers=No Colon" }, "headers: item 1: expected Name: value" },
     { { "base-url=http://h", "headers=A: x\ny" }, "headers: item 1" },
     { { "base-url=http://h", "token=a\nb" }, "control character" },
-    { { "base-url=http://h", "content=text" }, "content: expected a JSON pointer such as /data/0/text, found 'text'" },
+    { { "base-url=http://h", "content-pointer=text" },
+      "content-pointer: expected a JSON pointer such as /data/0/text, found 'text'" },
     { { "base-url=http://h", "body={}" }, "body: needs method = POST or PUT" },
-    { { "base-url=https://h", "tls-ca-file=/nowhere.pem" }, "tls-ca-file: /nowhere.pem" },
+    { { "base-url=https://h", "tls-ca=/nowhere.pem" }, "tls-ca: /nowhere.pem" },
   };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     assert_null (http_try_open (fixture, cases[i].config));
