@@ -8,10 +8,28 @@
 #define PASSAGE_BYTES 1000u
 #define QUERY_WORDS 64u
 
+/* What the index holds of a file. */
+typedef struct Known {
+  FilesEntry entry;
+  sqlite3_int64 first, last; /* rows; last < first: none, … */
+  FilesReason why;           /* … for this reason */
+  gboolean present;          /* seen by the listing that is being worked on */
+} Known;
+
 struct FilesPassages {
   sqlite3 *database;
-  GHashTable *known; /* path → FilesEntry: what the index holds of each file */
+  GHashTable *known; /* path → Known */
+  guint64 count;     /* of passages */
+  sqlite3_int64 row; /* the last one that was ever given */
 };
+
+static void
+known_free (gpointer data)
+{
+  Known *known = data;
+  g_free (known->entry.path);
+  g_free (known);
+}
 
 static gboolean
 report (FilesPassages *passages, GError **error)
@@ -26,19 +44,11 @@ run (FilesPassages *passages, const char *sql, GError **error)
   return sqlite3_exec (passages->database, sql, NULL, NULL, NULL) == SQLITE_OK || report (passages, error);
 }
 
-static void
-entry_free (gpointer data)
-{
-  FilesEntry *entry = data;
-  g_free (entry->path);
-  g_free (entry);
-}
-
 FilesPassages *
 files_passages_new (GError **error)
 {
   FilesPassages *passages = g_new0 (FilesPassages, 1);
-  passages->known = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, entry_free);
+  passages->known = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, known_free);
   const gboolean open = sqlite3_open (":memory:", &passages->database) == SQLITE_OK || report (passages, error);
   if (open &&
       run (passages,
@@ -61,14 +71,19 @@ files_passages_free (FilesPassages *passages)
 /* ---- filling ---- */
 
 static gboolean
-forget (FilesPassages *passages, const char *path, GError **error)
+forget (FilesPassages *passages, const Known *known, GError **error)
 {
+  if (known->last < known->first)
+    return TRUE;
   sqlite3_stmt *statement = NULL;
-  if (sqlite3_prepare_v2 (passages->database, "DELETE FROM words WHERE path = ?", -1, &statement, NULL) != SQLITE_OK)
+  if (sqlite3_prepare_v2 (passages->database, "DELETE FROM words WHERE rowid BETWEEN ? AND ?", -1, &statement, NULL) !=
+      SQLITE_OK)
     return report (passages, error);
-  sqlite3_bind_text (statement, 1, path, -1, SQLITE_STATIC);
+  sqlite3_bind_int64 (statement, 1, known->first);
+  sqlite3_bind_int64 (statement, 2, known->last);
   const gboolean well = sqlite3_step (statement) == SQLITE_DONE || report (passages, error);
   sqlite3_finalize (statement);
+  passages->count -= (guint64)(known->last - known->first + 1);
   return well;
 }
 
@@ -100,6 +115,7 @@ add_passage (FilesPassages *passages, sqlite3_stmt *statement, const FilesEntry 
   sqlite3_bind_int64 (statement, 3, (sqlite3_int64)ordinal);
   sqlite3_bind_int64 (statement, 4, (sqlite3_int64)begin);
   sqlite3_bind_int64 (statement, 5, entry->modified);
+  sqlite3_bind_int64 (statement, 6, ++passages->row);
   return sqlite3_step (statement) == SQLITE_DONE || report (passages, error);
 }
 
@@ -107,9 +123,10 @@ static gboolean
 add_text (FilesPassages *passages, const FilesEntry *entry, const char *text, gsize size, GError **error)
 {
   sqlite3_stmt *statement = NULL;
-  if (sqlite3_prepare_v2 (passages->database,
-                          "INSERT INTO words (content, path, ordinal, first, modified) VALUES (?, ?, ?, ?, ?)", -1,
-                          &statement, NULL) != SQLITE_OK)
+  if (sqlite3_prepare_v2 (
+          passages->database,
+          "INSERT INTO words (content, path, ordinal, first, modified, rowid) VALUES (?, ?, ?, ?, ?, ?)", -1,
+          &statement, NULL) != SQLITE_OK)
     return report (passages, error);
   gboolean well = TRUE;
   guint64 ordinal = 0;
@@ -123,33 +140,55 @@ add_text (FilesPassages *passages, const FilesEntry *entry, const char *text, gs
 }
 
 static gboolean
-read_file (FilesPassages *passages, const FilesTree *tree, const FilesEntry *entry, GError **error)
+take_text (FilesPassages *passages, Known *known, const char *text, gsize size, GError **error)
 {
-  if (!forget (passages, entry->path, error))
+  known->first = passages->row + 1;
+  if (!add_text (passages, &known->entry, text, size, error))
     return FALSE;
-  gsize size = 0;
-  g_autofree char *text = files_tree_read (tree, entry, &size);
-  if (text != NULL && !add_text (passages, entry, text, size, error))
-    return FALSE;
-  FilesEntry *copy = g_memdup2 (entry, sizeof *entry);
-  copy->path = g_strdup (entry->path);
-  g_hash_table_replace (passages->known, copy->path, copy);
+  known->last = passages->row;
+  passages->count += (guint64)(known->last - known->first + 1);
   return TRUE;
 }
 
+/* What could not be read now may be readable next time, so it is not known then. */
 static gboolean
-drop_missing (FilesPassages *passages, GPtrArray *entries, gint *changed, GError **error)
+read_file (FilesPassages *passages, const FilesTree *tree, FilesEntry *entry, FilesLeftOut *left_out, GError **error)
 {
-  g_autoptr (GHashTable) present = g_hash_table_new (g_str_hash, g_str_equal);
-  for (guint i = 0; i < entries->len; i++)
-    g_hash_table_add (present, ((FilesEntry *)g_ptr_array_index (entries, i))->path);
+  Known *before = g_hash_table_lookup (passages->known, entry->path);
+  if (before != NULL && !forget (passages, before, error))
+    return FALSE;
+  g_hash_table_remove (passages->known, entry->path);
+  gsize size = 0;
+  FilesReason why = N_FILES_REASONS;
+  g_autofree char *text = files_tree_read (tree, entry, &size, &why);
+  if (text == NULL && why != FILES_NO_TEXT && why != FILES_TOO_LARGE) {
+    left_out->files[why]++;
+    return TRUE;
+  }
+  Known *known = g_new0 (Known, 1);
+  known->entry = *entry;
+  known->entry.path = g_strdup (entry->path);
+  known->last = -1;
+  known->why = why;
+  known->present = TRUE;
+  g_hash_table_insert (passages->known, known->entry.path, known);
+  return text == NULL || take_text (passages, known, text, size, error);
+}
+
+static gboolean
+drop_missing (FilesPassages *passages, FilesLeftOut *left_out, gint *changed, GError **error)
+{
   GHashTableIter iter;
-  gpointer path;
+  gpointer value;
   g_hash_table_iter_init (&iter, passages->known);
-  while (g_hash_table_iter_next (&iter, &path, NULL)) {
-    if (g_hash_table_contains (present, path))
+  while (g_hash_table_iter_next (&iter, NULL, &value)) {
+    const Known *known = value;
+    if (known->present) {
+      if (known->why < N_FILES_REASONS)
+        left_out->files[known->why]++;
       continue;
-    if (!forget (passages, path, error))
+    }
+    if (!forget (passages, known, error))
       return FALSE;
     g_hash_table_iter_remove (&iter);
     (*changed)++;
@@ -157,35 +196,59 @@ drop_missing (FilesPassages *passages, GPtrArray *entries, gint *changed, GError
   return TRUE;
 }
 
-gint
-files_passages_update (FilesPassages *passages, const FilesTree *tree, guint *skipped, GError **error)
+/* Known and as it was. */
+static gboolean
+is_unchanged (FilesPassages *passages, const FilesEntry *entry)
 {
-  g_autoptr (GPtrArray) entries = files_tree_list (tree, skipped, error);
+  Known *known = g_hash_table_lookup (passages->known, entry->path);
+  if (known == NULL)
+    return FALSE;
+  known->present = known->entry.modified == entry->modified && known->entry.size == entry->size;
+  return known->present;
+}
+
+static gboolean
+take_changes (FilesPassages *passages, const FilesTree *tree, GPtrArray *entries, FilesLeftOut *left_out, gint *changed,
+              GError **error)
+{
+  GHashTableIter iter;
+  gpointer value;
+  g_hash_table_iter_init (&iter, passages->known);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    ((Known *)value)->present = FALSE;
+  for (guint i = 0; i < entries->len; i++) {
+    FilesEntry *entry = g_ptr_array_index (entries, i);
+    if (is_unchanged (passages, entry))
+      continue;
+    if (!read_file (passages, tree, entry, left_out, error))
+      return FALSE;
+    (*changed)++;
+  }
+  return drop_missing (passages, left_out, changed, error);
+}
+
+gint
+files_passages_update (FilesPassages *passages, const FilesTree *tree, FilesLeftOut *left_out, GError **error)
+{
+  *left_out = (FilesLeftOut){ .files = { 0 } };
+  g_autoptr (GPtrArray) entries = files_tree_list (tree, left_out->files, error);
   if (entries == NULL || !run (passages, "BEGIN", error))
     return -1;
   gint changed = 0;
-  gboolean well = drop_missing (passages, entries, &changed, error);
-  for (guint i = 0; i < entries->len && well; i++) {
-    const FilesEntry *entry = g_ptr_array_index (entries, i);
-    const FilesEntry *before = g_hash_table_lookup (passages->known, entry->path);
-    if (before != NULL && before->modified == entry->modified && before->size == entry->size)
-      continue;
-    well = read_file (passages, tree, entry, error);
-    changed++;
-  }
+  const gboolean well = take_changes (passages, tree, entries, left_out, &changed, error);
   return run (passages, "COMMIT", well ? error : NULL) && well ? changed : -1;
 }
 
-guint64
-files_passages_count (FilesPassages *passages)
+guint
+files_passages_files (const FilesPassages *passages)
 {
-  sqlite3_stmt *statement = NULL;
-  guint64 count = 0;
-  if (sqlite3_prepare_v2 (passages->database, "SELECT count(*) FROM words", -1, &statement, NULL) == SQLITE_OK &&
-      sqlite3_step (statement) == SQLITE_ROW)
-    count = (guint64)sqlite3_column_int64 (statement, 0);
-  sqlite3_finalize (statement);
-  return count;
+  return g_hash_table_size (passages->known);
+}
+
+guint64
+files_passages_count (const FilesPassages *passages)
+{
+  return passages->count;
 }
 
 /* ---- searching ---- */

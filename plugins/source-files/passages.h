@@ -22,11 +22,17 @@ typedef struct FilesPassage {
 FilesPassages *files_passages_new (GError **error);
 void files_passages_free (FilesPassages *passages);
 
+typedef struct FilesLeftOut {
+  guint files[N_FILES_REASONS];
+} FilesLeftOut;
+
 /* Brings the index in step with the tree: what is new or changed is read, what is gone goes. Returns how many files
  * changed; −1 on an error. */
-gint files_passages_update (FilesPassages *passages, const FilesTree *tree, guint *skipped, GError **error);
+gint files_passages_update (FilesPassages *passages, const FilesTree *tree, FilesLeftOut *left_out, GError **error);
 
-guint64 files_passages_count (FilesPassages *passages);
+/* Passages, and files whose state is known. */
+guint64 files_passages_count (const FilesPassages *passages);
+guint files_passages_files (const FilesPassages *passages);
 
 /* The best passages for a person's words: FilesPassage, best first; NULL on an error. */
 GPtrArray *files_passages_search (FilesPassages *passages, const char *text, gsize size, guint limit, GError **error);

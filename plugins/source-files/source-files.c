@@ -9,14 +9,21 @@
 
 #include "passages.h"
 
+/* How long after one look at the folder a change is waited for with the next. */
+#define SETTLE_US 50000u
+
 typedef struct FilesSource {
   const RagifyHost *host;
   RagifyContext *context;
   FilesTree tree;
   guint64 refresh_us;
-  pthread_mutex_t lock; /* guards what follows */
+  pthread_mutex_t lock; /* guards what follows, and the watch */
   FilesPassages *passages;
-  guint64 updated; /* when it was last brought in step */
+  FilesLeftOut left_out;
+  guint64 updated;  /* when it was last brought in step, … */
+  guint64 took_us;  /* … and how long that took */
+  gboolean changed; /* since then */
+  guint64 updates;
 } FilesSource;
 
 static const RagifyKey keys[] = {
@@ -29,6 +36,17 @@ static const RagifyKey keys[] = {
     .default_value = "**/*.md; **/*.txt; **/*.rst",
     .summary = "Which files, as patterns over the path from the root; ** stands for any folders." },
   { .name = "exclude", .type = RAGIFY_KEY_LIST, .summary = "Which of these not." },
+  { .name = "ignore-files",
+    .type = RAGIFY_KEY_LIST,
+    .default_value = ".gitignore; .ragifyignore",
+    .summary =
+        "Names of files that say, in any folder, which files below it are left out, as gitignore(5) describes." },
+  { .name = "symlinks",
+    .type = RAGIFY_KEY_ENUM,
+    .default_value = "never",
+    .choices = "never|inside",
+    .summary =
+        "never: symbolic links are left out. inside: relative ones are followed where they stay below the root." },
   { .name = "max-file-size",
     .type = RAGIFY_KEY_SIZE,
     .default_value = "4MiB",
@@ -41,12 +59,25 @@ static const RagifyKey keys[] = {
     .minimum = "1",
     .maximum = "1000000",
     .summary = "How many files at most; the words of all are kept in memory." },
+  { .name = "max-size",
+    .type = RAGIFY_KEY_SIZE,
+    .default_value = "512MiB",
+    .minimum = "1KiB",
+    .maximum = "64GiB",
+    .summary = "Of all files together; what is beyond is left out." },
+  { .name = "max-watches",
+    .type = RAGIFY_KEY_INT,
+    .default_value = "8192",
+    .unit = "folders",
+    .minimum = "0",
+    .maximum = "1000000",
+    .summary = "Folders that are watched, so that changes are seen at once; 0: none." },
   { .name = "refresh",
     .type = RAGIFY_KEY_DURATION,
     .default_value = "30s",
     .minimum = "1s",
     .maximum = "1d",
-    .summary = "How old the view of the folder may be before a query looks for changes." },
+    .summary = "How old the view of the folder may be before a query looks for changes that no watch told of." },
 };
 
 static void
@@ -74,6 +105,24 @@ get_list (const RagifyHost *host, RagifyContext *context, const char *key)
   return items;
 }
 
+static GPtrArray *
+get_patterns (const RagifyHost *host, RagifyContext *context, const char *key)
+{
+  GPtrArray *patterns = g_ptr_array_new_with_free_func ((GDestroyNotify)files_pattern_free);
+  g_auto (GStrv) texts = get_list (host, context, key);
+  for (char **text = texts; *text != NULL; text++)
+    g_ptr_array_add (patterns, files_pattern_new (*text));
+  return patterns;
+}
+
+static guint
+get_int (const RagifyHost *host, RagifyContext *context, const char *key)
+{
+  int64_t value = 0;
+  host->config_int (context, key, &value);
+  return (guint)value;
+}
+
 static int32_t
 create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *which, void **instance)
 {
@@ -81,11 +130,14 @@ create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *wh
   source->host = host;
   source->context = context;
   source->tree.root = get_text (host, context, "root");
-  source->tree.include = get_list (host, context, "include");
-  source->tree.exclude = get_list (host, context, "exclude");
-  int64_t max_files = 0;
-  host->config_int (context, "max-files", &max_files);
-  source->tree.max_files = (guint)max_files;
+  source->tree.include = get_patterns (host, context, "include");
+  source->tree.exclude = get_patterns (host, context, "exclude");
+  source->tree.ignore_files = get_list (host, context, "ignore-files");
+  g_autofree char *symlinks = get_text (host, context, "symlinks");
+  source->tree.follow = strcmp (symlinks, "inside") == 0;
+  source->tree.max_files = get_int (host, context, "max-files");
+  source->tree.watch = files_watch_new (get_int (host, context, "max-watches"));
+  host->config_size (context, "max-size", &source->tree.max_size);
   host->config_size (context, "max-file-size", &source->tree.max_file_size);
   host->config_duration (context, "refresh", &source->refresh_us);
   pthread_mutex_init (&source->lock, NULL);
@@ -100,25 +152,54 @@ destroy (void *instance)
   g_clear_pointer (&source->passages, files_passages_free);
   pthread_mutex_destroy (&source->lock);
   g_free (source->tree.root);
-  g_strfreev (source->tree.include);
-  g_strfreev (source->tree.exclude);
+  files_watch_free (source->tree.watch);
+  g_ptr_array_unref (source->tree.include);
+  g_ptr_array_unref (source->tree.exclude);
+  g_strfreev (source->tree.ignore_files);
   g_free (source);
+}
+
+/* "3 too large, 1 unreadable", or "none". */
+static char *
+describe (const FilesLeftOut *left_out)
+{
+  static const char *const reasons[N_FILES_REASONS] = { "too large", "too many", "unreadable", "no text", "unsteady" };
+  GString *text = g_string_new (NULL);
+  for (guint i = 0; i < N_FILES_REASONS; i++)
+    if (left_out->files[i] > 0)
+      g_string_append_printf (text, "%s%u %s", text->len > 0 ? ", " : "", left_out->files[i], reasons[i]);
+  return g_string_free (text->len > 0 ? text : g_string_append (text, "none"), FALSE);
 }
 
 /* With the lock held. */
 static gboolean
 update (FilesSource *source, GError **error)
 {
-  guint skipped = 0;
-  const gint changed = files_passages_update (source->passages, &source->tree, &skipped, error);
+  const guint64 begun = source->host->clock_us ();
+  const FilesLeftOut before = source->left_out;
+  source->changed = FALSE;
+  files_watch_changed (source->tree.watch); /* what was told of up to here is seen now */
+  const gint changed = files_passages_update (source->passages, &source->tree, &source->left_out, error);
   source->updated = source->host->clock_us ();
-  if (changed > 0) {
+  source->took_us = source->updated - begun;
+  source->updates++;
+  if (changed > 0 || memcmp (&before, &source->left_out, sizeof before) != 0) {
+    g_autofree char *left_out = describe (&source->left_out);
     g_autofree char *text =
-        g_strdup_printf ("%s: %d files changed, %" G_GUINT64_FORMAT " passages, %u files left out", source->tree.root,
-                         changed, files_passages_count (source->passages), skipped);
+        g_strdup_printf ("%s: %d files changed, %" G_GUINT64_FORMAT " passages; left out: %s", source->tree.root,
+                         changed, files_passages_count (source->passages), left_out);
     say (source, RAGIFY_LOG_INFO, text);
   }
   return changed >= 0;
+}
+
+/* With the lock held. What changes all the time is looked at for a tenth of the time at most. */
+static gboolean
+is_due (FilesSource *source)
+{
+  const guint64 age = source->host->clock_us () - source->updated;
+  source->changed = files_watch_changed (source->tree.watch) || source->changed;
+  return age > source->refresh_us || (source->changed && age > MAX (SETTLE_US, 10 * source->took_us));
 }
 
 static void
@@ -189,26 +270,27 @@ query (void *instance, RagifyCall *call, const RagifySourceQuery *args)
   FilesSource *source = instance;
   g_autoptr (GError) error = NULL;
   pthread_mutex_lock (&source->lock);
-  if (source->host->clock_us () - source->updated > source->refresh_us && !update (source, &error)) {
-    say (source, RAGIFY_LOG_WARNING, error->message); /* what was read before is still there to be found */
-    g_clear_error (&error);
-  }
+  const gboolean there = !is_due (source) || update (source, &error);
+  if (!there)
+    source->updated = 0; /* a folder that is gone for now is looked for with every query */
   g_autoptr (GPtrArray) found =
-      files_passages_search (source->passages, args->text.data, args->text.size, args->top_k, &error);
+      there ? files_passages_search (source->passages, args->text.data, args->text.size, args->top_k, &error) : NULL;
   pthread_mutex_unlock (&source->lock);
   if (found != NULL)
     answer (source, call, found);
   else
-    source->host->call_fail (call, RAGIFY_E_INTERNAL, ragify_str_from (error->message), 0);
+    source->host->call_fail (call, there ? RAGIFY_E_INTERNAL : RAGIFY_E_UNAVAILABLE, ragify_str_from (error->message),
+                             0);
 }
 
 /* ---- scan: whole files, for ingest ---- */
 
 static gboolean
-emit_file (FilesSource *source, RagifyCall *call, const FilesEntry *entry)
+emit_file (FilesSource *source, RagifyCall *call, FilesEntry *entry)
 {
   gsize size = 0;
-  g_autofree char *text = files_tree_read (&source->tree, entry, &size);
+  FilesReason why;
+  g_autofree char *text = files_tree_read (&source->tree, entry, &size, &why);
   if (text == NULL)
     return TRUE;
   const FilesPassage whole = { .path = entry->path, .content = text, .end = size, .modified = entry->modified };
@@ -223,8 +305,10 @@ scan (void *instance, RagifyCall *call, const RagifySourceScan *args)
 {
   FilesSource *source = instance;
   g_autoptr (GError) error = NULL;
-  guint skipped = 0;
-  g_autoptr (GPtrArray) entries = files_tree_list (&source->tree, &skipped, &error);
+  FilesLeftOut left_out = { .files = { 0 } };
+  FilesTree tree = source->tree;
+  tree.watch = NULL; /* it is the queries' */
+  g_autoptr (GPtrArray) entries = files_tree_list (&tree, left_out.files, &error);
   if (entries == NULL) {
     source->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from (error->message), 0);
     return;
@@ -233,7 +317,7 @@ scan (void *instance, RagifyCall *call, const RagifySourceScan *args)
   RagifySourceScanResult result = { .struct_size = sizeof result };
   guint emitted = 0;
   for (guint i = 0; i < entries->len; i++) {
-    const FilesEntry *entry = g_ptr_array_index (entries, i);
+    FilesEntry *entry = g_ptr_array_index (entries, i);
     if (strcmp (entry->path, cursor) <= 0 || entry->modified <= args->since)
       continue;
     if (!emit_file (source, call, entry)) {
@@ -264,6 +348,36 @@ probe (void *instance, RagifyCall *call, const RagifyNothing *args)
   source->host->call_done (call, &result);
 }
 
+static void
+stats (void *instance, RagifyCall *call, const RagifyNothing *args)
+{
+  FilesSource *source = instance;
+  pthread_mutex_lock (&source->lock);
+  const struct {
+    const char *name;
+    guint64 value;
+  } values[] = {
+    { "files", files_passages_files (source->passages) },
+    { "passages", files_passages_count (source->passages) },
+    { "watched_folders", files_watch_count (source->tree.watch) },
+    { "unwatched", files_watch_is_partial (source->tree.watch) },
+    { "updates", source->updates },
+    { "left_out_too_large", source->left_out.files[FILES_TOO_LARGE] },
+    { "left_out_too_many", source->left_out.files[FILES_TOO_MANY] },
+    { "left_out_unreadable", source->left_out.files[FILES_UNREADABLE] },
+    { "left_out_no_text", source->left_out.files[FILES_NO_TEXT] },
+    { "left_out_unsteady", source->left_out.files[FILES_UNSTEADY] },
+  };
+  pthread_mutex_unlock (&source->lock);
+  RagifyPair *pairs = source->host->call_alloc (call, sizeof *pairs * G_N_ELEMENTS (values));
+  RagifyStatsResult result = { .struct_size = sizeof result, .values.items = pairs };
+  for (guint i = 0; pairs != NULL && i < G_N_ELEMENTS (values); i++)
+    pairs[result.values.count++] =
+        (RagifyPair){ .name = ragify_str_from (values[i].name),
+                      .value = { .type = RAGIFY_VALUE_INT, .integer = (int64_t)values[i].value } };
+  source->host->call_done (call, &result);
+}
+
 static const RagifySourceOperations operations = {
   .struct_size = sizeof operations,
   .query = query,
@@ -283,6 +397,7 @@ static const RagifyComponent component = {
   .start = start,
   .destroy = destroy,
   .probe = probe,
+  .stats = stats,
 };
 
 static const RagifyComponent *const components[] = { &component, NULL };
