@@ -376,7 +376,7 @@ lost_events_are_a_change (void **state)
   open_source_with (fixture, "refresh=1d", NULL);
   g_autofree char *path = g_build_filename (fixture->root, "flood.md", NULL);
   g_autofree char *other = g_build_filename (fixture->root, "stream.md", NULL);
-  for (guint i = 0; i < 6000; i++) {
+  for (guint i = 0; i < 3500; i++) {
     g_autoptr (GError) error = NULL;
     FILE *a = fopen (path, "w");
     FILE *b = fopen (other, "w");
