@@ -3,6 +3,7 @@
 #define RAGIFY_XAPIAN_PRIVATE_H
 
 #include "xapian-index.h"
+#include "xapian-words.h"
 
 #include "tokenizer.h"
 
@@ -58,6 +59,7 @@ struct Word {
   std::string term;
   uint32_t times;
   double frequency;
+  std::shared_ptr<const Postings> postings; // NULL: to be read
 };
 
 /* Thrown where the caller gave up. */
@@ -105,6 +107,8 @@ struct RagifyTextIndex {
   std::mutex writing; // held by the one who writes
   std::unique_ptr<Xapian::WritableDatabase> writer;
   Xapian::Stem stem; // the writer's
+
+  ragify_xapian::Words lately; // asked for
 
   std::mutex mutex; // guards what follows
   uint64_t commits = 1;
@@ -157,12 +161,15 @@ struct RagifyTextIndex {
   uint32_t add_text (Xapian::Document &document, RagifyStr text, uint32_t weight);
   void clear (const RagifyGeneration &after);
   std::string term_of (const RagifyToken &token, const Xapian::Stem &with) const;
-  std::vector<ragify_xapian::Word> read_query (const ragify_xapian::Reader &reader, RagifyStr text) const;
+  std::vector<ragify_xapian::Word> read_query (const ragify_xapian::Reader &reader, RagifyStr text);
+  void add_word (ragify_xapian::Reader &reader, const ragify_xapian::Word &word);
+  std::shared_ptr<const ragify_xapian::Postings>
+  read_postings (const ragify_xapian::Reader &reader, const ragify_xapian::Word &word);
   std::unique_ptr<ragify_xapian::Reader> borrow ();
   void give_back (std::unique_ptr<ragify_xapian::Reader> reader);
   bool search (const RagifyTextCaller &caller, const RagifyTextSearch &args, RagifyHit *hits, uint32_t *found,
                RagifyFault *fault);
-  void look_up (ragify_xapian::Reader &reader, const RagifyTextSearch &args, RagifyHit *hits, uint32_t *found) const;
+  void look_up (ragify_xapian::Reader &reader, const RagifyTextSearch &args, RagifyHit *hits, uint32_t *found);
 };
 
 #endif

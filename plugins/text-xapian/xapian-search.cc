@@ -53,7 +53,7 @@ RagifyTextIndex::give_back (std::unique_ptr<Reader> reader)
 
 /* The words that count, with how often they stand in the query and in the index. */
 std::vector<Word>
-RagifyTextIndex::read_query (const Reader &reader, RagifyStr text) const
+RagifyTextIndex::read_query (const Reader &reader, RagifyStr text)
 {
   std::unordered_map<std::string, uint32_t> all;
   std::unordered_map<std::string, uint32_t> telling;
@@ -63,36 +63,65 @@ RagifyTextIndex::read_query (const Reader &reader, RagifyStr text) const
     if (!is_english () || !ragify_is_stop_word (token.text, token.size))
       telling[term]++;
   });
-  std::vector<Word> words;
+  std::vector<Word> known;
   for (const auto &word : telling.empty () ? all : telling) {
-    double frequency = word.first.empty () ? 0 : reader.database.get_termfreq (word.first);
+    if (word.first.empty ())
+      continue;
+    auto postings = lately.find (word.first, reader.commits);
+    double frequency = postings != nullptr ? postings->frequency : reader.database.get_termfreq (word.first);
     if (frequency > 0)
-      words.push_back ({ word.first, word.second, frequency });
+      known.push_back ({ word.first, word.second, frequency, std::move (postings) });
   }
   auto rarer = [] (const Word &left, const Word &right) {
     return left.frequency != right.frequency ? left.frequency < right.frequency : left.term < right.term;
   };
-  std::sort (words.begin (), words.end (), rarer);
-  if (words.size () > query_words)
-    words.resize (query_words);
-  return words;
+  std::sort (known.begin (), known.end (), rarer);
+  if (known.size () > query_words)
+    known.erase (known.begin () + query_words, known.end ());
+  return known;
+}
+
+std::shared_ptr<const Postings>
+RagifyTextIndex::read_postings (const Reader &reader, const Word &word)
+{
+  auto postings = std::make_shared<Postings> ();
+  postings->frequency = word.frequency;
+  postings->all.reserve ((size_t)word.frequency);
+  auto end = reader.database.postlist_end (word.term);
+  for (auto posting = reader.database.postlist_begin (word.term); posting != end; ++posting)
+    postings->all.push_back ({ *posting, posting.get_wdf () });
+  lately.keep (word.term, reader.commits, postings);
+  return postings;
 }
 
 void
-RagifyTextIndex::look_up (Reader &reader, const RagifyTextSearch &args, RagifyHit *hits, uint32_t *found) const
+RagifyTextIndex::add_word (Reader &reader, const Word &word)
+{
+  RagifyAccumulator *accumulator = &reader.accumulator;
+  if (word.postings == nullptr && word.frequency > Words::frequency_limit) {
+    auto end = reader.database.postlist_end (word.term);
+    for (auto posting = reader.database.postlist_begin (word.term); posting != end; ++posting)
+      ragify_accumulator_add (accumulator, *posting, posting.get_wdf ());
+    return;
+  }
+  auto postings = word.postings != nullptr ? word.postings : read_postings (reader, word);
+  for (const Posting &posting : postings->all)
+    ragify_accumulator_add (accumulator, posting.number, posting.times);
+}
+
+void
+RagifyTextIndex::look_up (Reader &reader, const RagifyTextSearch &args, RagifyHit *hits, uint32_t *found)
 {
   Xapian::Database &database = reader.database;
-  std::vector<Word> words = read_query (reader, args.text);
+  std::vector<Word> asked = read_query (reader, args.text);
   double total = database.get_doccount ();
   if (!ragify_accumulator_begin (&reader.accumulator, reader.roster.get (), database.get_lastdocid () + 1,
                                  &options.bm25, database.get_avlength ()))
     throw std::bad_alloc ();
   try {
-    for (const Word &word : words) {
+    for (const Word &word : asked) {
       ragify_accumulator_word (&reader.accumulator, word.frequency, total, word.times);
-      auto end = database.postlist_end (word.term);
-      for (auto posting = database.postlist_begin (word.term); posting != end; ++posting)
-        ragify_accumulator_add (&reader.accumulator, *posting, posting.get_wdf ());
+      add_word (reader, word);
     }
   } catch (...) {
     ragify_accumulator_abandon (&reader.accumulator);
