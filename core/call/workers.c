@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/call/workers.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <time.h>
 
 typedef struct Worker Worker;
 
 struct Worker {
   RagifyWorkers *pool;
-  pthread_cond_t wake; /* of this one, while it is idle */
+  /* Of this one, once for each time that it was idle. Not a condition: a thread that wakes up from one takes the lock
+   * first of all, in a way that costs it another system call when it lets go. */
+  sem_t wake;
   Worker *next_idle;
-  gboolean idle;
   RagifyTask *running; /* only compared: a task is not touched after it was run */
   gboolean replaced;   /* another thread has taken its place: it ends when it comes back */
 };
@@ -45,7 +48,7 @@ static void
 worker_free (gpointer data)
 {
   Worker *worker = data;
-  pthread_cond_destroy (&worker->wake);
+  sem_destroy (&worker->wake);
   g_free (worker);
 }
 
@@ -57,18 +60,19 @@ wake_one (RagifyWorkers *workers)
   if (worker == NULL)
     return NULL;
   workers->idle = worker->next_idle;
-  worker->idle = FALSE;
   return worker;
 }
 
+/* With the lock held, which is given back meanwhile. */
 static void
 wait_for_task (RagifyWorkers *workers, Worker *worker)
 {
-  worker->idle = TRUE;
   worker->next_idle = workers->idle;
   workers->idle = worker;
-  while (worker->idle)
-    pthread_cond_wait (&worker->wake, &workers->lock);
+  pthread_mutex_unlock (&workers->lock);
+  while (sem_wait (&worker->wake) != 0 && errno == EINTR) {
+  }
+  pthread_mutex_lock (&workers->lock);
 }
 
 static void *
@@ -105,7 +109,7 @@ add_thread (RagifyWorkers *workers)
   pthread_t thread;
   Worker *worker = g_new0 (Worker, 1);
   worker->pool = workers;
-  pthread_cond_init (&worker->wake, NULL);
+  sem_init (&worker->wake, 0, 0);
   if (pthread_create (&thread, NULL, worker_main, worker) != 0) {
     worker_free (worker);
     return FALSE;
@@ -149,7 +153,7 @@ ragify_workers_free (RagifyWorkers *workers, guint64 patience)
   pthread_mutex_lock (&workers->lock);
   workers->closing = TRUE;
   for (Worker *worker = wake_one (workers); worker != NULL; worker = wake_one (workers))
-    pthread_cond_signal (&worker->wake);
+    sem_post (&worker->wake);
   while (workers->threads->len > 0 && pthread_cond_timedwait (&workers->ended, &workers->lock, &deadline) == 0) {
   }
   const guint stuck = workers->threads->len;
@@ -180,7 +184,7 @@ ragify_workers_submit (RagifyWorkers *workers, RagifyTask *task)
   pthread_mutex_unlock (&workers->lock);
   /* After the lock is given back: on one core the woken thread would run at once, only to wait for it. */
   if (worker != NULL)
-    pthread_cond_signal (&worker->wake);
+    sem_post (&worker->wake);
   return room;
 }
 
