@@ -91,6 +91,13 @@ static const RagifyHostKey keys[] = {
              .maximum = "10000",
              .summary = "Best candidates of each list that are fused." } },
   { .kinds = PIPELINE,
+    .key = { .name = "passage-cache",
+             .type = RAGIFY_KEY_SIZE,
+             .default_value = "8MiB",
+             .maximum = "64GiB",
+             .summary = "Memory for the passages that answers have shown lately, so that the next answer need not read "
+                        "them; for stores that only this host writes to. 0 keeps none." } },
+  { .kinds = PIPELINE,
     .key = { .name = "rrf-k",
              .type = RAGIFY_KEY_INT,
              .flags = RAGIFY_KEY_RELOADABLE,

@@ -455,6 +455,7 @@ make_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, RagifyDiagnos
     .fuse = fuse_of (ragify_config_node_get_string (config, "fuse")),
     .fuse_weight = ragify_config_node_get_double (config, "fuse-weight"),
     .fuse_candidates = (guint)ragify_config_node_get_int (config, "fuse-candidates"),
+    .passage_bytes = ragify_config_node_get_size (config, "passage-cache"),
     .rrf_k = (guint)ragify_config_node_get_int (config, "rrf-k"),
     .dedupe = ragify_config_node_get_bool (config, "dedupe"),
     .min_relevance = ragify_config_node_get_double (config, "min-relevance"),

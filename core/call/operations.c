@@ -279,7 +279,13 @@ check_store_search (const void *args, void *result)
       return "returned more hits than were asked for";
     sum += found->counts.items[i];
   }
-  return sum != found->hits.count ? "returned counts that do not add up to its hits" : check_hits (&found->hits);
+  if (sum != found->hits.count)
+    return "returned counts that do not add up to its hits";
+  if (found->scores.count != 0 &&
+      (found->scores.count != search->vectors.count || found->scores.dimension != search->scored.count))
+    return "returned scores of others than those that were to be scored";
+  const char *fault = check_hits (&found->hits);
+  return fault != NULL ? fault : check_vectors (&found->scores);
 }
 
 /* What was asked for, in the order of asking. */

@@ -11,6 +11,7 @@
 
 /* Marks of candidates. */
 #define MARK_FILTERED 1u /* a retriever that filters by itself named it */
+#define MARK_SCORED 2u   /* its store has said its score, or that there is none */
 
 /* Vectors of one holder's candidates, fetched or computed. */
 typedef struct {
@@ -97,10 +98,21 @@ gather_source (RagifyRun *run, RagifyAsk *ask)
   ask->found = kept;
 }
 
+/* What the store's search has said of a hit that was found by words. */
+static void
+take_score (RagifyCandidates *candidates, guint32 candidate, float score)
+{
+  candidates->marks[candidate] |= MARK_SCORED;
+  if (score != 0) /* of a chunk without a vector a store gives 0 */
+    candidates->cosines[candidate] = score;
+}
+
 static void
 gather_hits (RagifyRun *run, RagifyAsk *ask)
 {
   const gboolean dense = ask->place->as.type == RAGIFY_RETRIEVER_VECTOR_STORE;
+  const float *scores =
+      ask->scorer != NULL && ask->scorer->scores != NULL ? ask->scorer->scores + ask->scored_from : NULL;
   guint kept = 0;
   for (guint i = 0; i < ask->found; i++) {
     RagifyListHit *hit = &ask->list[kept];
@@ -109,6 +121,8 @@ gather_hits (RagifyRun *run, RagifyAsk *ask)
     hit->score = ask->hits[i].score;
     if (dense)
       run->candidates.cosines[hit->candidate] = hit->score;
+    else if (scores != NULL)
+      take_score (&run->candidates, hit->candidate, scores[i]);
     kept++;
   }
   ask->found = kept;
@@ -207,7 +221,8 @@ complete_vectors (RagifyRun *run, guint16 holder_index)
     return;
   VectorStep *step = NULL;
   for (guint32 i = 0; i < candidates->count; i++) {
-    if (candidates->holders[i] != holder_index || !isnan (candidates->cosines[i]))
+    if (candidates->holders[i] != holder_index || !isnan (candidates->cosines[i]) ||
+        (candidates->marks[i] & MARK_SCORED) != 0)
       continue;
     if (step == NULL) {
       step = ragify_arena_alloc (run->arena, sizeof *step);

@@ -60,6 +60,9 @@ add_retriever (RagifyPipeline *pipeline, const RagifyRetriever *from)
   };
   RagifyHolder *holder = &pipeline->holders[place->holder];
   holder->is_store = !source;
+  if (!source && pipeline->options.passage_bytes > 0 &&
+      (ragify_node_component (holder->node)->flags & RAGIFY_COMPONENT_EXCLUSIVE) != 0)
+    holder->contents = 1;
   if (place->embedder != RAGIFY_NO_EMBEDDER && (!source || from->score == RAGIFY_SCORE_EMBED))
     holder->embedder = place->embedder;
   if (from->type != RAGIFY_RETRIEVER_TEXT_INDEX)
@@ -196,6 +199,7 @@ ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *option
   add_metrics (pipeline);
   add_limiter (pipeline);
   pipeline->token_counts = ragify_token_counts_new ();
+  pipeline->passages = ragify_passages_new (options->passage_bytes);
   add_watches (pipeline);
   return pipeline;
 }
@@ -209,6 +213,7 @@ ragify_pipeline_free (RagifyPipeline *pipeline)
     g_free (pipeline->holders[i].source_type);
   }
   ragify_token_counts_free (pipeline->token_counts);
+  ragify_passages_free (pipeline->passages);
   g_free (pipeline->retrievers);
   g_free (pipeline->holders);
   for (guint i = 0; i < pipeline->n_embedders; i++)
@@ -230,9 +235,15 @@ void
 ragify_pipeline_store_changed (RagifyPipeline *pipeline, RagifyNode *store, const RagifyGeneration *generation,
                                const RagifyUuidList *removed)
 {
-  for (guint i = 0; i < pipeline->n_holders; i++)
-    if (pipeline->holders[i].node == store && pipeline->holders[i].watch != NULL)
-      ragify_store_watch_changed (pipeline->holders[i].watch, generation, removed);
+  for (guint i = 0; i < pipeline->n_holders; i++) {
+    RagifyHolder *holder = &pipeline->holders[i];
+    if (holder->node != store)
+      continue;
+    if (atomic_load (&holder->contents) != 0)
+      atomic_fetch_add (&holder->contents, 1);
+    if (holder->watch != NULL)
+      ragify_store_watch_changed (holder->watch, generation, removed);
+  }
 }
 
 /* ---- the end of a run ---- */
@@ -260,6 +271,7 @@ static void
 clear_run (RagifyRun *run)
 {
   g_free (run->body_memory);
+  ragify_run_let_go (run);
   if (run->envelope != NULL)
     run->envelope->unref (run->envelope);
 }

@@ -63,6 +63,7 @@ typedef struct RagifyPipelineOptions {
   RagifyFuse fuse;
   double fuse_weight;    /* convex: of the dense part, 0.6 */
   guint fuse_candidates; /* of each list, 200 */
+  gsize passage_bytes;   /* that stores' passages may take in memory; 0: none are kept */
   guint rrf_k;           /* 60 */
   gboolean dedupe;
   double min_relevance;

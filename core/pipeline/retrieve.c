@@ -10,6 +10,7 @@
 /* How many more are asked for where the host filters what comes. */
 #define FILTER_SURPLUS 5
 #define MAX_CANDIDATES 10000
+#define MAX_SCORED 65536u
 
 static void next_wave (RagifyRun *run);
 static void send_wave (RagifyRun *run);
@@ -155,6 +156,13 @@ take_hits (RagifyAsk *ask, const RagifyHitList *hits, guint limit)
 }
 
 static void
+take_search (RagifyAsk *ask, const RagifyStoreSearchResult *result)
+{
+  take_hits (ask, &result->hits, ask->arguments.store.top_k);
+  ask->scores = result->scores.count > 0 ? result->scores.items : NULL;
+}
+
+static void
 ask_finished (RagifyStep *step)
 {
   RagifyAsk *ask = (RagifyAsk *)step;
@@ -181,7 +189,7 @@ ask_finished (RagifyStep *step)
   case RAGIFY_RETRIEVER_VECTOR_STORE:
     ragify_run_stage (run, RAGIFY_STAGE_SEARCH, ask->duration);
     if (ok)
-      take_hits (ask, &((const RagifyStoreSearchResult *)result)->hits, ask->arguments.store.top_k);
+      take_search (ask, result);
     break;
   case RAGIFY_RETRIEVER_TEXT_INDEX:
     ragify_run_stage (run, RAGIFY_STAGE_WORDS, ask->duration);
@@ -195,9 +203,31 @@ ask_finished (RagifyStep *step)
   send_wave (run);
 }
 
+/* What indexes of the same store have found by now: its search scores that on the way, which saves asking it again for
+ * the vectors. */
+static RagifyUuidList
+found_by_words (RagifyRun *run, const RagifyAsk *store)
+{
+  guint total = 0;
+  for (guint i = 0; i < run->asked; i++) {
+    RagifyAsk *ask = &run->asks[i];
+    if (ask->place->as.type != RAGIFY_RETRIEVER_TEXT_INDEX || ask->place->holder != store->place->holder ||
+        ask->state != RAGIFY_ASK_OK || ask->scorer != NULL || total + ask->found > MAX_SCORED)
+      continue;
+    ask->scorer = store;
+    ask->scored_from = total;
+    total += ask->found;
+  }
+  RagifyUuid *ids = ragify_arena_alloc (run->arena, MAX (total, 1) * sizeof *ids);
+  for (guint i = 0; i < run->asked; i++)
+    for (guint k = 0; run->asks[i].scorer == store && k < run->asks[i].found; k++)
+      ids[run->asks[i].scored_from + k] = run->asks[i].hits[k].id;
+  return (RagifyUuidList){ .items = ids, .count = total };
+}
+
 /* Fills the arguments; returns the operation that they are for. */
 static const RagifyOperation *
-fill_arguments (const RagifyRun *run, RagifyAsk *ask)
+fill_arguments (RagifyRun *run, RagifyAsk *ask)
 {
   const RagifyRequest *request = run->request;
   const RagifyRetrieverPlace *place = ask->place;
@@ -209,7 +239,8 @@ fill_arguments (const RagifyRun *run, RagifyAsk *ask)
                                                 .top_k = top_k,
                                                 .vectors = vector,
                                                 .filter = request->filter,
-                                                .tuning = request->search };
+                                                .tuning = request->search,
+                                                .scored = found_by_words (run, ask) };
     return &ragify_operation_store_search;
   case RAGIFY_RETRIEVER_TEXT_INDEX:
     ask->arguments.text = (RagifyTextSearch){ .struct_size = sizeof (RagifyTextSearch),

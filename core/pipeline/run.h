@@ -16,6 +16,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "core/balance/attempt.h"
 #include "core/balance/balanced.h"
 #include "core/batch/embed-batcher.h"
@@ -24,6 +26,7 @@
 #include "core/pipeline/background.h"
 #include "core/pipeline/candidates.h"
 #include "core/pipeline/dedupe.h"
+#include "core/pipeline/passages.h"
 #include "core/pipeline/pipeline.h"
 #include "core/pipeline/token-counts.h"
 #include "core/pipeline/writer.h"
@@ -66,7 +69,8 @@ typedef struct RagifyHolder {
   gboolean is_store;
   guint16 embedder; /* of its vectors: a place in the pipeline's embedders, or RAGIFY_NO_EMBEDDER */
   float weight;
-  RagifyStoreWatch *watch; /* stores of a pipeline with a cache; NULL otherwise */
+  RagifyStoreWatch *watch;  /* stores of a pipeline with a cache; NULL otherwise */
+  _Atomic guint64 contents; /* changes with each of the store's writes; 0: its passages are not kept */
 } RagifyHolder;
 
 typedef struct RagifyRetrieverPlace {
@@ -94,10 +98,19 @@ struct RagifyPipeline {
   RagifyTokenCounts *token_counts;
   RagifyBackground *background; /* NULL: no cache */
   RagifyLimiter *limiter;       /* NULL: none */
+  RagifyPassages *passages;
   RagifySeries *stages[RAGIFY_N_STAGES], *hit_duration, *miss_duration, *degraded, *failed;
 };
 
 /* ---- one request ---- */
+
+/* Passages that a run holds until it is cleared. */
+typedef struct RagifyHeld RagifyHeld;
+struct RagifyHeld {
+  RagifyHeld *next;
+  guint count;
+  const RagifyPassage *passages[];
+};
 
 /* A call that the run waits for. */
 typedef struct RagifyStep RagifyStep;
@@ -121,7 +134,8 @@ typedef struct RagifyEmbedding {
 } RagifyEmbedding;
 
 /* One retriever asked. */
-typedef struct RagifyAsk {
+typedef struct RagifyAsk RagifyAsk;
+struct RagifyAsk {
   RagifyStep step;
   const RagifyRetrieverPlace *place;
   RagifyAskState state;
@@ -138,7 +152,10 @@ typedef struct RagifyAsk {
   const RagifyChunk **chunks; /* sources */
   const RagifyHit *hits;      /* stores and indexes */
   RagifyListHit *list;        /* candidates and scores, `found` of them */
-} RagifyAsk;
+  const RagifyAsk *scorer;    /* indexes: of the store that was to score their hits, the search that did … */
+  guint scored_from;          /* … and where they stand among its scores */
+  const float *scores;        /* stores: of what others had found; NULL: it does not tell */
+};
 
 /* A place in a limiter, or the wish for one. */
 typedef struct RagifyRunTicket {
@@ -192,7 +209,8 @@ struct RagifyRun {
   RagifyChosen *chosen, *batch;
   guint n_chosen, n_batch, batch_size; /* batch_size: before it was screened */
   guint64 tokens;
-  gboolean lost; /* passages that could not be fetched */
+  gboolean lost;    /* passages that could not be fetched */
+  RagifyHeld *held; /* what the pipeline's passages gave */
   guint64 stage_began;
 
   guint64 stage_us[RAGIFY_N_STAGES];
@@ -267,6 +285,7 @@ void ragify_run_admit (RagifyRun *run);    /* → ragify_run_retrieve, or the re
 void ragify_run_retrieve (RagifyRun *run); /* → ragify_run_gather */
 void ragify_run_gather (RagifyRun *run);   /* → ragify_run_select */
 void ragify_run_select (RagifyRun *run);   /* → ragify_run_complete */
+void ragify_run_let_go (RagifyRun *run);   /* of the passages held */
 void ragify_run_complete (RagifyRun *run); /* encodes, caches, answers */
 
 /* What a source's passage is worth before anything else is known. `rank` from 1. */

@@ -15,6 +15,8 @@ typedef struct {
   RagifyStep step;
   RagifyStoreFetch arguments;
   guint32 *candidates;
+  guint16 holder;
+  guint64 contents; /* the holder's, before it was asked */
 } FetchStep;
 
 typedef struct {
@@ -26,6 +28,52 @@ typedef struct {
 static void next_batch (RagifyRun *run);
 static void screen (RagifyRun *run);
 static void accept_batch (RagifyRun *run);
+
+/* ---- passages that answers before have shown ---- */
+
+void
+ragify_run_let_go (RagifyRun *run)
+{
+  for (const RagifyHeld *held = run->held; held != NULL; held = held->next)
+    for (guint i = 0; i < held->count; i++)
+      ragify_passage_unref (held->passages[i]);
+}
+
+static RagifyHeld *
+hold_passages (RagifyRun *run)
+{
+  RagifyHeld *held = ragify_arena_alloc (run->arena, sizeof *held + run->n_batch * sizeof (RagifyPassage *));
+  held->next = run->held;
+  run->held = held;
+  return held;
+}
+
+/* Takes what is kept of the batch; the rest has to be fetched. */
+static void
+recall (RagifyRun *run, guint16 holder, guint64 contents)
+{
+  RagifyCandidates *candidates = &run->candidates;
+  const guint64 now = ragify_now ();
+  RagifyHeld *held = hold_passages (run);
+  for (guint i = 0; i < run->n_batch; i++) {
+    const guint32 candidate = run->batch[i].candidate;
+    if (candidates->holders[candidate] != holder)
+      continue;
+    const RagifyPassage *passage =
+        ragify_passages_get (run->pipeline->passages, holder, contents, &candidates->ids[candidate], now);
+    if (passage == NULL)
+      continue;
+    held->passages[held->count++] = passage;
+    candidates->chunks[candidate] = &passage->chunk;
+  }
+}
+
+static void
+remember (const RagifyRun *run, const FetchStep *step, const RagifyChunk *chunk)
+{
+  if (step->contents != 0 && (chunk->flags & (RAGIFY_CHUNK_MISSING | RAGIFY_CHUNK_DELETED)) == 0)
+    ragify_passages_put (run->pipeline->passages, step->holder, step->contents, chunk, ragify_now ());
+}
 
 /* ---- fetching ---- */
 
@@ -41,9 +89,12 @@ fetched (RagifyStep *at)
       ragify_run_warn (run, ragify_call_message (at->call));
     return;
   }
-  for (guint64 i = 0; i < MIN (result->chunks.count, step->arguments.ids.count); i++)
-    run->candidates.chunks[step->candidates[i]] =
+  for (guint64 i = 0; i < MIN (result->chunks.count, step->arguments.ids.count); i++) {
+    const RagifyChunk *chunk =
         (const RagifyChunk *)(const void *)((const char *)result->chunks.items + i * result->chunks.stride);
+    run->candidates.chunks[step->candidates[i]] = chunk;
+    remember (run, step, chunk);
+  }
 }
 
 static void
@@ -53,12 +104,18 @@ fetch_from (RagifyRun *run, guint16 holder)
   FetchStep *step = NULL;
   RagifyUuid *ids = NULL;
   guint count = 0;
+  /* Before anything is read: what is read is then as new as this says, or newer. */
+  const guint64 contents = atomic_load (&run->pipeline->holders[holder].contents);
+  if (contents != 0)
+    recall (run, holder, contents);
   for (guint i = 0; i < run->n_batch; i++) {
     const guint32 candidate = run->batch[i].candidate;
-    if (candidates->holders[candidate] != holder)
+    if (candidates->holders[candidate] != holder || candidates->chunks[candidate] != NULL)
       continue;
     if (step == NULL) {
       step = ragify_arena_alloc (run->arena, sizeof *step);
+      step->holder = holder;
+      step->contents = contents;
       step->candidates = ragify_arena_alloc (run->arena, run->n_batch * sizeof *step->candidates);
       ids = ragify_arena_alloc (run->arena, run->n_batch * sizeof *ids);
     }

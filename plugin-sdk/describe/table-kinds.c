@@ -275,7 +275,7 @@ STRUCT (RagifyStoreUpsertResult, RAGIFY_STRUCT_SIZED);
 static const RagifyDescribedMember members_RagifyStoreSearch[] = {
   NUMBER (RagifyStoreSearch, struct_size, U32),       NUMBER (RagifyStoreSearch, top_k, U32),
   INSIDE (RagifyStoreSearch, vectors, RagifyVectors), POINTER (RagifyStoreSearch, filter, RagifyFilter),
-  INSIDE (RagifyStoreSearch, tuning, RagifyPairList),
+  INSIDE (RagifyStoreSearch, tuning, RagifyPairList), INSIDE (RagifyStoreSearch, scored, RagifyUuidList),
 };
 STRUCT (RagifyStoreSearch, RAGIFY_STRUCT_SIZED);
 
@@ -283,6 +283,7 @@ static const RagifyDescribedMember members_RagifyStoreSearchResult[] = {
   HEAD (RagifyStoreSearchResult),
   INSIDE (RagifyStoreSearchResult, hits, RagifyHitList),
   INSIDE (RagifyStoreSearchResult, counts, RagifyU32List),
+  INSIDE (RagifyStoreSearchResult, scores, RagifyVectors),
 };
 STRUCT (RagifyStoreSearchResult, RAGIFY_STRUCT_SIZED);
 

@@ -345,19 +345,31 @@ race_run (const RagifyFlat *flat, const Query *query, const uint8_t *allowed, Ra
   return true;
 }
 
+float
+ragify_flat_score (const RagifyFlat *flat, const float *vector, uint32_t row)
+{
+  return flat->kernels->dot (vector, row_floats (flat, row), flat->dimension);
+}
+
+void
+ragify_flat_prefetch (const RagifyFlat *flat, uint32_t row)
+{
+  const size_t line = 64 / sizeof (float);
+  const float *floats = row_floats (flat, row);
+  for (size_t i = 0; i < flat->dimension; i += line)
+    __builtin_prefetch (floats + i);
+}
+
 /* The true scores of those who are left. */
 static void
 race_score (const RagifyFlat *flat, const Query *query, const Race *race, uint64_t *keys)
 {
-  const size_t ahead = 4, line = 64 / sizeof (float);
+  const size_t ahead = 4;
   for (size_t i = 0; i < race->count; i++) {
-    if (i + ahead < race->count) {
-      const float *next = row_floats (flat, race->items[i + ahead].row);
-      for (size_t j = 0; j < flat->dimension; j += line)
-        __builtin_prefetch (next + j);
-    }
+    if (i + ahead < race->count)
+      ragify_flat_prefetch (flat, race->items[i + ahead].row);
     uint32_t row = race->items[i].row;
-    keys[i] = ragify_top_key (flat->kernels->dot (query->floats, row_floats (flat, row), flat->dimension), row);
+    keys[i] = ragify_top_key (ragify_flat_score (flat, query->floats, row), row);
   }
 }
 

@@ -39,6 +39,10 @@ void ragify_flat_resize (RagifyFlat *flat, uint32_t count);
 
 const float *ragify_flat_row (const RagifyFlat *flat, uint32_t row);
 
+/* The score of one row, and a word to the memory that it will be asked for soon. */
+float ragify_flat_score (const RagifyFlat *flat, const float *vector, uint32_t row);
+void ragify_flat_prefetch (const RagifyFlat *flat, uint32_t row);
+
 /* The best `wanted` rows for a query of any length, best first: keys[] (ragify_top_score, ragify_top_number) holds
  * `wanted` of them, and how many were found goes to *found. `allowed`: a bit for each row, lowest bit first, or NULL.
  * false when memory is exhausted. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SCORED_AT_ONCE 8u /* rows on their way from memory: as many as the processor keeps in flight */
+
 /* What is searched. Places 0 … base_count-1 are rows of the approximate index, the others rows of the exact one; the
  * table lists the places that count. */
 typedef struct {
@@ -362,6 +364,56 @@ ragify_index_fetch (RagifyIndex *index, const RagifyUuid *ids, size_t count, flo
     uint32_t place = ragify_places_find (&index->now.places, index->now.ids, &ids[i]);
     if (place != RAGIFY_PLACE_NONE)
       ok = read_place (&index->now, place, index->dimension, vectors + i * index->dimension, fault);
+  }
+  (void)pthread_rwlock_unlock (&index->lock);
+  return ok;
+}
+
+/* A row of the approximate index has to be decoded first; a store that has one goes there. */
+static bool
+score_base (const Contents *contents, const float *query, uint32_t place, uint32_t dimension, float *score,
+            RagifyFault *fault)
+{
+  float *vector = malloc (dimension * sizeof *vector);
+  bool ok =
+      vector != NULL ? ragify_approximate_row (contents->base, place, vector, fault) : ragify_fault_memory (fault);
+  if (ok)
+    *score = ragify_kernels_choose ()->dot (query, vector, dimension);
+  free (vector);
+  return ok;
+}
+
+/* With the lock held: places first, rows later, so that the rows' memory is on its way meanwhile. */
+static bool
+score_some (const Contents *contents, const float *query, const RagifyUuid *ids, size_t count, uint32_t dimension,
+            float *scores, RagifyFault *fault)
+{
+  uint32_t places[SCORED_AT_ONCE];
+  for (size_t i = 0; i < count; i++) {
+    places[i] = ragify_places_find (&contents->places, contents->ids, &ids[i]);
+    if (places[i] != RAGIFY_PLACE_NONE && places[i] >= contents->base_count)
+      ragify_flat_prefetch (contents->flat, places[i] - contents->base_count);
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (places[i] == RAGIFY_PLACE_NONE)
+      continue;
+    if (places[i] >= contents->base_count)
+      scores[i] = ragify_flat_score (contents->flat, query, places[i] - contents->base_count);
+    else if (!score_base (contents, query, places[i], dimension, &scores[i], fault))
+      return false;
+  }
+  return true;
+}
+
+bool
+ragify_index_score (RagifyIndex *index, const float *query, const RagifyUuid *ids, size_t count, float *scores,
+                    RagifyFault *fault)
+{
+  bool ok = true;
+  (void)pthread_rwlock_rdlock (&index->lock);
+  for (size_t i = 0; ok && i < count; i += SCORED_AT_ONCE) {
+    size_t some = count - i < SCORED_AT_ONCE ? count - i : SCORED_AT_ONCE;
+    ok = score_some (&index->now, query, ids + i, some, index->dimension, scores + i, fault);
   }
   (void)pthread_rwlock_unlock (&index->lock);
   return ok;

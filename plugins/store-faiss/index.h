@@ -55,6 +55,11 @@ bool ragify_index_adopt (RagifyIndex *index, RagifyApproximate *approximate, con
 bool ragify_index_search (RagifyIndex *index, const float *query, uint32_t wanted, const RagifyMatches *matches,
                           const RagifyApproximateTuning *tuning, RagifyHit *hits, uint32_t *found, RagifyFault *fault);
 
+/* [any] The scores of `ids` for one query, in their order, read in place; 0 where an id is not known. `scores` comes
+ * zeroed. */
+bool ragify_index_score (RagifyIndex *index, const float *query, const RagifyUuid *ids, size_t count, float *scores,
+                         RagifyFault *fault);
+
 /* [any] The vectors of `ids` one after the other; zeros where an id is not known. `vectors` comes zeroed. */
 bool ragify_index_fetch (RagifyIndex *index, const RagifyUuid *ids, size_t count, float *vectors, RagifyFault *fault);
 

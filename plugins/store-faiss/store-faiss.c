@@ -385,7 +385,7 @@ static const RagifyVectorStoreOperations operations = {
 
 static const RagifyComponent component = {
   .struct_size = sizeof component,
-  .flags = RAGIFY_COMPONENT_FILTERS,
+  .flags = RAGIFY_COMPONENT_FILTERS | RAGIFY_COMPONENT_EXCLUSIVE,
   .kind = RAGIFY_KIND_VECTOR_STORE,
   .name = "faiss",
   .summary = "Keeps documents in SQLite and their vectors in memory, in a folder of this machine.",

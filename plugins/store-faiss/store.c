@@ -362,6 +362,9 @@ check_search (const RagifyStore *store, const RagifyStoreSearch *args, RagifyFau
                              "vectors");
   if (args->top_k < 1 || args->top_k > 100000)
     return ragify_fault_set (fault, RAGIFY_E_INVALID, "top_k: expected 1 to 100000, found %u", args->top_k);
+  if (args->scored.count > 65536)
+    return ragify_fault_set (fault, RAGIFY_E_INVALID, "scored: expected at most 65536 chunks, found %llu",
+                             (unsigned long long)args->scored.count);
   uint32_t dimension = ragify_index_dimension (store->index);
   if (args->vectors.count > 0 && args->vectors.dimension != dimension)
     return ragify_fault_set (fault, RAGIFY_E_INVALID, "vectors: expected dimension %u, found %u", dimension,
@@ -389,6 +392,16 @@ make_unit (const float *vector, uint32_t dimension, float *unit, RagifyFault *fa
   return unit;
 }
 
+/* One query: what is nearest to it, and what the caller has from elsewhere. */
+static bool
+search_one (RagifyStore *store, const RagifyStoreSearch *args, const float *query, uint32_t wanted,
+            const RagifyMatches *matches, const RagifyApproximateTuning *tuning, RagifyHit *hits, uint32_t *count,
+            float *scores, RagifyFault *fault)
+{
+  return (wanted == 0 || ragify_index_search (store->index, query, wanted, matches, tuning, hits, count, fault)) &&
+         ragify_index_score (store->index, query, args->scored.items, args->scored.count, scores, fault);
+}
+
 static bool
 search_all (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreSearch *args, const RagifyMatches *matches,
             const RagifyApproximateTuning *tuning, RagifyStoreSearchResult *result, RagifyFault *fault)
@@ -400,7 +413,8 @@ search_all (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreSea
   RagifyHit *hits = ragify_answer_alloc (answer, (uint64_t)queries * wanted * sizeof *hits, fault);
   uint32_t *counts = ragify_answer_alloc (answer, queries * sizeof *counts, fault);
   float *unit = ragify_answer_alloc (answer, dimension * sizeof *unit, fault);
-  if (hits == NULL || counts == NULL || unit == NULL)
+  float *scores = ragify_answer_alloc (answer, queries * args->scored.count * sizeof *scores, fault);
+  if (hits == NULL || counts == NULL || unit == NULL || scores == NULL)
     return false;
   uint64_t total = 0;
   for (uint32_t i = 0; i < queries; i++) {
@@ -409,13 +423,15 @@ search_all (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreSea
       return false;
     if (answer->host->call_cancelled (answer->call))
       return ragify_fault_set (fault, RAGIFY_E_CANCELLED, "the caller gave up");
-    if (wanted > 0 &&
-        !ragify_index_search (store->index, query, wanted, matches, tuning, hits + total, &counts[i], fault))
+    if (!search_one (store, args, query, wanted, matches, tuning, hits + total, &counts[i],
+                     scores + i * args->scored.count, fault))
       return false;
     total += counts[i];
   }
   result->hits = (RagifyHitList){ .items = hits, .count = total };
   result->counts = (RagifyU32List){ .items = counts, .count = queries };
+  if (args->scored.count > 0)
+    result->scores = (RagifyVectors){ .items = scores, .count = queries, .dimension = (uint32_t)args->scored.count };
   return true;
 }
 

@@ -279,6 +279,20 @@ give_hits (RagifyCall *call, uint32_t hit_count, uint32_t said, float score)
   our_host->call_done (call, &result);
 }
 
+/* Two scores where none was asked for. */
+static void
+scores_of_others (void *instance, RagifyCall *call, const RagifyStoreSearch *args)
+{
+  static const float scores[] = { 0.5f, 0.5f };
+  static const uint32_t counts[] = { 0 };
+  const RagifyStoreSearchResult result = {
+    .struct_size = sizeof result,
+    .counts = { counts, 1 },
+    .scores = { scores, 1, 2 },
+  };
+  our_host->call_done (call, &result);
+}
+
 static void
 counts_do_not_add_up (void *instance, RagifyCall *call, const RagifyStoreSearch *args)
 {
@@ -428,6 +442,7 @@ EMBEDDER (embedder_wide, "vector-of-huge-dimension", describe_nothing, vector_of
 STORE (store_counts, "counts-do-not-add-up", counts_do_not_add_up);
 STORE (store_more, "more-hits-than-asked", more_hits_than_asked);
 STORE (store_nan, "nan-hit", nan_hit);
+STORE (store_others, "scores-of-others", scores_of_others);
 RERANKER (reranker_nobody, "rank-of-nobody", rank_of_nobody);
 RERANKER (reranker_probability, "probability-of-2", probability_of_2);
 
@@ -448,12 +463,11 @@ static const RagifyExtractorOperations extractor_broken_operations = {
 COMPONENT (extractor_broken, RAGIFY_KIND_EXTRACTOR, "broken-piece");
 
 static const RagifyComponent *const components[] = {
-  &source_nan,           &source_infinite, &source_relevance, &source_text,  &source_no_data,
-  &source_small,         &source_stride,   &source_odd,       &source_more,  &source_null,
-  &source_none,          &source_no_size,  &source_later,     &cache_broken, &cache_no_data,
-  &embedder_nothing,     &embedder_huge,   &embedder_number,  &embedder_nan, &embedder_flat,
-  &embedder_wide,        &store_counts,    &store_more,       &store_nan,    &reranker_nobody,
-  &reranker_probability, &text_nan,        &extractor_broken, NULL,
+  &source_nan,    &source_infinite, &source_relevance,     &source_text,      &source_no_data,   &source_small,
+  &source_stride, &source_odd,      &source_more,          &source_null,      &source_none,      &source_no_size,
+  &source_later,  &cache_broken,    &cache_no_data,        &embedder_nothing, &embedder_huge,    &embedder_number,
+  &embedder_nan,  &embedder_flat,   &embedder_wide,        &store_counts,     &store_more,       &store_nan,
+  &store_others,  &reranker_nobody, &reranker_probability, &text_nan,         &extractor_broken, NULL,
 };
 
 static const RagifyPlugin plugin = {

@@ -465,6 +465,7 @@ a_result_that_cannot_be_is_an_error_of_its_node (void **state)
     { "vector-of-huge-dimension", &ragify_operation_embedder_embed, "dimension" },
     { "counts-do-not-add-up", &ragify_operation_store_search, "do not add up" },
     { "more-hits-than-asked", &ragify_operation_store_search, "more hits" },
+    { "scores-of-others", &ragify_operation_store_search, "scores of others" },
     { "nan-hit", &ragify_operation_store_search, "not finite" },
     { "nan-weight", &ragify_operation_text_search, "not finite" },
     { "rank-of-nobody", &ragify_operation_reranker_rerank, "not given" },

@@ -75,6 +75,7 @@ typedef struct RagifySchema {
 #define RAGIFY_COMPONENT_WANTS_EMBEDDING 1u /* sources: `query` uses the query's embedding */
 #define RAGIFY_COMPONENT_FILTERS 2u         /* applies filters itself, wholly; otherwise the host filters afterwards */
 #define RAGIFY_COMPONENT_REMOTE 4u          /* speaks to another process: --check --connect probes it */
+#define RAGIFY_COMPONENT_EXCLUSIVE 8u /* stores: while it runs, nobody but the host's calls changes what it holds */
 
 /* Which instance is being made, of how many. */
 typedef struct RagifyInstance {

@@ -244,6 +244,56 @@ a_changed_store_is_asked_again (void **state)
   json_decref (answer);
 }
 
+/* Asks for one passage by meaning, so that the others are found by words alone, and returns the answer. */
+static json_t *
+ask_narrowly (World *world)
+{
+  world->embedder.delay_ms = 50; /* words are found first */
+  return ask (world, "{\"query\": \"cats sleep\", \"cache\": \"bypass\", \"max_chunks\": 1}", 200);
+}
+
+static void
+a_search_scores_what_words_have_found (void **state)
+{
+  World *world = *state;
+  world->options.fuse_candidates = 1;
+  add_store (world);
+  add_index (world);
+  build (world);
+  world->store.scores = FALSE;
+  json_t *expected = ask_narrowly (world);
+  const gint fetches = world->store.vector_fetches;
+  world->store.scores = TRUE;
+  json_t *answer = ask_narrowly (world);
+  assert_int_equal (world->store.vector_fetches, fetches);
+  assert_true (world->store.to_score > 0);
+  assert_true (json_equal (json_object_get (expected, "chunks"), json_object_get (answer, "chunks")));
+  json_decref (expected);
+  json_decref (answer);
+}
+
+static void
+passages_are_read_once_until_their_store_changes (void **state)
+{
+  World *world = *state;
+  world->options.passage_bytes = 1 << 20;
+  add_store (world);
+  build (world);
+  json_t *first = ask (world, "{\"query\": \"cats\", \"cache\": \"bypass\"}", 200);
+  const gint fetches = world->store.fetches;
+  json_t *second = ask (world, "{\"query\": \"cats\", \"cache\": \"bypass\"}", 200);
+  assert_int_equal (world->store.fetches, fetches);
+  assert_true (json_equal (json_object_get (first, "chunks"), json_object_get (second, "chunks")));
+  const RagifyGeneration generation = { .store = passage_id (77), .counter = 2 };
+  ragify_pipeline_store_changed (world->pipeline, world->store_node, &generation, NULL);
+  world->store.forgets = TRUE; /* they were deleted */
+  json_t *third = ask (world, "{\"query\": \"cats\", \"cache\": \"bypass\"}", 200);
+  assert_int_equal (chunk_count (third), 0);
+  json_decref (first);
+  json_decref (second);
+  json_decref (third);
+}
+
 static void
 words_alone_are_scored_by_cosine_too (void **state)
 {
@@ -710,6 +760,8 @@ main (void)
 #define CASE(name) cmocka_unit_test_setup_teardown (name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
     CASE (a_hybrid_answer_has_every_field),
+    CASE (a_search_scores_what_words_have_found),
+    CASE (passages_are_read_once_until_their_store_changes),
     CASE (a_repeated_question_comes_from_memory),
     CASE (refresh_and_bypass_compute_anew),
     CASE (a_changed_store_is_asked_again),

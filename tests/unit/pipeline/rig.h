@@ -46,6 +46,7 @@ typedef struct Script {
   gboolean deaf;       /* or not even then, but at script_release */
   gboolean forgets;    /* stores: fetch finds nothing */
   gboolean no_vectors; /* stores: fetch of vectors fails */
+  gboolean scores;     /* stores: a search scores what others have found */
   gboolean scored;     /* sources: declare scores */
   gboolean emits;      /* sources: emit all but the last */
   gboolean untold;     /* stores: do not tell their generation */
@@ -54,7 +55,7 @@ typedef struct Script {
   /* What it saw. */
   gint calls, searches, fetches, vector_fetches, cancels, sets, probes, generations; /* atomic */
   gint under_way, most_under_way;                                                    /* atomic */
-  gint top_k;
+  gint top_k, to_score;
   RagifyCall *held; /* deaf */
 } Script;
 

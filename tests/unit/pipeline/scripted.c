@@ -259,6 +259,21 @@ best (Actor *actor, RagifyCall *call, Scored *scored, guint count, guint top_k)
   return (RagifyHitList){ .items = hits, .count = count };
 }
 
+static guint index_of (const Script *script, const RagifyUuid *id);
+
+static RagifyVectors
+score_others (Actor *actor, RagifyCall *call, const RagifyStoreSearch *args)
+{
+  float *scores = actor->host->call_alloc (call, args->scored.count * sizeof *scores);
+  for (guint64 i = 0; i < args->scored.count; i++) {
+    float vector[DIMENSION];
+    embed_text (content_of (actor->script, index_of (actor->script, &args->scored.items[i])), vector);
+    for (guint d = 0; d < DIMENSION; d++)
+      scores[i] += vector[d] * args->vectors.items[d];
+  }
+  return (RagifyVectors){ .items = scores, .count = 1, .dimension = (guint32)args->scored.count };
+}
+
 static void
 store_search (void *instance, RagifyCall *call, const RagifyStoreSearch *args)
 {
@@ -280,6 +295,9 @@ store_search (void *instance, RagifyCall *call, const RagifyStoreSearch *args)
   result.hits = best (actor, call, scored, script->n_passages, args->top_k);
   *count = (guint32)result.hits.count;
   result.counts = (RagifyU32List){ .items = count, .count = 1 };
+  g_atomic_int_set (&actor->script->to_score, (gint)args->scored.count);
+  if (script->scores && args->scored.count > 0)
+    result.scores = score_others (actor, call, args);
   actor->host->call_done (call, &result);
 }
 
@@ -433,7 +451,8 @@ static const RagifyCacheOperations cache_operations = { .struct_size = sizeof ca
 
 const RagifyComponent scripted_embedder = { LIFECYCLE, .kind = RAGIFY_KIND_EMBEDDER, .name = "scripted",
                                             .operations = &embedder_operations };
-const RagifyComponent scripted_store = { LIFECYCLE, .kind = RAGIFY_KIND_VECTOR_STORE, .name = "scripted",
+const RagifyComponent scripted_store = { LIFECYCLE, .flags = RAGIFY_COMPONENT_EXCLUSIVE,
+                                         .kind = RAGIFY_KIND_VECTOR_STORE, .name = "scripted",
                                          .operations = &store_operations };
 const RagifyComponent scripted_shared_store = { LIFECYCLE, .flags = RAGIFY_COMPONENT_REMOTE,
                                                 .kind = RAGIFY_KIND_VECTOR_STORE, .name = "shared",

@@ -2,6 +2,7 @@
 #include "store-fixture.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -212,6 +213,27 @@ test_a_damaged_snapshot_is_left_aside (void **state)
   assert_int_equal (optimize (fixture), 0);
 }
 
+/* What a search says of a chunk that was found elsewhere is what it says of it as a hit. */
+static bool
+is_scored_alike (Fixture *fixture, uint32_t number)
+{
+  float vector[DIMENSION];
+  const RagifyUuid id = make_id (number);
+  make_vector (number, DIMENSION, vector);
+  const RagifyStoreSearch args = { .struct_size = sizeof args,
+                                   .top_k = 1,
+                                   .vectors = { .items = vector, .count = 1, .dimension = DIMENSION },
+                                   .scored = { &id, 1 } };
+  RagifyKitCall *call = ragify_kit_call (fixture->store, (RagifyKitFunction)fixture->operations->search, &args, 0);
+  must_be (call, RAGIFY_OK);
+  const RagifyStoreSearchResult *result = call->result;
+  assert_int_equal (result->scores.count, 1);
+  const bool alike =
+      !same_id (result->hits.items[0].id, id) || fabsf (result->hits.items[0].score - result->scores.items[0]) < 0.01F;
+  ragify_kit_call_free (call);
+  return alike;
+}
+
 static void
 test_other_kinds_of_index (void **state)
 {
@@ -231,6 +253,7 @@ test_other_kinds_of_index (void **state)
       must_be (call, RAGIFY_OK);
       found += same_id (((const RagifyStoreSearchResult *)call->result)->hits.items[0].id, make_id (number));
       ragify_kit_call_free (call);
+      assert_true (is_scored_alike (fixture, number));
     }
     assert_true (found >= asked * 9 / 10);
     must_close (fixture);

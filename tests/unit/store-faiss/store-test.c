@@ -469,6 +469,35 @@ test_several_queries_in_one_call (void **state)
 }
 
 static void
+test_a_search_scores_chunks_found_elsewhere (void **state)
+{
+  Fixture *fixture = *state;
+  float vectors[2 * DIMENSION], other[DIMENSION];
+  const RagifyUuid ids[] = { make_id (3), make_id (99), make_id (1) };
+  must_open (fixture);
+  must_upsert (fixture, RAGIFY_DOCUMENT_REPLACE, 1, "a", three, 3, 0);
+  for (uint32_t i = 0; i < 2; i++)
+    make_vector (i + 1, DIMENSION, vectors + i * DIMENSION);
+  make_vector (3, DIMENSION, other);
+  RagifyStoreSearch args = { .struct_size = sizeof args, .top_k = 1, .scored = { ids, 3 } };
+  args.vectors = (RagifyVectors){ .items = vectors, .count = 2, .dimension = DIMENSION };
+  RagifyKitCall *call = ragify_kit_call (fixture->store, (RagifyKitFunction)fixture->operations->search, &args, 0);
+  must_be (call, RAGIFY_OK);
+  const RagifyVectors *scores = &((const RagifyStoreSearchResult *)call->result)->scores;
+  assert_int_equal (scores->count, 2);
+  assert_int_equal (scores->dimension, 3);
+  for (uint32_t i = 0; i < 2; i++) {
+    float third = 0;
+    for (uint32_t d = 0; d < DIMENSION; d++)
+      third += vectors[i * DIMENSION + d] * other[d];
+    assert_true (fabsf (scores->items[3 * i] - third) < 1e-5F);
+    assert_true (scores->items[3 * i + 1] == 0); /* nobody knows it */
+  }
+  assert_true (fabsf (scores->items[2] - 1) < 1e-5F);
+  ragify_kit_call_free (call);
+}
+
+static void
 test_a_chunk_written_without_vector_loses_the_old_one (void **state)
 {
   Fixture *fixture = *state;
@@ -671,6 +700,7 @@ main (void)
     TEST (test_everything_is_there_after_a_restart),
     TEST (test_many_rows_are_searched_exactly),
     TEST (test_several_queries_in_one_call),
+    TEST (test_a_search_scores_chunks_found_elsewhere),
     TEST (test_a_chunk_written_without_vector_loses_the_old_one),
     TEST (test_an_empty_store_answers),
     TEST (test_bad_batches_are_refused_whole),

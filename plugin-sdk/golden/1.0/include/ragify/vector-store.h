@@ -70,6 +70,7 @@ typedef struct RagifyStoreSearch {
   RagifyVectors vectors;      /* one or more queries */
   const RagifyFilter *filter; /* NULL: none */
   RagifyPairList tuning;      /* such as nprobe; unknown names are ignored, wrong types INVALID */
+  RagifyUuidList scored;      /* at most 65536 chunks found elsewhere, such as by words: their scores are wanted, too */
 } RagifyStoreSearch;
 
 typedef struct RagifyStoreSearchResult {
@@ -77,6 +78,9 @@ typedef struct RagifyStoreSearchResult {
   uint32_t reserved;
   RagifyHitList hits;   /* all queries' hits, one query after the other */
   RagifyU32List counts; /* how many belong to each query */
+  RagifyVectors
+      scores; /* for each query the scores of `scored`, in their order, filtered or not; 0 for chunks that are
+                 unknown or have no vector. None at all from a store that cannot tell: `fetch` is asked then */
 } RagifyStoreSearchResult;
 
 #define RAGIFY_FETCH_CONTENT 1u /* content, title, URI, document id, place, times */
