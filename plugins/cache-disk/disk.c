@@ -43,7 +43,9 @@ struct Disk {
   RagifyConnection *idle[READERS_MAX];
   int idle_count;
 
-  pthread_mutex_t writing; /* guards what follows */
+  pthread_mutex_t turn_lock;
+  pthread_cond_t turn; /* by the monotonic clock */
+  bool writing;        /* somebody is, and has what follows to themselves */
   RagifyConnection *writer;
   int64_t place;
   Eviction eviction;
@@ -66,7 +68,12 @@ disk_new (const DiskOptions *options)
   disk->owner = -1;
   (void)pthread_rwlock_init (&disk->lock, NULL);
   (void)pthread_mutex_init (&disk->idle_lock, NULL);
-  (void)pthread_mutex_init (&disk->writing, NULL);
+  (void)pthread_mutex_init (&disk->turn_lock, NULL);
+  pthread_condattr_t monotonic;
+  (void)pthread_condattr_init (&monotonic);
+  (void)pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+  (void)pthread_cond_init (&disk->turn, &monotonic);
+  (void)pthread_condattr_destroy (&monotonic);
   return disk;
 }
 
@@ -76,7 +83,8 @@ disk_free (Disk *disk)
   if (disk == NULL)
     return;
   disk_close (disk);
-  (void)pthread_mutex_destroy (&disk->writing);
+  (void)pthread_cond_destroy (&disk->turn);
+  (void)pthread_mutex_destroy (&disk->turn_lock);
   (void)pthread_mutex_destroy (&disk->idle_lock);
   (void)pthread_rwlock_destroy (&disk->lock);
   visited_free (disk->visited);
@@ -337,12 +345,35 @@ give_reader (Disk *disk, RagifyConnection *reader)
     ragify_connection_close (reader);
 }
 
+/* Waits until nobody else writes; false when that took too long. */
+static bool
+take_turn (Disk *disk, const struct timespec *end)
+{
+  (void)pthread_mutex_lock (&disk->turn_lock);
+  int code = 0;
+  while (disk->writing && code == 0)
+    code = pthread_cond_timedwait (&disk->turn, &disk->turn_lock, end);
+  const bool taken = !disk->writing;
+  disk->writing = true;
+  (void)pthread_mutex_unlock (&disk->turn_lock);
+  return taken;
+}
+
+static void
+give_turn (Disk *disk)
+{
+  (void)pthread_mutex_lock (&disk->turn_lock);
+  disk->writing = false;
+  (void)pthread_cond_signal (&disk->turn);
+  (void)pthread_mutex_unlock (&disk->turn_lock);
+}
+
 static bool
 begin_writing (Disk *disk, uint64_t deadline_us, RagifyFault *fault)
 {
   const struct timespec end = { .tv_sec = (time_t)(deadline_us / 1000000),
                                 .tv_nsec = (long)(deadline_us % 1000000) * 1000 };
-  if (pthread_mutex_clocklock (&disk->writing, CLOCK_MONOTONIC, &end) == 0)
+  if (take_turn (disk, &end))
     return true;
   disk->errors++;
   return ragify_fault_set (fault, RAGIFY_E_TIMEOUT, "%s: others were still writing", disk->path);
@@ -365,7 +396,7 @@ end_writing (Disk *disk, bool well, bool *damage, RagifyFault *fault)
     if (ragify_connection_busy (disk->writer))
       (void)ragify_connection_execute (disk->writer, "ROLLBACK", &ignored);
   }
-  (void)pthread_mutex_unlock (&disk->writing);
+  give_turn (disk);
   return well;
 }
 
@@ -400,11 +431,11 @@ drop_damaged (Disk *disk, uint64_t id)
   RagifyFault ignored;
   int64_t removed = 0;
   disk->damaged++;
-  if (!disk->writable || pthread_mutex_trylock (&disk->writing) != 0)
+  if (!disk->writable || !take_turn (disk, &(const struct timespec){ 0 }))
     return;
   if (entries_remove (disk->writer, id, &removed, &ignored))
     disk->entries -= removed;
-  (void)pthread_mutex_unlock (&disk->writing);
+  give_turn (disk);
 }
 
 bool

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -31,6 +32,7 @@ disk_teardown (void **state)
 {
   Disk *disk = *state;
   char command[160];
+  (void)umount (disk->path); /* left over from a test that failed */
   (void)snprintf (command, sizeof command, "rm -rf '%s'", disk->path);
   free (disk);
   return system (command);
@@ -208,13 +210,22 @@ fork_writer (const char *path, uint32_t number)
 {
   char text[16];
   (void)snprintf (text, sizeof text, "%u", number);
+  int ready[2];
+  char byte;
+  assert_int_equal (pipe (ready), 0);
   const pid_t child = fork ();
   assert_true (child >= 0);
   if (child == 0) {
     (void)prctl (PR_SET_PDEATHSIG, SIGKILL);
+    (void)dup2 (ready[1], STDOUT_FILENO);
+    (void)close (ready[0]);
+    (void)close (ready[1]);
     (void)execl ("/proc/self/exe", "writer", path, text, (char *)NULL);
     _exit (127);
   }
+  (void)close (ready[1]);
+  assert_int_equal (read (ready[0], &byte, 1), 1);
+  (void)close (ready[0]);
   return child;
 }
 

@@ -41,7 +41,8 @@ void must_set (Disk *disk, const char *key, const char *text);
 void must_get (Disk *disk, const char *key, const char *text);
 void must_fail (int32_t code, int32_t expected, const char *part);
 
-/* This program again, with a folder and a number as its arguments; and its end by SIGKILL. */
+/* This program again, with a folder and a number as its arguments, once it has written something to its standard
+ * output; and its end by SIGKILL. */
 pid_t fork_writer (const char *path, uint32_t number);
 void kill_writer (pid_t writer);
 
