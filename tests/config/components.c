@@ -55,11 +55,14 @@ static const RagifyKey redis_keys[] = {
   { .name = "url", .type = RAGIFY_KEY_URI, .flags = RAGIFY_KEY_REQUIRED },
   { .name = "password", .type = RAGIFY_KEY_SECRET },
   { .name = "ttl", .type = RAGIFY_KEY_DURATION, .default_value = "1h" },
+  { .name = "compress-above", .type = RAGIFY_KEY_SIZE, .flags = RAGIFY_KEY_RELOADABLE, .default_value = "4KiB" },
+  { .name = "reply-timeout", .type = RAGIFY_KEY_DURATION, .default_value = "2s", .minimum = "10ms" },
+  { .name = "max-in-flight", .type = RAGIFY_KEY_INT, .default_value = "4096", .minimum = "1", .maximum = "1000000" },
 };
 
 static const RagifyKey disk_keys[] = {
   { .name = "path", .type = RAGIFY_KEY_PATH, .default_value = "cache" },
-  { .name = "max-bytes", .type = RAGIFY_KEY_SIZE, .default_value = "1GiB" },
+  { .name = "max-bytes", .type = RAGIFY_KEY_SIZE, .default_value = "1GiB", .minimum = "1MiB" },
   { .name = "ttl", .type = RAGIFY_KEY_DURATION, .default_value = "1d" },
 };
 

@@ -20,6 +20,7 @@ QUERY = "When was the turbine on the north ridge repaired?"
 EXAMPLES = [
     ("folder-search", None, "default", "local", False),
     ("words-only", "docs", "default", "local", False),
+    ("shared-cache", "docs", "default", "local", False),
     ("documents-and-notes", "docs", "default", "local", True),
     ("several-collections", "support-docs", "support", "local", True),
     ("agent-memory", "memory", "default", "local", True),

@@ -1,6 +1,5 @@
 """A real redis-server on a free port, for tests."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -68,6 +67,3 @@ class RedisServer:
         """GETs that found something, as Redis counted them."""
         return int(self.ask("INFO", "stats").split("keyspace_hits:")[1].split()[0])
 
-
-def have_redis():
-    return any(os.access(os.path.join(folder, "redis-server"), os.X_OK) for folder in os.environ["PATH"].split(os.pathsep))
