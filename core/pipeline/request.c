@@ -181,24 +181,35 @@ set_parameter (RagifyRequest *request, const char *name, const char *value, guin
   return set;
 }
 
+json_t *
+ragify_request_load_json (const char *body, gsize size, RagifyProblem *problem)
+{
+  return load (size > 0 ? body : "", size, NULL, problem);
+}
+
+RagifyRequest *
+ragify_request_parse_object (const json_t *object, RagifyProblem *problem)
+{
+  if (!json_is_object (object)) {
+    ragify_problem_set (problem, 422, "Invalid value", NULL, "body: expected a JSON object such as {\"query\": \"…\"}");
+    return NULL;
+  }
+  RagifyRequest *request = new_request ();
+  if (fill (request, object, problem))
+    return finish (request, problem);
+  ragify_owner_unref (&request->owner);
+  return NULL;
+}
+
 RagifyRequest *
 ragify_request_parse_json (const char *body, gsize size, RagifyProblem *problem)
 {
-  json_t *json = load (size > 0 ? body : "", size, NULL, problem);
+  json_t *json = ragify_request_load_json (body, size, problem);
   if (json == NULL)
     return NULL;
-  RagifyRequest *request = NULL;
-  if (!json_is_object (json))
-    ragify_problem_set (problem, 422, "Invalid value", NULL, "body: expected a JSON object such as {\"query\": \"…\"}");
-  else {
-    request = new_request ();
-    if (!fill (request, json, problem)) {
-      ragify_owner_unref (&request->owner);
-      request = NULL;
-    }
-  }
+  RagifyRequest *request = ragify_request_parse_object (json, problem);
   json_decref (json);
-  return request != NULL ? finish (request, problem) : NULL;
+  return request;
 }
 
 RagifyRequest *

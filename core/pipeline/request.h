@@ -71,6 +71,11 @@ char *ragify_problem_encode (const RagifyProblem *problem, const char *request_i
  * request. [any] */
 RagifyRequest *ragify_request_parse_json (const char *body, gsize size, RagifyProblem *problem);
 
+/* The two steps of it, for bodies that hold several requests: the text to JSON (json_t, with the same strictness), and
+ * an object to a request. [any] */
+struct json_t *ragify_request_load_json (const char *body, gsize size, RagifyProblem *problem);
+RagifyRequest *ragify_request_parse_object (const struct json_t *object, RagifyProblem *problem);
+
 /* Parses the decoded query parameters of GET /v1/context: `q` (or `query`), and the scalar fields by name, numbers and
  * truth values as JSON writes them; `filter` and `search` as JSON text, `sources` and `exclude_sources` separated by
  * commas. NULL with a problem. [any] */

@@ -10,6 +10,7 @@
 #include "cors.h"
 #include "reply.h"
 #include "request-id.h"
+#include "stream-reply.h"
 
 /* A body up to here that belongs to a refused request is read to its end, so that the connection can be used on. */
 #define SWALLOW_LIMIT 262144
@@ -141,6 +142,33 @@ ragify_exchange_reply_answer (RagifyExchange *exchange, RagifyRequest *request, 
     set_reply (exchange, 304, ragify_reply_new_unchanged (exchange->id, tag, wish.close), 0);
   else
     set_reply (exchange, answer->status, ragify_reply_new_answer (request, answer, &wish), size);
+}
+
+void
+ragify_exchange_reply_stream (RagifyExchange *exchange, guint status, const char *content_type,
+                              RagifyStreamReply *stream)
+{
+  void *work = exchange->work;
+  struct MHD_Response *response = ragify_stream_reply_response (stream, exchange);
+  ragify_reply_dress (response, content_type, exchange->id, must_close (exchange));
+  exchange->stream = stream;
+  set_reply (exchange, status, response, 0);
+  exchange->begun = TRUE;
+  exchange->work = work;
+}
+
+void
+ragify_exchange_stream_waits (RagifyExchange *exchange)
+{
+  ragify_connection_set_limit (exchange->connection, 0);
+  MHD_suspend_connection (exchange->connection->mhd);
+}
+
+void
+ragify_exchange_stream_goes_on (RagifyExchange *exchange, gsize size)
+{
+  ragify_connection_set_limit (exchange->connection, ragify_now () + patience (exchange, size));
+  wake_connection (exchange);
 }
 
 /* ---- refusing ---- */
@@ -530,6 +558,13 @@ ragify_exchange_start (RagifyExchange *exchange, const char *target)
 void
 ragify_exchange_client_left (RagifyExchange *exchange)
 {
+  if (exchange->stream != NULL && exchange->state == RAGIFY_EXCHANGE_REPLIED && !exchange->left) {
+    exchange->left = TRUE;
+    ragify_series_add (exchange->listener->shared->clients_left, 1);
+    drop_work (exchange);
+    ragify_stream_reply_break (exchange->stream);
+    return;
+  }
   const gboolean paused = exchange->state == RAGIFY_EXCHANGE_PAUSED;
   if (exchange->left || (!paused && exchange->state != RAGIFY_EXCHANGE_WAITING))
     return;
@@ -605,6 +640,7 @@ ragify_exchange_end (RagifyExchange *exchange)
     ragify_series_add (exchange->listener->shared->waiting_now, -1);
   }
   release_response (exchange);
+  g_clear_pointer (&exchange->stream, ragify_stream_reply_part);
   ragify_authorize_end (exchange);
   g_clear_pointer (&exchange->query, ragify_query_free);
   ragify_problem_clear (&exchange->problem);
@@ -626,4 +662,6 @@ ragify_exchange_detach (RagifyExchange *exchange)
   exchange->dead = TRUE;
   if (suspended)
     wake_connection (exchange);
+  else if (exchange->stream != NULL)
+    ragify_stream_reply_break (exchange->stream);
 }

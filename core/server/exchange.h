@@ -29,6 +29,8 @@ typedef enum {
   RAGIFY_EXCHANGE_LINGERING,
 } RagifyExchangeState;
 
+typedef struct RagifyStreamReply RagifyStreamReply;
+
 struct RagifyExchange {
   RagifyConnection *connection;
   RagifyListener *listener;
@@ -62,12 +64,13 @@ struct RagifyExchange {
   gboolean is_static; /* the response is not the exchange's */
   gsize reply_size;   /* bytes of the body, about */
 
-  gboolean begun;   /* the action knows of it */
-  gboolean running; /* inside a function of the action */
-  gboolean counted; /* among those that wait */
-  gboolean left;    /* the client is gone */
-  gboolean dead;    /* close the connection at the next occasion */
-  void *work;       /* the action's own */
+  gboolean begun;            /* the action knows of it */
+  gboolean running;          /* inside a function of the action */
+  gboolean counted;          /* among those that wait */
+  gboolean left;             /* the client is gone */
+  gboolean dead;             /* close the connection at the next occasion */
+  void *work;                /* the action's own */
+  RagifyStreamReply *stream; /* while such a reply is under way */
 };
 
 void ragify_exchange_init (RagifyExchange *exchange, RagifyConnection *connection, RagifyListener *listener);
@@ -84,6 +87,11 @@ void ragify_exchange_reply_static (RagifyExchange *exchange, guint status, struc
 /* Replies with what a pipeline answered. */
 void ragify_exchange_reply_answer (RagifyExchange *exchange, RagifyRequest *request, const RagifyAnswer *answer);
 
+/* Replies with what will be written to the stream. The action stays told of the exchange: `detach` runs when it ends,
+ * also when it ends well. */
+void ragify_exchange_reply_stream (RagifyExchange *exchange, guint status, const char *content_type,
+                                   RagifyStreamReply *stream);
+
 /* Stops the body from coming in until ragify_exchange_resume; inside `feed`. */
 void ragify_exchange_pause (RagifyExchange *exchange);
 void ragify_exchange_resume (RagifyExchange *exchange);
@@ -97,6 +105,12 @@ RagifyHold *ragify_exchange_hold (const RagifyExchange *exchange);
 /* Refuses in `begin`: fills the exchange's problem and returns FALSE. */
 gboolean ragify_exchange_refuse (RagifyExchange *exchange, guint status, const char *title, const char *field,
                                  const char *format, ...) G_GNUC_PRINTF (5, 6);
+
+/* ---- for the stream of a reply ---- */
+
+/* There is nothing to send now; there is again, so many bytes. */
+void ragify_exchange_stream_waits (RagifyExchange *exchange);
+void ragify_exchange_stream_goes_on (RagifyExchange *exchange, gsize size);
 
 /* ---- for the connection ---- */
 

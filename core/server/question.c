@@ -110,7 +110,8 @@ ragify_question_ask (RagifyExchange *exchange, RagifyRequest *request, void **pl
   }
   hold_request (exchange, request);
   request->loop = exchange->listener->loop;
-  request->began = exchange->began;
+  if (request->began == 0)
+    request->began = exchange->began;
   memcpy (request->id, exchange->id, sizeof request->id);
   RagifyQuestion *question = ragify_arena_alloc (request->owner.arena, sizeof *question);
   *question = (RagifyQuestion){

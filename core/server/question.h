@@ -14,7 +14,8 @@ typedef struct RagifyQuestion RagifyQuestion;
 typedef void (*RagifyQuestionAnswered) (RagifyExchange *exchange, RagifyRequest *request, const RagifyAnswer *answer,
                                         void *user);
 
-/* Asks the pipeline that `request` names, and takes `request`. FALSE: refused, with the exchange's problem set.
+/* Asks the pipeline that `request` names, and takes `request`. Its time begins with the exchange's, unless `began` is
+ * set. FALSE: refused, with the exchange's problem set.
  * `*place` is the question until it was answered or forgotten, then NULL; `answered` may run before this returns.
  * [loop] */
 gboolean ragify_question_ask (RagifyExchange *exchange, RagifyRequest *request, void **place,

@@ -56,6 +56,13 @@ ragify_reply_new (const char *content_type, const char *request_id, char *body, 
   return response;
 }
 
+void
+ragify_reply_dress (struct MHD_Response *response, const char *content_type, const char *request_id, gboolean close)
+{
+  add_common (response, content_type, request_id, close);
+  MHD_add_response_header (response, "Cache-Control", "no-store");
+}
+
 struct MHD_Response *
 ragify_reply_new_static (const char *content_type, const char *body, gboolean close)
 {

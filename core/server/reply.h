@@ -16,6 +16,9 @@ typedef struct RagifyReplyWish {
 /* A response that owns `body` (g_malloc). */
 struct MHD_Response *ragify_reply_new (const char *content_type, const char *request_id, char *body, gsize size,
                                        const RagifyReplyWish *wish);
+/* Gives a response that was made elsewhere the usual headers. */
+void
+ragify_reply_dress (struct MHD_Response *response, const char *content_type, const char *request_id, gboolean close);
 /* A response for every connection of a listener, with a constant body and no request id. */
 struct MHD_Response *ragify_reply_new_static (const char *content_type, const char *body, gboolean close);
 /* The answer's head and body. Small ones are copied together, which sends them with one system call; large ones are

@@ -73,6 +73,7 @@ const char *ragify_routes_label (guint index);
 
 extern const RagifyAction ragify_action_context_post;
 extern const RagifyAction ragify_action_context_get;
+extern const RagifyAction ragify_action_batch_post;
 extern const RagifyAction ragify_action_documents_post;
 extern const RagifyAction ragify_action_documents_list;
 extern const RagifyAction ragify_action_document_get;
