@@ -78,7 +78,7 @@ void ragify_exchange_clear (RagifyExchange *exchange);
 
 /* ---- for actions ---- */
 
-/* Replies with `size` bytes that the exchange takes (g_malloc). `content_type` is constant. */
+/* Replies with `size` bytes that the exchange takes (g_malloc). `content_type` is constant; NULL: there are none. */
 void ragify_exchange_reply (RagifyExchange *exchange, guint status, const char *content_type, char *body, gsize size);
 /* Replies with a problem and clears it. */
 void ragify_exchange_reply_problem (RagifyExchange *exchange, RagifyProblem *problem);

@@ -418,7 +418,7 @@ take_message (RagifyExchange *exchange, json_t *message)
   if (json_object_get (message, "id") == NULL || json_object_get (message, "method") == NULL) {
     /* A notification, or a reply to something that this server never asked: nothing is to be said. */
     json_decref (message);
-    ragify_exchange_reply (exchange, 202, "application/json", NULL, 0);
+    ragify_exchange_reply (exchange, 202, NULL, NULL, 0);
     return;
   }
   const RagifyStr version = exchange->facts.mcp_version;

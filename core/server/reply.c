@@ -13,7 +13,8 @@
 static void
 add_common (struct MHD_Response *response, const char *content_type, const char *request_id, gboolean close)
 {
-  MHD_add_response_header (response, "Content-Type", content_type);
+  if (content_type != NULL)
+    MHD_add_response_header (response, "Content-Type", content_type);
   if (request_id != NULL)
     MHD_add_response_header (response, "X-Request-Id", request_id);
   if (close)

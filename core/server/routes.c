@@ -28,6 +28,10 @@ static const RagifyRoute routes[] = {
     .label = "/v1/vector_stores/{vector_store_id}/search",
     .allow = "POST",
     .methods = { { "POST", &ragify_action_openai_search } } },
+  { .path = "/openapi.json",
+    .label = "/openapi.json",
+    .allow = "GET, HEAD",
+    .methods = { { "GET", &ragify_action_openapi } } },
   { .path = "/mcp", .label = "/mcp", .allow = "POST", .methods = { { "POST", &ragify_action_mcp } } },
   { .path = "/v1/health",
     .label = "/v1/health",
@@ -102,6 +106,12 @@ guint
 ragify_routes_index (const RagifyRoute *route)
 {
   return route != NULL ? (guint)(route - routes) : G_N_ELEMENTS (routes);
+}
+
+const RagifyRoute *
+ragify_routes_at (guint index)
+{
+  return &routes[index];
 }
 
 const char *

@@ -70,6 +70,8 @@ RagifyRouteMatch ragify_routes_match (RagifyStr path, RagifyStr method);
 guint ragify_routes_count (void);
 guint ragify_routes_index (const RagifyRoute *route);
 const char *ragify_routes_label (guint index);
+/* The route with that index; there is one less than ragify_routes_count says. */
+const RagifyRoute *ragify_routes_at (guint index);
 
 extern const RagifyAction ragify_action_context_post;
 extern const RagifyAction ragify_action_context_get;
@@ -79,6 +81,7 @@ extern const RagifyAction ragify_action_documents_list;
 extern const RagifyAction ragify_action_document_get;
 extern const RagifyAction ragify_action_document_delete;
 extern const RagifyAction ragify_action_openai_search;
+extern const RagifyAction ragify_action_openapi;
 extern const RagifyAction ragify_action_mcp;
 extern const RagifyAction ragify_action_live;
 extern const RagifyAction ragify_action_ready;
