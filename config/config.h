@@ -222,6 +222,11 @@ typedef enum RagifyConfigChange {
 RagifyConfigChange
 ragify_config_node_compare (const RagifyConfigNode *before, const RagifyConfigNode *after, GPtrArray *changed);
 
+/* The same for the node's own values alone: what became of the nodes that it refers to is passed over, and so is a
+ * change of which they are. */
+RagifyConfigChange
+ragify_config_node_compare_own (const RagifyConfigNode *before, const RagifyConfigNode *after, GPtrArray *changed);
+
 /* ---- Printing [any] ---------------------------------------------------------------------------------------------- */
 
 /* --print-config: the whole as one file that would load to the same, each line with its origin, defaults as comments.

@@ -188,6 +188,34 @@ references_rebuilt (const RagifyConfigValue *before, const RagifyConfigValue *af
   return false;
 }
 
+static bool
+is_same_kind_of_node (const RagifyConfigNode *before, const RagifyConfigNode *after)
+{
+  return before->kind == after->kind && before->component == after->component && before->enabled == after->enabled &&
+         before->n_values == after->n_values && strcmp (before->name, after->name) == 0;
+}
+
+RagifyConfigChange
+ragify_config_node_compare_own (const RagifyConfigNode *before, const RagifyConfigNode *after, GPtrArray *changed)
+{
+  RagifyConfigChange change = RAGIFY_CHANGE_NONE;
+
+  if (!is_same_kind_of_node (before, after))
+    return RAGIFY_CHANGE_REBUILD;
+  for (size_t slot = 0; slot < after->n_values; slot++) {
+    const RagifyConfigValue *value = &after->values[slot];
+
+    if (value->type == RAGIFY_KEY_REFERENCE || value->type == RAGIFY_KEY_REFERENCE_LIST ||
+        ragify_value_equal (&before->values[slot], value))
+      continue;
+    change =
+        MAX (change, (value->flags & RAGIFY_KEY_RELOADABLE) == 0 ? RAGIFY_CHANGE_REBUILD : RAGIFY_CHANGE_RELOADABLE);
+    if (changed != NULL)
+      g_ptr_array_add (changed, (gpointer)value->key);
+  }
+  return change;
+}
+
 RagifyConfigChange
 ragify_config_node_compare (const RagifyConfigNode *before, const RagifyConfigNode *after, GPtrArray *changed)
 {
@@ -196,8 +224,7 @@ ragify_config_node_compare (const RagifyConfigNode *before, const RagifyConfigNo
   /* The common case needs no look at any value. */
   if (before->full.high == after->full.high && before->full.low == after->full.low)
     return RAGIFY_CHANGE_NONE;
-  if (before->kind != after->kind || before->component != after->component || before->enabled != after->enabled ||
-      before->n_values != after->n_values || strcmp (before->name, after->name) != 0)
+  if (!is_same_kind_of_node (before, after))
     return RAGIFY_CHANGE_REBUILD;
   for (size_t slot = 0; slot < after->n_values; slot++) {
     const RagifyConfigValue *value = &after->values[slot];

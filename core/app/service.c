@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/app/service.h"
 
-#include <glib.h>
-
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 
@@ -29,6 +27,19 @@ ragify_service_begin (void)
 }
 
 void
+ragify_service_reloading (void)
+{
+  sd_notifyf (0, "RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
+}
+
+void
+ragify_service_reloaded (gboolean applied)
+{
+  sd_notifyf (0, "READY=1\nSTATUS=%s",
+              applied ? "Serving" : "Serving; the last reload was refused, see the log or run ragify-host --check");
+}
+
+void
 ragify_service_end (RagifyService *service)
 {
   sd_notify (0, "STOPPING=1");
@@ -43,6 +54,16 @@ RagifyService *
 ragify_service_begin (void)
 {
   return NULL;
+}
+
+void
+ragify_service_reloading (void)
+{
+}
+
+void
+ragify_service_reloaded (gboolean applied)
+{
 }
 
 void

@@ -18,19 +18,19 @@ find (const Values *values, const char *key)
 }
 
 /* A tier may give an answer for some time after its level's `ttl`, so the level has to keep it for as long. */
-static guint64
-keep_longer (const Values *values)
+guint64
+ragify_values_keep_longer (const RagifyConfig *config, const RagifyConfigNode *cache)
 {
   gsize n_nodes;
   guint64 longest = 0;
-  const RagifyConfigNode *const *nodes = ragify_config_nodes (values->config, &n_nodes);
+  const RagifyConfigNode *const *nodes = ragify_config_nodes (config, &n_nodes);
   for (gsize i = 0; i < n_nodes; i++) {
     gsize count = 0;
     if (!g_str_equal (ragify_config_node_kind (nodes[i]), "tier"))
       continue;
     const RagifyConfigNode *const *levels = ragify_config_node_refs (nodes[i], "levels", &count);
     for (gsize k = 0; k < count; k++)
-      if (levels[k] == values->node)
+      if (levels[k] == cache)
         longest = MAX (longest, ragify_config_node_get_duration (nodes[i], "stale-while-revalidate"));
   }
   return longest;
@@ -40,7 +40,8 @@ static guint64
 duration_of (const Values *values, const char *key, guint64 duration)
 {
   const gboolean ttl = g_str_equal (ragify_config_node_kind (values->node), "cache") && g_str_equal (key, "ttl");
-  return ttl && duration > 0 ? duration + keep_longer (values) : duration; /* 0: no end */
+  return ttl && duration > 0 ? duration + ragify_values_keep_longer (values->config, values->node)
+                             : duration; /* 0: no end */
 }
 
 static gboolean

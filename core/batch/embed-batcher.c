@@ -285,10 +285,22 @@ ragify_embed_batcher_new (RagifyRuntime *runtime, RagifyNode *embedder, guint ma
   return batcher;
 }
 
+static gboolean
+is_busy (RagifyEmbedBatcher *batcher)
+{
+  pthread_mutex_lock (&batcher->lock);
+  const gboolean busy = batcher->under_way > 0;
+  pthread_mutex_unlock (&batcher->lock);
+  return busy;
+}
+
 void
 ragify_embed_batcher_free (RagifyEmbedBatcher *batcher)
 {
   g_warn_if_fail (batcher->first == NULL);
+  /* A batch whose texts nobody waits for any more comes to an end at its deadline at the latest. */
+  while (is_busy (batcher))
+    g_usleep (200);
   pthread_mutex_destroy (&batcher->lock);
   g_free (batcher);
 }

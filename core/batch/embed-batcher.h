@@ -42,7 +42,7 @@ struct RagifyEmbedWait {
 /* `max_batch`: texts in one call; 0: 8. `max_wait_us`: 0: for as long as it takes. The node outlives it. [control] */
 RagifyEmbedBatcher *
 ragify_embed_batcher_new (RagifyRuntime *runtime, RagifyNode *embedder, guint max_batch, guint64 max_wait_us);
-/* Nothing may wait any more. [control] */
+/* Nothing may wait any more; waits for batches under way. [control] */
 void ragify_embed_batcher_free (RagifyEmbedBatcher *batcher);
 
 /* Embeds `text` as a query. `done` runs once on the current loop, perhaps before this returns. [loop] */

@@ -23,6 +23,7 @@ struct RagifyTier {
   guint64 negative_ttl_us, stale_us;
   double ttl_jitter;
   RagifyFlights *flights;
+  _Atomic guint64 leaving; /* gets that nobody waits for any more */
   _Atomic guint64 storing; /* answers on their way into levels */
   RagifySeries *hits, *misses, *coalesced, *timeouts, *stale, *rejected;
 };
@@ -175,6 +176,7 @@ deliver (RagifyTierGet *get, RagifyBuffer *envelope, const RagifyEnvelope *read,
       ragify_flights_abandon (tier->flights, &get->ask.key);
     if (envelope != NULL)
       envelope->unref (envelope);
+    atomic_fetch_sub (&tier->leaving, 1);
     ragify_owner_unref (owner);
     return;
   }
@@ -440,12 +442,14 @@ void
 ragify_tier_cancel (RagifyTierGet *get)
 {
   get->cancelled = TRUE;
+  atomic_fetch_add (&get->tier->leaving, 1);
   if (get->call != NULL) {
     ragify_call_cancel (get->call);
     return;
   }
   if (!ragify_flights_leave (get->tier->flights, &get->ask.key, &get->waiter))
     return; /* woken already: the task finds the flag */
+  atomic_fetch_sub (&get->tier->leaving, 1);
   ragify_loop_disarm (get->loop, &get->expiry);
   if (get->stale != NULL)
     get->stale->unref (g_steal_pointer (&get->stale));
@@ -522,7 +526,8 @@ void
 ragify_tier_free (RagifyTier *tier)
 {
   const guint64 until = ragify_now () + FLUSH_US;
-  while (atomic_load (&tier->storing) > 0) /* the host does not wait for a call beyond its deadline */
+  while (atomic_load (&tier->storing) > 0 ||
+         atomic_load (&tier->leaving) > 0) /* the host does not wait for a call beyond its deadline */
     g_usleep (POLL_US);
   for (guint i = 0; i < tier->n_levels; i++)
     ragify_level_free (tier->levels[i], until);

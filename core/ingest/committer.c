@@ -531,3 +531,18 @@ ragify_committer_delete (RagifyCommitter *committer, const char *document, const
                                 &result->removed);
   return TRUE;
 }
+
+void
+ragify_committer_announce (RagifyCommitter *committer)
+{
+  const RagifyLibraryOptions *options = &committer->options;
+  const RagifyUuidList none = { NULL, 0 };
+  RagifyStoreGeneration found;
+  g_autofree char *reason = NULL;
+  if (options->changed == NULL)
+    return;
+  if (ragify_store_generation (options->store, &found, &reason))
+    options->changed (options->user, options->store, &found.generation, &none);
+  else
+    g_warning ("%s: answers are not cached until its next write: %s", ragify_node_name (options->store), reason);
+}

@@ -26,6 +26,9 @@ gboolean ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const
 gboolean ragify_committer_delete (RagifyCommitter *committer, const char *document, const RagifyHold *hold,
                                   guint64 *chunks, RagifyGeneration *generation, RagifyProblem *problem);
 
+/* Says the store's generation to `changed`. */
+void ragify_committer_announce (RagifyCommitter *committer);
+
 /* Brings text indexes that lag up to the store. Returns how many still do, with the last reason. */
 guint ragify_committer_follow (RagifyCommitter *committer, char **reason);
 /* Whether one lags. */

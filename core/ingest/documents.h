@@ -30,6 +30,13 @@ typedef struct RagifyLibraryOptions {
 
 /* Brings the text indexes up to the store's generation (catching up, or rebuilding) and starts the thread. [control] */
 RagifyLibrary *ragify_library_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options, GError **error);
+/* Between two writes: puts `options` in force, whose name and store are the library's, and brings the text indexes up
+ * to the store. Waits for it. FALSE with an error when nothing was changed. [control] */
+gboolean ragify_library_change (RagifyLibrary *library, const RagifyLibraryOptions *options, GError **error);
+/* Between two writes: says the store's generation to `changed` of the options, as after a write. Waits for it.
+ * [control]
+ */
+void ragify_library_announce (RagifyLibrary *library);
 void ragify_library_free (RagifyLibrary *library); /* finishes the write under way; refuses the others. [control] */
 const char *ragify_library_name (const RagifyLibrary *library);
 

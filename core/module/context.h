@@ -21,7 +21,7 @@ const RagifyHost *ragify_host (void);
 const void *ragify_extension_find (RagifyContext *context, const char *id);
 
 /* ---- what the host's functions need of a node ---- */
-const RagifyNodeValues *ragify_node_values (const RagifyNode *node);
+gint32 ragify_node_get_value (RagifyNode *node, const char *key, guint32 type, void *value);
 
 /* TRUE inside a [control] function of a component. [any] */
 gboolean ragify_node_is_control (void);

@@ -40,8 +40,7 @@ host_wall_us (void)
 static int32_t
 get_value (RagifyContext *context, const char *key, guint32 type, void *value)
 {
-  const RagifyNodeValues *values = ragify_node_values (context->node);
-  return values->get != NULL ? values->get (values->user, key, type, value) : RAGIFY_E_NOT_FOUND;
+  return ragify_node_get_value (context->node, key, type, value);
 }
 
 static int32_t

@@ -1,56 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/module/node.h"
+#include "core/module/node-private.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
-
-#include "core/call/call-private.h"
-#include "core/module/context.h"
-#include "core/module/guard.h"
 
 #define DEFAULT_ABANDONED 64u
 #define DEFAULT_MEMORY (256u * 1024 * 1024)
 #define QUEUE_LIMIT 4096u
-#define OPERATIONS_OF_A_KIND 16u
 #define STOP_TIME_US G_USEC_PER_SEC /* at least, for one instance */
-
-typedef struct Instance {
-  void *self;
-  gboolean started;
-  RagifyContext context;
-} Instance;
-
-/* How one operation goes, for /metrics. */
-typedef struct OperationSeries {
-  const RagifyOperation *operation;
-  RagifySeries *duration, *errors;
-} OperationSeries;
-
-struct RagifyNode {
-  RagifyRuntime *runtime;
-  char *name;
-  const RagifyComponent *component;
-  RagifyNodeValues values;
-  RagifyTally *tally;
-  Instance *instances;
-  guint n_instances;
-  guint max_parallel, max_abandoned;
-  gsize memory_limit;
-  RagifyGuard *guard;
-  GHashTable *quotas; /* by name; [control] */
-  OperationSeries series[OPERATIONS_OF_A_KIND];
-  guint n_series;
-
-  _Atomic guint64 calls, errors, timeouts, late;
-  _Atomic guint64 active;  /* calls, submitted work, posted callbacks: what must be over before it can be freed */
-  _Atomic guint64 hanging; /* calls that the host no longer waits for */
-
-  pthread_mutex_t lock; /* guards what follows */
-  guint running;        /* of a worker component's max_parallel */
-  RagifyCall *queue, **queue_last;
-  guint queued;
-};
 
 G_DEFINE_QUARK (ragify - node - error - quark, ragify_node_error)
 
@@ -59,9 +15,9 @@ G_DEFINE_QUARK (ragify - node - error - quark, ragify_node_error)
 static void
 find_series (RagifyNode *node, const RagifyOperation *operation)
 {
-  if (!operation->present (node->component) || node->n_series == OPERATIONS_OF_A_KIND)
+  if (!operation->present (node->component) || node->n_series == RAGIFY_NODE_OPERATIONS)
     return;
-  OperationSeries *series = &node->series[node->n_series++];
+  RagifyNodeSeries *series = &node->series[node->n_series++];
   series->operation = operation;
   series->duration = ragify_metrics_series (
       node->runtime->metrics, RAGIFY_SERIES_HISTOGRAM, "ragify_node_call_duration_seconds",
@@ -92,9 +48,9 @@ static void
 record (RagifyNode *node, const RagifyCall *call, gboolean failed)
 {
   const guint64 now = ragify_now ();
-  ragify_guard_record (node->guard, call, now);
+  ragify_guard_record (ragify_node_guard (node), call, now);
   for (guint i = 0; i < node->n_series; i++) {
-    const OperationSeries *series = &node->series[i];
+    const RagifyNodeSeries *series = &node->series[i];
     if (series->operation != call->operation)
       continue;
     ragify_series_observe (series->duration, (double)(now - call->began) / 1e6);
@@ -129,17 +85,21 @@ instance_count (const RagifyRuntime *runtime, const RagifyComponent *component)
   return component->run_class == RAGIFY_RUN_LOOP ? runtime->n_loops : 1;
 }
 
-static guint
-parallel_of (const RagifyNodeOptions *options)
+void
+ragify_node_set_limits (RagifyNode *node, const RagifyNodeOptions *options)
 {
   const guint own = MAX (options->component->max_parallel, 1);
-  return options->max_parallel != 0 ? MIN (own, options->max_parallel) : own;
+  pthread_mutex_lock (&node->lock);
+  node->max_parallel = options->max_parallel != 0 ? MIN (own, options->max_parallel) : own;
+  node->max_abandoned = options->max_abandoned != 0 ? options->max_abandoned : DEFAULT_ABANDONED;
+  node->memory_limit = options->memory_limit != 0 ? options->memory_limit : DEFAULT_MEMORY;
+  pthread_mutex_unlock (&node->lock);
 }
 
 static gboolean
 create_instance (RagifyNode *node, guint index, guint count, GError **error)
 {
-  Instance *instance = &node->instances[index];
+  RagifyNodeInstance *instance = &node->instances[index];
   instance->context = (RagifyContext){
     .node = node,
     .runtime = node->runtime,
@@ -162,17 +122,37 @@ create_instance (RagifyNode *node, guint index, guint count, GError **error)
   return FALSE;
 }
 
+gboolean
+ragify_node_create_instances (RagifyNode *node, GError **error)
+{
+  const guint count = instance_count (node->runtime, node->component);
+  for (guint i = 0; i < count; i++)
+    if (!create_instance (node, i, count, error))
+      return FALSE;
+  return TRUE;
+}
+
+void
+ragify_node_destroy_instances (RagifyNode *node)
+{
+  in_control = TRUE;
+  for (guint i = 0; i < node->n_instances; i++) {
+    node->component->destroy (node->instances[i].self);
+    node->instances[i] = (RagifyNodeInstance){ 0 };
+  }
+  in_control = FALSE;
+  node->n_instances = 0;
+}
+
 static void
 destroy (RagifyNode *node)
 {
-  in_control = TRUE;
-  for (guint i = 0; i < node->n_instances; i++)
-    node->component->destroy (node->instances[i].self);
-  in_control = FALSE;
+  ragify_node_destroy_instances (node);
   if (node->values.destroy != NULL)
     node->values.destroy (node->values.user);
-  ragify_guard_free (node->guard);
+  g_ptr_array_unref (node->guards);
   g_hash_table_unref (node->quotas);
+  pthread_mutex_destroy (&node->values_lock);
   pthread_mutex_destroy (&node->lock);
   g_free (node->instances);
   g_free (node->name);
@@ -188,30 +168,24 @@ ragify_node_new (RagifyRuntime *runtime, const RagifyNodeOptions *options, GErro
   node->component = options->component;
   node->values = options->values;
   node->tally = ragify_tally_find (node->name);
-  node->max_parallel = parallel_of (options);
-  node->max_abandoned = options->max_abandoned != 0 ? options->max_abandoned : DEFAULT_ABANDONED;
-  node->memory_limit = options->memory_limit != 0 ? options->memory_limit : DEFAULT_MEMORY;
   node->quotas = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)ragify_quota_free);
   node->queue_last = &node->queue;
+  node->guards = g_ptr_array_new_with_free_func ((GDestroyNotify)ragify_guard_free);
+  pthread_mutex_init (&node->values_lock, NULL);
   pthread_mutex_init (&node->lock, NULL);
+  ragify_node_set_limits (node, options);
   find_all_series (node);
-  node->guard = ragify_guard_new (node, runtime, options);
-
-  const guint count = instance_count (runtime, node->component);
-  node->instances = g_new0 (Instance, count);
-  for (guint i = 0; i < count; i++) {
-    if (!create_instance (node, i, count, error)) {
-      destroy (node);
-      return NULL;
-    }
-  }
-  return node;
+  ragify_node_set_policy (node, options);
+  node->instances = g_new0 (RagifyNodeInstance, instance_count (runtime, node->component));
+  if (ragify_node_create_instances (node, error))
+    return node;
+  destroy (node);
+  return NULL;
 }
 
-/* `args` lives as long as the owner. */
-static gint32
-lifecycle_call (RagifyNode *node, guint index, RagifyOwner *owner, const RagifyOperation *operation, const void *args,
-                guint64 deadline, char **message)
+gint32
+ragify_node_lifecycle (RagifyNode *node, guint index, RagifyOwner *owner, const RagifyOperation *operation,
+                       const void *args, guint64 deadline, char **message)
 {
   RagifyCall *call = ragify_call_new (owner, operation, args, deadline, NULL, NULL);
   call->instance = node->instances[index].self;
@@ -245,7 +219,7 @@ ragify_node_start (RagifyNode *node, const RagifyStart *start, guint64 deadline,
     g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
     g_autofree char *message = NULL;
     const gint32 code =
-        lifecycle_call (node, i, owner, &ragify_operation_start, copy_start (owner, start), deadline, &message);
+        ragify_node_lifecycle (node, i, owner, &ragify_operation_start, copy_start (owner, start), deadline, &message);
     if (code != RAGIFY_OK) {
       g_set_error_literal (error, RAGIFY_NODE_ERROR, code, message);
       return FALSE;
@@ -265,21 +239,31 @@ settle (RagifyNode *node, guint64 deadline)
 }
 
 gboolean
-ragify_node_free (RagifyNode *node, guint64 deadline)
+ragify_node_stop_instances (RagifyNode *node, guint64 deadline)
 {
   static const RagifyNothing nothing = { .struct_size = sizeof (RagifyNothing) };
-  gboolean idle = settle (node, deadline);
-  for (guint i = 0; i < node->n_instances && idle && node->component->stop != NULL; i++) {
+  gboolean stopped = TRUE;
+  for (guint i = 0; i < node->n_instances && stopped; i++) {
     if (!node->instances[i].started)
+      continue;
+    node->instances[i].started = FALSE;
+    if (node->component->stop == NULL)
       continue;
     g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
     g_autofree char *message = NULL;
     const guint64 until = MAX (deadline, ragify_now () + STOP_TIME_US);
-    if (lifecycle_call (node, i, owner, &ragify_operation_stop, &nothing, until, &message) != RAGIFY_OK)
+    if (ragify_node_lifecycle (node, i, owner, &ragify_operation_stop, &nothing, until, &message) != RAGIFY_OK)
       g_warning ("%s", message);
-    idle = settle (node, until); /* what stop() left behind, and the end of its function */
+    /* What stop() left behind, and the end of its function. */
+    stopped = node->paused ? ragify_node_settle_paused (node, until) : settle (node, until);
   }
-  if (!idle) {
+  return stopped;
+}
+
+gboolean
+ragify_node_free (RagifyNode *node, guint64 deadline)
+{
+  if (!settle (node, deadline) || !ragify_node_stop_instances (node, deadline)) {
     g_warning ("%s: calls are still under way; its memory is left behind", node->name);
     node->runtime->left_behind++;
     return FALSE;
@@ -314,7 +298,7 @@ run_here (RagifyTask *task)
   ragify_call_unref (call);
 }
 
-static Instance *
+static RagifyNodeInstance *
 nearest (RagifyNode *node)
 {
   if (node->n_instances == 1)
@@ -335,24 +319,33 @@ submit (RagifyNode *node, RagifyCall *call)
                     call->operation->name);
 }
 
-/* With the lock held. */
+/* With the lock held. The instance is not chosen earlier: while the call waited it may have been changed. */
 static void
-give_place (RagifyCall *call)
+give_place (RagifyNode *node, RagifyCall *call)
 {
+  node->running++;
   call->taken = TRUE;
+  if (call->instance == NULL)
+    call->instance = node->instances[0].self;
   atomic_store (&call->holds, 2);
+}
+
+static gboolean
+is_lifecycle (const RagifyCall *call)
+{
+  return call->operation == &ragify_operation_start || call->operation == &ragify_operation_stop;
 }
 
 static void
 start_on_worker (RagifyNode *node, RagifyCall *call)
 {
   pthread_mutex_lock (&node->lock);
-  const gboolean room = node->running < node->max_parallel;
-  const gboolean full = !room && node->queued >= QUEUE_LIMIT;
+  const gboolean dead = node->dead && !is_lifecycle (call);
+  const gboolean room = !dead && node->running < node->max_parallel && (!node->paused || is_lifecycle (call));
+  const gboolean full = !dead && !room && node->queued >= QUEUE_LIMIT;
   if (room) {
-    node->running++;
-    give_place (call);
-  } else if (!full) {
+    give_place (node, call);
+  } else if (!full && !dead) {
     call->next_queued = NULL;
     *node->queue_last = call;
     node->queue_last = &call->next_queued;
@@ -361,30 +354,77 @@ start_on_worker (RagifyNode *node, RagifyCall *call)
   pthread_mutex_unlock (&node->lock);
   if (room)
     submit (node, call);
-  if (!full)
+  if (!full && !dead)
     return;
-  call->overloaded = TRUE;
-  ragify_call_fail (call, RAGIFY_E_EXHAUSTED, "%s: %s: %u calls wait already", node->name, call->operation->name,
-                    QUEUE_LIMIT);
+  call->overloaded = full;
+  if (full)
+    ragify_call_fail (call, RAGIFY_E_EXHAUSTED, "%s: %s: %u calls wait already", node->name, call->operation->name,
+                      QUEUE_LIMIT);
+  else
+    ragify_call_fail (call, RAGIFY_E_UNAVAILABLE, "%s: %s: it could not be opened again after a change", node->name,
+                      call->operation->name);
+}
+
+/* With the lock held; NULL: nobody waits, or nobody may begin. */
+static RagifyCall *
+take_next (RagifyNode *node)
+{
+  RagifyCall *next = node->queue;
+  if (next == NULL || node->paused || node->running >= node->max_parallel)
+    return NULL;
+  node->queue = next->next_queued;
+  if (node->queue == NULL)
+    node->queue_last = &node->queue;
+  node->queued--;
+  give_place (node, next);
+  return next;
 }
 
 static void
 next_on_worker (RagifyNode *node)
 {
   pthread_mutex_lock (&node->lock);
-  RagifyCall *next = node->queue;
-  if (next != NULL) {
-    node->queue = next->next_queued;
-    if (node->queue == NULL)
-      node->queue_last = &node->queue;
-    node->queued--;
-    give_place (next);
-  } else {
-    node->running--;
-  }
+  node->running--;
+  RagifyCall *next = take_next (node);
   pthread_mutex_unlock (&node->lock);
   if (next != NULL)
     submit (node, next);
+}
+
+/* ---- the end of a pause ---- */
+
+/* With the lock held. */
+static RagifyCall *
+take_whole_queue (RagifyNode *node)
+{
+  RagifyCall *all = node->queue;
+  node->queue = NULL;
+  node->queue_last = &node->queue;
+  node->queued = 0;
+  return all;
+}
+
+void
+ragify_node_resume (RagifyNode *node)
+{
+  RagifyCall *lost = NULL;
+  pthread_mutex_lock (&node->lock);
+  node->paused = FALSE;
+  if (node->dead)
+    lost = take_whole_queue (node);
+  RagifyCall *next = take_next (node);
+  pthread_mutex_unlock (&node->lock);
+  while (next != NULL) {
+    submit (node, next);
+    pthread_mutex_lock (&node->lock);
+    next = take_next (node);
+    pthread_mutex_unlock (&node->lock);
+  }
+  while (lost != NULL) {
+    RagifyCall *call = lost;
+    lost = call->next_queued;
+    start_on_worker (node, call);
+  }
 }
 
 void
@@ -419,8 +459,8 @@ ragify_node_withdraw (RagifyNode *node, RagifyCall *call)
 void
 ragify_node_call (RagifyNode *node, RagifyCall *call)
 {
-  if (call->instance == NULL) {
-    const Instance *instance = nearest (node);
+  if (call->instance == NULL && node->component->run_class != RAGIFY_RUN_WORKER) {
+    const RagifyNodeInstance *instance = nearest (node);
     call->instance = instance->self;
     call->instance_loop = instance->context.loop;
   }
@@ -430,7 +470,7 @@ ragify_node_call (RagifyNode *node, RagifyCall *call)
   if (!call->operation->present (node->component)) {
     ragify_call_fail (call, RAGIFY_E_INVALID, "%s: its component %s does not offer '%s'", node->name,
                       node->component->name, call->operation->name);
-  } else if (!ragify_guard_admit (node->guard, call)) {
+  } else if (!ragify_guard_admit (ragify_node_guard (node), call)) {
     return;
   } else if (ragify_node_is_ejected (node)) {
     call->overloaded = TRUE;
@@ -502,7 +542,7 @@ ragify_node_tally (const RagifyNode *node)
 RagifyGuard *
 ragify_node_guard (const RagifyNode *node)
 {
-  return node->guard;
+  return atomic_load_explicit (&node->guard, memory_order_acquire);
 }
 
 gboolean
@@ -511,10 +551,14 @@ ragify_node_is_ejected (const RagifyNode *node)
   return atomic_load (&node->hanging) >= node->max_abandoned;
 }
 
-const RagifyNodeValues *
-ragify_node_values (const RagifyNode *node)
+gint32
+ragify_node_get_value (RagifyNode *node, const char *key, guint32 type, void *value)
 {
-  return &node->values;
+  pthread_mutex_lock (&node->values_lock);
+  const gint32 code =
+      node->values.get != NULL ? node->values.get (node->values.user, key, type, value) : RAGIFY_E_NOT_FOUND;
+  pthread_mutex_unlock (&node->values_lock);
+  return code;
 }
 
 RagifyQuota *

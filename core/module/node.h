@@ -58,6 +58,26 @@ gboolean ragify_node_start (RagifyNode *node, const RagifyStart *start, guint64 
  * its memory is left behind, counted on the runtime, and FALSE returned. [control] */
 gboolean ragify_node_free (RagifyNode *node, guint64 deadline);
 
+/* Puts other values of reloadable keys in force: the getters give them, and each instance's reconfigure() is told
+ * `keys` (ended by NULL). FALSE with an error when one refuses: then the former values are in force again, everywhere.
+ * `values` passes to the node in either case. [control] */
+gboolean ragify_node_reconfigure (RagifyNode *node, RagifyNodeValues values, const char *const *keys, guint64 deadline,
+                                  GError **error);
+
+/* Ends the instances of a worker component and starts others from `options`, in place, for what cannot be open twice,
+ * such as a store's folder. Calls that come meanwhile wait, inside their own deadlines; those under way are waited for.
+ * FALSE with an error when that fails: the former values are in force again, from `former`'s start; where even that
+ * fails the node is dead, and its calls fail. The component must be the node's; `options->values` pass to the node.
+ * [control] */
+gboolean ragify_node_restart (RagifyNode *node, const RagifyNodeOptions *options, const RagifyStart *start,
+                              const RagifyStart *former, guint64 deadline, GError **error);
+/* A restart went wrong in both directions. [control] */
+gboolean ragify_node_is_dead (const RagifyNode *node);
+
+/* Puts the breaker, the retries and the weight of `options` in force, the breaker closed; what is under way goes on
+ * with the former ones. A node that was disabled stays so. [control] */
+void ragify_node_set_policy (RagifyNode *node, const RagifyNodeOptions *options);
+
 const char *ragify_node_name (const RagifyNode *node);
 const RagifyComponent *ragify_node_component (const RagifyNode *node);
 

@@ -112,10 +112,12 @@ static void
 check_idle (RagifyConnection *connection, guint64 now)
 {
   const RagifyListenOptions *options = &connection->listener->shared->options;
-  const guint64 patience = connection->crowded != NULL ? CROWDED_PATIENCE_US : options->idle_timeout_us;
+  const guint64 idle = __atomic_load_n (&options->idle_timeout_us, __ATOMIC_RELAXED);
+  const guint64 patience = connection->crowded != NULL ? CROWDED_PATIENCE_US : idle;
   if (connection->head_began == 0 && has_part_of_head (connection))
     connection->head_began = now;
-  if (connection->head_began != 0 && now - connection->head_began >= options->head_timeout_us)
+  if (connection->head_began != 0 &&
+      now - connection->head_began >= __atomic_load_n (&options->head_timeout_us, __ATOMIC_RELAXED))
     ragify_exchange_timed_out (&connection->exchange);
   else if (now - connection->since >= patience)
     ragify_connection_shut (connection);
@@ -138,7 +140,10 @@ tick_expired (RagifyDeadline *deadline)
 static guint64
 tick_period (const RagifyListenOptions *options)
 {
-  const guint64 shortest = MIN (MIN (options->head_timeout_us, options->body_timeout_us), options->idle_timeout_us);
+  const guint64 head = __atomic_load_n (&options->head_timeout_us, __ATOMIC_RELAXED),
+                body = __atomic_load_n (&options->body_timeout_us, __ATOMIC_RELAXED),
+                idle = __atomic_load_n (&options->idle_timeout_us, __ATOMIC_RELAXED);
+  const guint64 shortest = MIN (MIN (head, body), idle);
   return CLAMP (shortest / 2, 50000, 5000000);
 }
 

@@ -60,7 +60,8 @@ must_close (const RagifyExchange *exchange)
 static guint64
 patience (const RagifyExchange *exchange, guint64 bytes)
 {
-  return exchange->listener->shared->options.body_timeout_us + bytes * G_USEC_PER_SEC / SLOWEST_RATE;
+  return __atomic_load_n (&exchange->listener->shared->options.body_timeout_us, __ATOMIC_RELAXED) +
+         bytes * G_USEC_PER_SEC / SLOWEST_RATE;
 }
 
 static enum MHD_Result
@@ -321,9 +322,9 @@ body_limit (const RagifyExchange *exchange)
   const RagifyListenOptions *options = &exchange->listener->shared->options;
   switch (exchange->action->body) {
   case RAGIFY_BODY_GATHERED:
-    return options->max_body;
+    return __atomic_load_n (&options->max_body, __ATOMIC_RELAXED);
   case RAGIFY_BODY_STREAMED:
-    return options->max_document_body;
+    return __atomic_load_n (&options->max_document_body, __ATOMIC_RELAXED);
   case RAGIFY_BODY_IGNORED:
   default:
     return IGNORED_LIMIT;
@@ -552,7 +553,8 @@ ragify_exchange_start (RagifyExchange *exchange, const char *target)
   exchange->state = RAGIFY_EXCHANGE_HEAD;
   exchange->began = now;
   g_string_assign (exchange->target, target);
-  ragify_connection_set_limit (exchange->connection, now + exchange->listener->shared->options.head_timeout_us);
+  const guint64 *patience = &exchange->listener->shared->options.head_timeout_us;
+  ragify_connection_set_limit (exchange->connection, now + __atomic_load_n (patience, __ATOMIC_RELAXED));
 }
 
 void

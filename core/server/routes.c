@@ -40,6 +40,10 @@ static const RagifyRoute routes[] = {
   { .path = "/v1/stats", .label = "/v1/stats", .allow = "GET, HEAD", .methods = { { "GET", &ragify_action_stats } } },
   { .path = "/livez", .label = "/livez", .allow = "GET, HEAD", .methods = { { "GET", &ragify_action_live } } },
   { .path = "/readyz", .label = "/readyz", .allow = "GET, HEAD", .methods = { { "GET", &ragify_action_ready } } },
+  { .path = "/v1/admin/reload",
+    .label = "/v1/admin/reload",
+    .allow = "POST",
+    .methods = { { "POST", &ragify_action_reload } } },
   { .path = "/metrics", .label = "/metrics", .allow = "GET, HEAD", .methods = { { "GET", &ragify_action_metrics } } },
 };
 

@@ -88,3 +88,4 @@ extern const RagifyAction ragify_action_ready;
 extern const RagifyAction ragify_action_health;
 extern const RagifyAction ragify_action_stats;
 extern const RagifyAction ragify_action_metrics;
+extern const RagifyAction ragify_action_reload;

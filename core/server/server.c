@@ -252,6 +252,21 @@ ragify_server_set_serving (RagifyServer *server, RagifyServing *serving)
 }
 
 void
+ragify_server_set_options (RagifyServer *server, const RagifyListenOptions *options)
+{
+  RagifyListenOptions *ours = &server->shared.options;
+  RagifyListenOptions theirs = *options;
+  put_defaults (&theirs);
+  __atomic_store_n (&ours->max_body, theirs.max_body, __ATOMIC_RELAXED);
+  __atomic_store_n (&ours->max_document_body, theirs.max_document_body, __ATOMIC_RELAXED);
+  __atomic_store_n (&ours->head_timeout_us, theirs.head_timeout_us, __ATOMIC_RELAXED);
+  __atomic_store_n (&ours->body_timeout_us, theirs.body_timeout_us, __ATOMIC_RELAXED);
+  __atomic_store_n (&ours->idle_timeout_us, theirs.idle_timeout_us, __ATOMIC_RELAXED);
+  g_free ((char *)theirs.listen);
+  g_strfreev ((char **)theirs.cors_origins);
+}
+
+void
 ragify_server_set_unready (RagifyServer *server, const char *reason)
 {
   __atomic_store_n (&server->shared.unready, reason, __ATOMIC_RELEASE);

@@ -7,6 +7,7 @@
 #include "core/ingest/documents.h"
 #include "core/module/node.h"
 #include "core/pipeline/pipeline.h"
+#include "core/server/admin.h"
 
 typedef struct RagifyServer RagifyServer;
 
@@ -37,6 +38,7 @@ typedef struct RagifyListenOptions {
   guint max_connections;            /* in all; 0, or too many for RLIMIT_NOFILE: as many as that allows */
   guint max_connections_per_client; /* 0: no bound */
   guint max_requests;               /* whose work is under way at once, others get 503; 0: 1,000 */
+  const RagifyAdmin *admin;         /* outlives the server; NULL: administrative routes are not there */
 } RagifyListenOptions;
 
 /* Binds (port 0: a free one) and starts listening on every loop. NULL with an error that names the address. [control]
@@ -48,6 +50,8 @@ const char *ragify_server_address (const RagifyServer *server);
 /* "http://ADDRESS", "https://ADDRESS" or "unix:PATH"; free with g_free. */
 char *ragify_server_url (const RagifyServer *server);
 
+/* Puts the bodies' sizes and the times of `options` in force, for what comes from now on. [control] */
+void ragify_server_set_options (RagifyServer *server, const RagifyListenOptions *options);
 /* New requests begin with `serving`. [control] */
 void ragify_server_set_serving (RagifyServer *server, RagifyServing *serving);
 /* What /readyz says: NULL: ready; otherwise why not (constant). [any] */

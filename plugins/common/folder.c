@@ -76,6 +76,11 @@ wait_for_lock (int lock, const char *path, uint64_t wait_us, RagifyFault *fault)
     if (now_us () >= until) {
       char owner[32];
       read_owner (lock, owner, sizeof owner);
+      if (strtol (owner, NULL, 10) == (long)getpid ())
+        return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE,
+                                 "%s: another node of this process has this folder open, or had it until a moment ago; "
+                                 "give this one a path of its own, or restart",
+                                 path);
       return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE,
                                "%s: another process (%s) has this folder open; stop it, or give this one a path of its "
                                "own",

@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/app/graph-private.h"
+
+#include <string.h>
+
+#include "core/app/balancers.h"
+
+/* Of a cache that stands alone, without a tier's keys. */
+#define NEGATIVE_TTL_US (10 * (guint64)G_USEC_PER_SEC)
+#define MAX_STALENESS_US ((guint64)G_USEC_PER_SEC)
+#define TTL_JITTER 0.05
+#define POLL_US 200
+
+/* ---- parts ---- */
+
+static RagifyPart *
+part_new (const RagifyConfigNode *config, GPtrArray *basis, gpointer object, GDestroyNotify free)
+{
+  RagifyPart *part = g_new0 (RagifyPart, 1);
+  part->references = 1;
+  part->group = g_strdup (ragify_config_node_group (config));
+  part->fingerprint = ragify_config_node_fingerprint (config);
+  part->basis = g_ptr_array_ref (basis);
+  part->object = object;
+  part->free = free;
+  return part;
+}
+
+static void
+part_unref (RagifyPart *part)
+{
+  if (--part->references > 0)
+    return;
+  part->free (part->object);
+  g_ptr_array_unref (part->basis);
+  g_free (part->group);
+  g_free (part);
+}
+
+RagifyPart *
+ragify_graph_find_part (const GPtrArray *parts, const RagifyConfigNode *node)
+{
+  for (guint i = 0; i < parts->len; i++) {
+    RagifyPart *part = g_ptr_array_index (parts, i);
+    if (g_str_equal (part->group, ragify_config_node_group (node)))
+      return part;
+  }
+  return NULL;
+}
+
+static gboolean
+is_same_basis (const GPtrArray *one, const GPtrArray *other)
+{
+  return one->len == other->len && memcmp (one->pdata, other->pdata, one->len * sizeof *one->pdata) == 0;
+}
+
+/* A reference to the part among `parts` (or NULL) that would be made anew just the same; NULL: there is none. */
+static RagifyPart *
+share_part (const GPtrArray *parts, const RagifyConfigNode *config, const GPtrArray *basis)
+{
+  RagifyPart *part = parts != NULL ? ragify_graph_find_part (parts, config) : NULL;
+  const RagifyFingerprint fingerprint = ragify_config_node_fingerprint (config);
+  if (part == NULL || part->fingerprint.high != fingerprint.high || part->fingerprint.low != fingerprint.low ||
+      !is_same_basis (part->basis, basis))
+    return NULL;
+  part->references++;
+  return part;
+}
+
+/* ---- tiers ---- */
+
+static RagifyTierLevel
+level_of (RagifyGraph *graph, const RagifyConfigNode *cache)
+{
+  return (RagifyTierLevel){ .node = ragify_graph_node (graph, cache),
+                            .kind = ragify_config_node_component (cache)->name,
+                            .ttl_us = ragify_config_node_value (cache, "ttl") != NULL
+                                          ? ragify_config_node_get_duration (cache, "ttl")
+                                          : 0,
+                            .deadline_us = ragify_config_node_get_duration (cache, "deadline"),
+                            .behind = g_str_equal (ragify_config_node_get_string (cache, "write"), "behind"),
+                            .write_queue = (guint)ragify_config_node_get_int (cache, "write-queue"),
+                            .breaker = ragify_unit_breaker (cache) };
+}
+
+static gpointer
+new_tier (RagifyGraph *graph, const RagifyConfigNode *config, const RagifyTierLevel *levels, guint n_levels)
+{
+  const gboolean is_tier = ragify_graph_is_kind (config, "tier");
+  const RagifyTierOptions options = {
+    .name = ragify_config_node_name (config),
+    .levels = levels,
+    .n_levels = n_levels,
+    .negative_ttl_us = is_tier ? ragify_config_node_get_duration (config, "negative-ttl") : NEGATIVE_TTL_US,
+    .ttl_jitter = is_tier ? ragify_config_node_get_double (config, "ttl-jitter") : TTL_JITTER,
+    .stale_us = is_tier ? ragify_config_node_get_duration (config, "stale-while-revalidate") : 0,
+  };
+  return ragify_tier_new (graph->runtime, &options);
+}
+
+/* The tier that a pipeline's `cache` names; one cache by itself is a tier of one level. */
+static RagifyTier *
+make_tier (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config)
+{
+  RagifyPart *part = config != NULL ? ragify_graph_find_part (graph->tiers, config) : NULL;
+  if (config == NULL || part != NULL)
+    return part != NULL ? part->object : NULL;
+  gsize count = 1;
+  const gboolean is_tier = ragify_graph_is_kind (config, "tier");
+  const RagifyConfigNode *const *caches = is_tier ? ragify_config_node_refs (config, "levels", &count) : &config;
+  g_autofree RagifyTierLevel *levels = g_new0 (RagifyTierLevel, MAX (count, 1));
+  g_autoptr (GPtrArray) basis = g_ptr_array_new ();
+  guint n_levels = 0;
+  for (gsize i = 0; i < count; i++) {
+    if (ragify_graph_node (graph, caches[i]) == NULL)
+      continue;
+    levels[n_levels++] = level_of (graph, caches[i]);
+    g_ptr_array_add (basis, ragify_graph_node (graph, caches[i]));
+  }
+  if (n_levels == 0)
+    return NULL;
+  part = share_part (previous != NULL ? previous->tiers : NULL, config, basis);
+  if (part == NULL)
+    part = part_new (config, basis, new_tier (graph, config, levels, n_levels), (GDestroyNotify)ragify_tier_free);
+  g_ptr_array_add (graph->tiers, part);
+  return part->object;
+}
+
+/* ---- limits ---- */
+
+/* Of all pipelines together, with what it has learned; another one only where its own keys are others. */
+static void
+make_limiter (RagifyGraph *graph, RagifyGraph *previous)
+{
+  const RagifyConfigNode *host = ragify_config_host (graph->config);
+  const RagifyLimiterOptions options = {
+    .scope = "host",
+    .limit = (guint)ragify_config_node_get_int (host, "max-concurrent"),
+    .queue = (guint)ragify_config_node_get_int (host, "queue"),
+    .queue_timeout_us = ragify_config_node_get_duration (host, "queue-timeout"),
+    .adaptive = ragify_config_node_get_bool (host, "adaptive-limit"),
+    .metrics = graph->runtime->metrics,
+  };
+  const RagifyFingerprint fingerprint = { (guint64)options.limit << 32 | options.queue,
+                                          options.queue_timeout_us << 1 | (options.adaptive ? 1 : 0) };
+  graph->limiter = previous != NULL ? previous->limiter : NULL;
+  if (graph->limiter != NULL && graph->limiter->fingerprint.high == fingerprint.high &&
+      graph->limiter->fingerprint.low == fingerprint.low) {
+    graph->limiter->references++;
+    return;
+  }
+  g_autoptr (GPtrArray) basis = g_ptr_array_new ();
+  graph->limiter = part_new (host, basis, ragify_limiter_new (&options), (GDestroyNotify)ragify_limiter_free);
+  graph->limiter->fingerprint = fingerprint;
+}
+
+static RagifyLimiter *
+limiter_of (const RagifyGraph *graph)
+{
+  return graph->limiter->object;
+}
+
+/* ---- pipelines ---- */
+
+static const char *
+source_type_of (const RagifyConfigNode *node)
+{
+  static const struct {
+    const char *component, *type;
+  } types[] = { { "files", "document" },
+                { "postgres", "database" },
+                { "sqlite", "database" },
+                { "http", "api" },
+                { "redis-stream", "realtime" } };
+  if (!ragify_graph_is_kind (node, "source"))
+    return "vector";
+  const char *chosen = ragify_config_node_get_string (node, "source-type");
+  if (chosen != NULL)
+    return chosen;
+  for (gsize i = 0; i < G_N_ELEMENTS (types); i++)
+    if (g_str_equal (ragify_config_node_component (node)->name, types[i].component))
+      return types[i].type;
+  return "document";
+}
+
+static RagifyScore
+score_of (const char *name)
+{
+  if (g_str_equal (name, "source"))
+    return RAGIFY_SCORE_SOURCE;
+  return g_str_equal (name, "embed") ? RAGIFY_SCORE_EMBED : RAGIFY_SCORE_RANK;
+}
+
+static gboolean
+wants_embedding (const RagifyRetriever *retriever)
+{
+  return retriever->type == RAGIFY_RETRIEVER_SOURCE &&
+         (retriever->score == RAGIFY_SCORE_EMBED ||
+          (ragify_node_component (retriever->node)->flags & RAGIFY_COMPONENT_WANTS_EMBEDDING) != 0);
+}
+
+/* Sources that work with the query's embedding share the one that the pipeline's first store has. */
+static gboolean
+give_embedders (RagifyRetriever *retrievers, guint count, const RagifyConfigNode *config,
+                RagifyDiagnostics *diagnostics)
+{
+  guint has = 0;
+  while (has < count && retrievers[has].embedder == NULL)
+    has++;
+  RagifyNode *embedder = has < count ? retrievers[has].embedder : NULL;
+  for (guint i = 0; i < count; i++) {
+    if (!wants_embedding (&retrievers[i]))
+      continue;
+    retrievers[i].embedder = embedder;
+    if (embedder != NULL) {
+      retrievers[i].embed_batch = retrievers[has].embed_batch;
+      retrievers[i].embed_wait_us = retrievers[has].embed_wait_us;
+      continue;
+    }
+    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, config, "retrieve",
+                            "'%s' wants the query's embedding, and no vector store of this pipeline has an embedder",
+                            ragify_node_name (retrievers[i].node));
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* How queries are put together for the embedder of a store, or of a source. */
+static void
+set_batching (RagifyRetriever *retriever, const RagifyConfigNode *embedder)
+{
+  if (embedder == NULL)
+    return;
+  retriever->embed_batch = (guint)ragify_config_node_get_int (embedder, "max-batch");
+  retriever->embed_wait_us = ragify_config_node_get_duration (embedder, "max-wait");
+}
+
+static RagifyNode *
+find_node (void *user, const RagifyConfigNode *config)
+{
+  return ragify_graph_node (user, config);
+}
+
+/* Those of its members that are running. */
+static GPtrArray *
+basis_of_balancer (RagifyGraph *graph, const RagifyConfigNode *config)
+{
+  gsize count;
+  const RagifyConfigNode *const *members = ragify_config_node_refs (config, "members", &count);
+  GPtrArray *basis = g_ptr_array_new ();
+  for (gsize i = 0; i < count; i++)
+    if (ragify_graph_node (graph, members[i]) != NULL)
+      g_ptr_array_add (basis, ragify_graph_node (graph, members[i]));
+  return basis;
+}
+
+static gboolean
+is_busy (RagifyBalancer *balancer)
+{
+  for (guint i = 0; i < ragify_balancer_n_members (balancer); i++)
+    if (ragify_balancer_counts (balancer, i, ragify_now ()).under_way > 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* A call that lost against another member's answer comes to its end later than the request. */
+static void
+free_balancer (gpointer data)
+{
+  while (is_busy (data)) /* the host does not wait for a call beyond its deadline */
+    g_usleep (POLL_US);
+  ragify_balancer_free (data);
+}
+
+/* The pipelines share it, and so do graphs; NULL: none of its members is running. */
+static RagifyBalancer *
+make_balancer (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config)
+{
+  RagifyPart *part = ragify_graph_find_part (graph->balancers, config);
+  if (part != NULL)
+    return part->object;
+  g_autoptr (GPtrArray) basis = basis_of_balancer (graph, config);
+  if (basis->len == 0)
+    return NULL;
+  part = share_part (previous != NULL ? previous->balancers : NULL, config, basis);
+  if (part == NULL)
+    part = part_new (config, basis, ragify_balancer_from_config (config, graph->runtime->metrics, find_node, graph),
+                     free_balancer);
+  g_ptr_array_add (graph->balancers, part);
+  return part->object;
+}
+
+/* A balancer takes a source's place. */
+static void
+take_balancer (RagifyGraph *graph, RagifyGraph *previous, RagifyRetriever *retriever, const RagifyConfigNode *config)
+{
+  gsize count;
+  const RagifyConfigNode *const *members = ragify_config_node_refs (config, "members", &count);
+  retriever->balancer = make_balancer (graph, previous, config);
+  if (retriever->balancer == NULL)
+    return;
+  retriever->node = ragify_balancer_member (retriever->balancer, 0)->node;
+  retriever->source_type = source_type_of (members[0]);
+  retriever->score = score_of (ragify_config_node_get_string (members[0], "score"));
+}
+
+static RagifyRetriever
+retriever_of (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *node)
+{
+  RagifyRetriever retriever = { .node = ragify_graph_node (graph, node),
+                                .source_type = source_type_of (node),
+                                .weight = ragify_config_node_get_double (node, "weight"),
+                                .deadline_us = ragify_config_node_get_duration (node, "deadline") };
+  const RagifyConfigNode *store = NULL;
+  if (ragify_graph_is_kind (node, "vector-store")) {
+    retriever.type = RAGIFY_RETRIEVER_VECTOR_STORE;
+    store = node;
+  } else if (ragify_graph_is_kind (node, "text-index")) {
+    retriever.type = RAGIFY_RETRIEVER_TEXT_INDEX;
+    store = ragify_config_node_ref (node, "of");
+  } else if (ragify_graph_is_kind (node, "balancer")) {
+    retriever.type = RAGIFY_RETRIEVER_SOURCE;
+    take_balancer (graph, previous, &retriever, node);
+  } else {
+    retriever.type = RAGIFY_RETRIEVER_SOURCE;
+    retriever.score = score_of (ragify_config_node_get_string (node, "score"));
+  }
+  retriever.store = ragify_graph_node (graph, store);
+  if (store != NULL) {
+    retriever.embedder = ragify_graph_node (graph, ragify_config_node_ref (store, "embedder"));
+    set_batching (&retriever, ragify_config_node_ref (store, "embedder"));
+  }
+  return retriever;
+}
+
+static RagifyFuse
+fuse_of (const char *name)
+{
+  static const char *const names[] = {
+    [RAGIFY_FUSE_CONVEX] = "convex", [RAGIFY_FUSE_RRF] = "rrf", [RAGIFY_FUSE_MAX] = "max", [RAGIFY_FUSE_DBSF] = "dbsf"
+  };
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    if (g_str_equal (name, names[i]))
+      return (RagifyFuse)i;
+  return RAGIFY_FUSE_CONVEX;
+}
+
+static RagifyFinish
+finish_of (const char *name)
+{
+  if (g_str_equal (name, "enough"))
+    return RAGIFY_FINISH_ENOUGH;
+  return g_str_equal (name, "first") ? RAGIFY_FINISH_FIRST : RAGIFY_FINISH_ALL;
+}
+
+static RagifyMode
+mode_of (const char *name)
+{
+  if (g_str_equal (name, "dense"))
+    return RAGIFY_MODE_DENSE;
+  return g_str_equal (name, "lexical") ? RAGIFY_MODE_LEXICAL : RAGIFY_MODE_HYBRID;
+}
+
+/* The places to ask that are running; how many. */
+static guint
+find_retrievers (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config, RagifyRetriever *retrievers)
+{
+  gsize count;
+  const RagifyConfigNode *const *places = ragify_config_node_refs (config, "retrieve", &count);
+  guint found = 0;
+  for (gsize i = 0; i < count; i++) {
+    const RagifyRetriever retriever = retriever_of (graph, previous, places[i]);
+    if (retriever.node != NULL && (retriever.type != RAGIFY_RETRIEVER_TEXT_INDEX || retriever.store != NULL))
+      retrievers[found++] = retriever;
+  }
+  return found;
+}
+
+/* How the pipeline keeps its cached answers in step with the stores; a cache by itself has the defaults. */
+static void
+set_freshness (RagifyPipelineOptions *options, const RagifyConfigNode *cache)
+{
+  options->max_staleness_us = MAX_STALENESS_US;
+  if (cache == NULL || !ragify_graph_is_kind (cache, "tier"))
+    return;
+  options->max_staleness_us = ragify_config_node_get_duration (cache, "max-staleness");
+  options->invalidate_every_us = ragify_config_node_get_duration (cache, "invalidate-every");
+}
+
+static RagifyPipeline *
+new_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, const RagifyRetriever *retrievers, guint n_retrievers,
+              RagifyTier *tier)
+{
+  const RagifyFingerprint fingerprint = ragify_config_node_answer_fingerprint (config);
+  RagifyPipelineOptions options = {
+    .name = ragify_config_node_name (config),
+    .retrievers = retrievers,
+    .n_retrievers = n_retrievers,
+    .tier = tier,
+    .fuse = fuse_of (ragify_config_node_get_string (config, "fuse")),
+    .fuse_weight = ragify_config_node_get_double (config, "fuse-weight"),
+    .fuse_candidates = (guint)ragify_config_node_get_int (config, "fuse-candidates"),
+    .passage_bytes = ragify_config_node_get_size (config, "passage-cache"),
+    .rrf_k = (guint)ragify_config_node_get_int (config, "rrf-k"),
+    .dedupe = ragify_config_node_get_bool (config, "dedupe"),
+    .min_relevance = ragify_config_node_get_double (config, "min-relevance"),
+    .deadline_us = ragify_config_node_get_duration (config, "deadline"),
+    .source_batch = (guint)ragify_config_node_get_int (config, "source-batch"),
+    .max_at_once = (guint)ragify_config_node_get_int (config, "max-concurrent-sources"),
+    .finish = finish_of (ragify_config_node_get_string (config, "finish")),
+    .mode = mode_of (ragify_config_node_get_string (config, "mode")),
+    .max_chunks = (guint)ragify_config_node_get_int (config, "max-chunks"),
+    .max_tokens = (guint64)ragify_config_node_get_int (config, "max-tokens"),
+    .host_limiter = limiter_of (graph),
+    .max_concurrent = (guint)ragify_config_node_get_int (config, "max-concurrent"),
+    .queue = (guint)ragify_config_node_get_int (config, "queue"),
+    .queue_timeout_us = ragify_config_node_get_duration (ragify_config_host (graph->config), "queue-timeout"),
+    .adaptive = ragify_config_node_get_bool (config, "adaptive-limit"),
+    .fail_on_partial = g_str_equal (ragify_config_node_get_string (config, "on-partial"), "fail"),
+    .fingerprint = fingerprint.high ^ fingerprint.low,
+  };
+  set_freshness (&options, ragify_config_node_ref (config, "cache"));
+  return ragify_pipeline_new (graph->runtime, &options);
+}
+
+/* Everything that the pipeline holds an address of. */
+static GPtrArray *
+basis_of_pipeline (RagifyGraph *graph, const RagifyRetriever *retrievers, guint n_retrievers, RagifyTier *tier)
+{
+  GPtrArray *basis = g_ptr_array_new ();
+  g_ptr_array_add (basis, tier);
+  g_ptr_array_add (basis, limiter_of (graph));
+  for (guint i = 0; i < n_retrievers; i++) {
+    g_ptr_array_add (basis, retrievers[i].node);
+    g_ptr_array_add (basis, retrievers[i].balancer);
+    g_ptr_array_add (basis, retrievers[i].store);
+    g_ptr_array_add (basis, retrievers[i].embedder);
+  }
+  return basis;
+}
+
+static void
+make_pipeline (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config,
+               RagifyDiagnostics *diagnostics)
+{
+  gsize count;
+  ragify_config_node_refs (config, "retrieve", &count);
+  g_autofree RagifyRetriever *retrievers = g_new0 (RagifyRetriever, MAX (count, 1));
+  const guint n_retrievers = find_retrievers (graph, previous, config, retrievers);
+  if (n_retrievers == 0) {
+    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, config, "retrieve",
+                            "none of the places to ask could be started");
+    return;
+  }
+  if (!give_embedders (retrievers, n_retrievers, config, diagnostics))
+    return;
+  RagifyTier *tier = make_tier (graph, previous, ragify_config_node_ref (config, "cache"));
+  g_autoptr (GPtrArray) basis = basis_of_pipeline (graph, retrievers, n_retrievers, tier);
+  RagifyPart *part = share_part (previous != NULL ? previous->pipelines : NULL, config, basis);
+  if (part == NULL) {
+    RagifyPipeline *pipeline = new_pipeline (graph, config, retrievers, n_retrievers, tier);
+    part = part_new (config, basis, pipeline, (GDestroyNotify)ragify_pipeline_free);
+    pthread_mutex_lock (&graph->audience->lock);
+    g_ptr_array_add (graph->audience->pipelines, pipeline);
+    pthread_mutex_unlock (&graph->audience->lock);
+  }
+  g_ptr_array_add (graph->pipelines, part);
+}
+
+/* ---- libraries ---- */
+
+static void
+store_changed (void *user, RagifyNode *store, const RagifyGeneration *generation, const RagifyUuidList *removed)
+{
+  RagifyAudience *audience = user;
+  pthread_mutex_lock (&audience->lock);
+  for (guint i = 0; i < audience->pipelines->len; i++)
+    ragify_pipeline_store_changed (g_ptr_array_index (audience->pipelines, i), store, generation, removed);
+  pthread_mutex_unlock (&audience->lock);
+}
+
+static void
+find_text_indexes (RagifyGraph *graph, const RagifyConfigNode *store, GPtrArray *list)
+{
+  for (gsize i = 0; i < graph->n_makings; i++) {
+    const RagifyMaking *making = &graph->makings[i];
+    if (making->unit != NULL && ragify_graph_is_kind (making->config, "text-index") &&
+        ragify_config_node_ref (making->config, "of") == store)
+      g_ptr_array_add (list, ragify_unit_node (making->unit));
+  }
+}
+
+RagifyLibraryOptions
+ragify_graph_library_options (RagifyGraph *graph, const RagifyConfigNode *store, GPtrArray *text_indexes)
+{
+  find_text_indexes (graph, store, text_indexes);
+  return (RagifyLibraryOptions){
+    .name = ragify_config_node_name (store),
+    .store = ragify_graph_node (graph, store),
+    .embedder = ragify_graph_node (graph, ragify_config_node_ref (store, "embedder")),
+    .text_indexes = (RagifyNode *const *)text_indexes->pdata,
+    .n_text_indexes = text_indexes->len,
+    .chunk_size = (guint)ragify_config_node_get_int (store, "chunk-size"),
+    .chunk_overlap = (guint)ragify_config_node_get_int (store, "overlap"),
+    .changed = store_changed,
+    .user = graph->audience,
+  };
+}
+
+/* A store has one writer for as long as its node lives, however much else about it changes. */
+static RagifyPart *
+share_library (RagifyGraph *previous, const RagifyConfigNode *config, const RagifyNode *store)
+{
+  RagifyPart *part = previous != NULL ? ragify_graph_find_part (previous->libraries, config) : NULL;
+  if (part == NULL || g_ptr_array_index (part->basis, 0) != store)
+    return NULL;
+  part->references++;
+  return part;
+}
+
+static void
+make_library (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config, RagifyDiagnostics *diagnostics)
+{
+  g_autoptr (GPtrArray) text_indexes = g_ptr_array_new ();
+  const RagifyLibraryOptions options = ragify_graph_library_options (graph, config, text_indexes);
+  RagifyPart *part = share_library (previous, config, options.store);
+  if (part == NULL) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (GPtrArray) basis = g_ptr_array_new ();
+    RagifyLibrary *library = ragify_library_new (graph->runtime, &options, &error);
+    if (library == NULL) {
+      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, config, NULL, "%s", error->message);
+      return;
+    }
+    g_ptr_array_add (basis, options.store);
+    part = part_new (config, basis, library, (GDestroyNotify)ragify_library_free);
+  }
+  g_ptr_array_add (graph->libraries, part);
+}
+
+/* ---- the whole ---- */
+
+typedef void (*Make) (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config,
+                      RagifyDiagnostics *diagnostics);
+
+static void
+each_of_kind (RagifyGraph *graph, RagifyGraph *previous, const char *kind, RagifyDiagnostics *diagnostics, Make make)
+{
+  for (gsize i = 0; i < graph->n_makings; i++) {
+    const RagifyMaking *making = &graph->makings[i];
+    const gboolean there = making->unit != NULL || ragify_config_node_component (making->config) == NULL;
+    if (ragify_graph_is_kind (making->config, kind) && ragify_config_node_enabled (making->config) && there)
+      make (graph, previous, making->config, diagnostics);
+  }
+}
+
+void
+ragify_graph_make_parts (RagifyGraph *graph, RagifyGraph *previous, RagifyDiagnostics *diagnostics)
+{
+  make_limiter (graph, previous);
+  each_of_kind (graph, previous, "pipeline", diagnostics, make_pipeline);
+  each_of_kind (graph, previous, "vector-store", diagnostics, make_library);
+}
+
+static void
+free_pipelines (RagifyGraph *graph)
+{
+  for (guint i = 0; i < graph->pipelines->len; i++) {
+    RagifyPart *part = g_ptr_array_index (graph->pipelines, i);
+    if (part->references == 1) {
+      pthread_mutex_lock (&graph->audience->lock);
+      g_ptr_array_remove_fast (graph->audience->pipelines, part->object);
+      pthread_mutex_unlock (&graph->audience->lock);
+    }
+    part_unref (part);
+  }
+  g_ptr_array_unref (graph->pipelines);
+}
+
+static void
+free_parts (GPtrArray *parts)
+{
+  for (guint i = 0; i < parts->len; i++)
+    part_unref (g_ptr_array_index (parts, i));
+  g_ptr_array_unref (parts);
+}
+
+void
+ragify_graph_free_parts (RagifyGraph *graph)
+{
+  free_parts (graph->libraries); /* their threads use everything else */
+  free_pipelines (graph);
+  g_clear_pointer (&graph->limiter, part_unref);
+  free_parts (graph->tiers);
+  free_parts (graph->balancers);
+}

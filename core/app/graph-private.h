@@ -1,0 +1,76 @@
+/* The inside of a graph, for the files that it is made of.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ *   graph.c         nodes: which are shared, which are made; the whole
+ *   graph-parts.c   what stands on nodes: tiers, pipelines, libraries
+ *   graph-adopt.c   from the running graph to the next
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "core/app/graph.h"
+#include "core/app/unit.h"
+
+/* One node of the configuration on its way to running. */
+typedef struct RagifyMaking {
+  const RagifyConfigNode *config;
+  RagifyUnit *unit; /* NULL: the host's own kinds, and nodes that failed */
+  RagifyFate fate;  /* BUILD: the unit was made by this graph */
+  GPtrArray *keys;  /* RAGIFY_FATE_RECONFIGURE: those that the component is told; otherwise empty */
+  GThread *thread;
+  GError *error;
+} RagifyMaking;
+
+/* Something that stands on nodes, and that graphs share while it would be made the same again. */
+typedef struct RagifyPart {
+  guint references;
+  char *group; /* of the node that describes it */
+  RagifyFingerprint fingerprint;
+  GPtrArray *basis; /* what it was made on: addresses that are compared, not followed */
+  gpointer object;
+  GDestroyNotify free;
+} RagifyPart;
+
+/* All pipelines of all graphs, which are told when a store has changed. */
+typedef struct RagifyAudience {
+  guint references;
+  pthread_mutex_t lock; /* guards what follows */
+  GPtrArray *pipelines;
+} RagifyAudience;
+
+struct RagifyGraph {
+  RagifyRuntime *runtime;
+  RagifyConfig *config;
+  RagifyAudience *audience;
+  RagifyMaking *makings; /* by index of the configuration's node */
+  gsize n_makings;
+  GPtrArray *tiers, *balancers, *pipelines, *libraries; /* RagifyPart */
+  RagifyPart *limiter;                                  /* of all pipelines together */
+  RagifyServing serving;
+  void (*released) (RagifyGraph *graph, void *user);
+  void *released_user;
+};
+
+/* ---- graph.c ---- */
+
+RagifyMaking *ragify_graph_making (RagifyGraph *graph, const RagifyConfigNode *node);
+/* NULL for NULL, and where the node is not running. */
+RagifyNode *ragify_graph_node (RagifyGraph *graph, const RagifyConfigNode *node);
+/* The making in `graph` of the node that is called as `node` is, in another configuration; NULL: there is none. */
+RagifyMaking *ragify_graph_counterpart (const RagifyGraph *graph, const RagifyConfigNode *node);
+/* What the store's embedder is; NULL: it has none, or it is not running. */
+const RagifyEmbedderInfo *ragify_graph_embedder_of (RagifyGraph *graph, const RagifyConfigNode *store);
+gboolean ragify_graph_is_kind (const RagifyConfigNode *node, const char *kind);
+
+/* ---- graph-parts.c ---- */
+
+/* Makes tiers, pipelines and libraries, or shares those of `previous` (or NULL). */
+void ragify_graph_make_parts (RagifyGraph *graph, RagifyGraph *previous, RagifyDiagnostics *diagnostics);
+void ragify_graph_free_parts (RagifyGraph *graph);
+/* The writer's options as this graph has them; `text_indexes` keeps what they point to. */
+RagifyLibraryOptions
+ragify_graph_library_options (RagifyGraph *graph, const RagifyConfigNode *store, GPtrArray *text_indexes);
+/* The part of `parts` that the node describes; NULL: none. */
+RagifyPart *ragify_graph_find_part (const GPtrArray *parts, const RagifyConfigNode *node);
