@@ -52,4 +52,6 @@ detach (RagifyExchange *exchange)
     work->exchange = NULL;
 }
 
-const RagifyAction ragify_action_reload = { .begin = begin, .finish = finish_reload, .detach = detach };
+const RagifyAction ragify_action_reload = {
+  .access = RAGIFY_ACCESS_ADMIN, .begin = begin, .finish = finish_reload, .detach = detach
+};
