@@ -38,7 +38,7 @@ const RagifyConfig *ragify_graph_config (const RagifyGraph *graph);
 /* What became of one node in the step from one graph to the next. */
 typedef struct RagifyGraphChange {
   const char *node; /* the group: "cache ram"; lives as long as both graphs */
-  const char *what; /* "built", "rebuilt", "restarted", "reconfigured", "removed", "left out" */
+  const char *what; /* "built", "rebuilt", "restarted", "reconfigured", "removed" */
 } RagifyGraphChange;
 /* In the order of the configuration, those that were removed last; free with g_array_unref. `kept`: how many nodes with
  * a plugin go on as they were. [control] */
