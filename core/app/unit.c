@@ -246,7 +246,8 @@ ragify_unit_shared_folder (const RagifyUnit *unit, const RagifyConfigNode *node)
 {
   const RagifyComponent *component = ragify_config_node_component (node);
   const gboolean same_name = g_str_equal (ragify_config_node_name (unit->values), ragify_config_node_name (node));
-  if (component != ragify_config_node_component (unit->values) || !owns_folder (component))
+  if (component != ragify_config_node_component (unit->values) || !owns_folder (component) ||
+      ragify_node_is_dead (unit->node))
     return NULL;
   return common_path (unit->values, node, same_name ? RAGIFY_ORIGIN_DEFAULT : RAGIFY_ORIGIN_FILE);
 }
