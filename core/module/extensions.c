@@ -47,6 +47,8 @@ watch_attach (RagifyWatch *watch, uint32_t events)
 {
   watch->source = g_unix_fd_source_new (watch->fd, to_condition (events));
   g_source_set_callback (watch->source, G_SOURCE_FUNC (watch_ready), watch, NULL);
+  /* As for the loop's own source: or GLib wakes its own poll twice for each time that it dispatches this one. */
+  g_source_set_can_recurse (watch->source, TRUE);
   g_source_attach (watch->source, ragify_loop_context (watch->context->loop));
 }
 

@@ -6,6 +6,7 @@
 #define READ_SIZE 65536
 #define READS_AT_ONCE 16 /* then other work of the loop has its turn */
 #define ELEMENTS_MAX 1048576
+#define DEPTH_MAX 8
 
 #if HIREDIS_MAJOR >= 1
 typedef size_t ElementCount;
@@ -25,12 +26,15 @@ struct RagifyRedisPipeline {
   RagifyRedisPipelineCounts *counts;
 };
 
-/* A length that a broken server announces must not become an allocation. */
+/* Neither a length nor a depth that a broken server announces must become memory, or stack when it is freed. */
 static void *
 create_array (const redisReadTask *task, ElementCount elements)
 {
   static redisReplyObjectFunctions *original; /* hiredis' own, the same for all */
-  if (elements > ELEMENTS_MAX)
+  int depth = 0;
+  for (const redisReadTask *at = task->parent; at != NULL; at = at->parent)
+    depth++;
+  if (elements > ELEMENTS_MAX || depth > DEPTH_MAX)
     return NULL;
   if (original == NULL) {
     redisReader *reader = redisReaderCreate ();
