@@ -2,11 +2,11 @@
 
 #include <string.h>
 
+#include "redis-greeting.h"
 #include "redis-pipeline.h"
 
 #define PAUSE_FIRST_US 50000
 #define PAUSE_MAX_US 5000000
-#define GREETING_MAX 4
 
 typedef enum {
   IDLE, /* not started */
@@ -232,28 +232,6 @@ come_up (RagifyRedisConnection *connection)
 
 /* ---- greeting ---- */
 
-static bool
-is_master (const redisReply *role)
-{
-  return role->type == REDIS_REPLY_ARRAY && role->elements > 0 && role->element[0]->type == REDIS_REPLY_STRING &&
-         g_str_equal (role->element[0]->str, "master");
-}
-
-/* Whether a refused greeting ends the attempt. */
-static bool
-judge_greeting (const RagifyRedisConnection *connection, const redisReply *reply, bool optional, RagifyFault *fault)
-{
-  const bool last = connection->greetings == 0;
-  if (reply->type == REDIS_REPLY_ERROR) {
-    ragify_redis_error_to_fault ("the server", reply, fault);
-    /* Who may not PING may still be allowed what is asked later. */
-    return optional || (last && g_str_has_prefix (reply->str, "NOPERM"));
-  }
-  if (last && connection->settings->want_master && !is_master (reply))
-    return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "it is not the master that Sentinel says it is");
-  return true;
-}
-
 static void
 greeted (RagifyRedisCommand *command, redisReply *reply, const RagifyFault *gone)
 {
@@ -266,7 +244,7 @@ greeted (RagifyRedisCommand *command, redisReply *reply, const RagifyFault *gone
   connection->greetings--;
   if (connection->doomed)
     (void)0; /* an earlier greeting was refused */
-  else if (!judge_greeting (connection, reply, optional, &fault))
+  else if (!ragify_redis_greeting_judge (connection->settings, reply, optional, connection->greetings == 0, &fault))
     ragify_redis_connection_reset (connection, &fault);
   else if (connection->greetings == 0)
     come_up (connection);
@@ -274,8 +252,9 @@ greeted (RagifyRedisCommand *command, redisReply *reply, const RagifyFault *gone
 }
 
 static void
-greet_with (RagifyRedisConnection *connection, const RagifyStr *words, int count, bool optional)
+say (void *user, const RagifyStr *words, int count, bool optional)
 {
+  RagifyRedisConnection *connection = user;
   size_t size = 0;
   char *bytes = ragify_redis_format (count, words, &size);
   g_assert (bytes != NULL);
@@ -291,31 +270,11 @@ greet_with (RagifyRedisConnection *connection, const RagifyStr *words, int count
 static void
 greet (RagifyRedisConnection *connection)
 {
-  const RagifyRedisSettings *settings = connection->settings;
   connection->state = GREETING;
   connection->pipeline =
-      ragify_redis_pipeline_new (connection->transport, settings->reply_bytes_max, &connection->counts);
+      ragify_redis_pipeline_new (connection->transport, connection->settings->reply_bytes_max, &connection->counts);
   connection->greetings = 0;
-  if (settings->password != NULL) {
-    RagifyStr words[3] = { ragify_str_from ("AUTH") };
-    int count = 1;
-    if (settings->username != NULL)
-      words[count++] = ragify_str_from (settings->username);
-    words[count++] = ragify_str_from (settings->password);
-    greet_with (connection, words, count, false);
-  }
-  if (settings->client_name != NULL) {
-    const RagifyStr words[] = { ragify_str_from ("CLIENT"), ragify_str_from ("SETNAME"),
-                                ragify_str_from (settings->client_name) };
-    greet_with (connection, words, 3, true);
-  }
-  if (settings->database != 0) {
-    g_autofree char *number = g_strdup_printf ("%d", settings->database);
-    const RagifyStr words[] = { ragify_str_from ("SELECT"), ragify_str_from (number) };
-    greet_with (connection, words, 2, false);
-  }
-  const RagifyStr last = ragify_str_from (settings->want_master ? "ROLE" : "PING");
-  greet_with (connection, &last, 1, false);
+  ragify_redis_greeting_say (connection->settings, say, connection);
   write_out (connection);
 }
 
