@@ -219,6 +219,8 @@ take_item (Reading *reading, const json_t *item)
 
 /* ---- answers ---- */
 
+static gboolean fail (const Reading *reading, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
 static gboolean
 fail (const Reading *reading, const char *format, ...)
 {

@@ -186,6 +186,9 @@ async def answer(request, reader, writer):
         seen = json.dumps({"method": request.method, "target": request.target, "headers": request.headers,
                            "body": request.body.decode("utf-8", "replace")})
         writer.write(whole(200, json.dumps([{"content": seen}]).encode()))
+    elif name == "tickets":
+        hits = [{"subject": f"Ticket {i}", "summary": f"{json.loads(request.body)['text']}: ticket {i}"} for i in range(3)]
+        writer.write(whole(200, json.dumps({"hits": hits}).encode()))
     elif name == "lie":
         kind = "application/x-ndjson" if request.path[1] == "lines" else "application/json"
         writer.write(whole(200, LIES[request.path[1]], kind=kind))
