@@ -4,6 +4,7 @@
 #include <gmodule.h>
 #include <string.h>
 
+#include "config/config.h"
 #include "core/module/abi-size.h"
 
 #define PLUGIN_1_0 RAGIFY_SIZE_UP_TO (RagifyPlugin, components)
@@ -16,13 +17,6 @@ struct RagifyRegistry {
 };
 
 G_DEFINE_QUARK (ragify - module - error - quark, ragify_module_error)
-
-/* Keys that every node of some kind has; a plugin's schema must not declare them. */
-static const char *const reserved_keys[] = {
-  "plugin",   "enabled",          "deadline",       "retry",    "weight", "max-parallel", "fallback", "isolation",
-  "required", "isolation-memory", "isolation-hang", "embedder", "of",     "members",      "policy",   "levels",
-  "score",    "vector-db-url",    "memory-limit",
-};
 
 static const char *const kinds[] = {
   RAGIFY_KIND_SOURCE,   RAGIFY_KIND_CACHE,    RAGIFY_KIND_VECTOR_STORE, RAGIFY_KIND_TEXT_INDEX,
@@ -86,10 +80,9 @@ refuse_schema (const RagifyComponent *component)
     if (key->type < RAGIFY_KEY_STRING || key->type > RAGIFY_KEY_SECRET)
       return g_strdup_printf ("component '%s': key '%s' has the unknown type %u", component->name, key->name,
                               key->type);
-    for (gsize r = 0; r < G_N_ELEMENTS (reserved_keys); r++)
-      if (g_str_equal (key->name, reserved_keys[r]))
-        return g_strdup_printf ("component '%s' declares the key '%s', which is reserved for the host. Rename it",
-                                component->name, key->name);
+    if (ragify_host_key_is_reserved (component->kind, key->name))
+      return g_strdup_printf ("component '%s' declares the key '%s', which is reserved for the host. Rename it",
+                              component->name, key->name);
     for (guint32 k = 0; k < i; k++)
       if (g_str_equal (key_at (schema, k)->name, key->name))
         return g_strdup_printf ("component '%s' declares the key '%s' twice", component->name, key->name);
