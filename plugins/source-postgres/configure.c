@@ -143,10 +143,6 @@ postgres_source_configure (PostgresSource *source, const RagifyInstance *which, 
                            RagifyFault *fault)
 {
   g_autofree char *text = get_text (source, "statement");
-  if (get_int (source, "min-size") > get_int (source, "max-size"))
-    return ragify_fault_set (fault, RAGIFY_E_INVALID,
-                             "min-size: expected at most max-size (%" G_GINT64_FORMAT "), found %" G_GINT64_FORMAT,
-                             get_int (source, "max-size"), get_int (source, "min-size"));
   source->first = which->index == 0;
   source->table = get_text (source, "table");
   source->max_result = get_size (source, "max-result");

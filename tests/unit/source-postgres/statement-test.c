@@ -122,7 +122,6 @@ wrong_statements_are_refused_with_reason (void **state)
     { "table=nowhere", "relation \"nowhere\" does not exist" },
     { "title-column=headline", "column \"headline\" does not exist" },
     { "content-column=", "content-column" },
-    { "min-size=21", "min-size" },
   };
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     const char *keys[] = { cases[i][0], NULL };
