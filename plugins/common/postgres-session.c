@@ -14,6 +14,8 @@
 /* … and one that it was asked to cancel. */
 #define CANCEL_US (5 * (guint64)G_USEC_PER_SEC)
 #define NO_TIMEOUT_KNOWN G_MAXUINT
+#define CLOCKS_DIFFER_US (guint64)50000
+#define TOO_LATE "PostgreSQL did not answer within the deadline"
 
 typedef enum { SETTING, FREE, RUNNING, DRAINING, LOST } State;
 
@@ -49,7 +51,7 @@ struct RagifyPostgresSession {
   gboolean failed;        /* `fault` is set */
   gboolean in_force;      /* the settings are */
   gboolean setting;       /* this batch puts them in force */
-  gboolean reset_failed, anything, stale, writing, held;
+  gboolean reset_failed, anything, stale, oversized, writing, held;
   gboolean soft;                   /* draining without having asked it to stop */
   gboolean cancelled, cancel_seen; /* it was asked to cancel; it said that it did */
   guint timeout_ms;                /* the server's statement_timeout as it is now */
@@ -197,18 +199,49 @@ advance (RagifyPostgresSession *session)
     (void)PQsetSingleRowMode (session->connection);
 }
 
+static bool
+explain_row (RagifyPostgresSession *session)
+{
+  return ragify_fault_set (&session->fault, RAGIFY_E_EXHAUSTED,
+                           "a row of more than %" G_GUINT64_FORMAT " bytes came; the connection was closed",
+                           session->options.max_row);
+}
+
+static guint64
+size_of_row (const PGresult *row)
+{
+  guint64 size = 0;
+  for (int i = 0; i < PQnfields (row); i++)
+    size += (guint64)PQgetlength (row, 0, i);
+  return size;
+}
+
 static void
 take_row (RagifyPostgresSession *session, guint step, const PGresult *row)
 {
   RagifyPostgresQuery *query = session->query;
   session->unparsed = 0;
   session->anything = TRUE;
+  if (query != NULL && size_of_row (row) > session->options.max_row) {
+    session->oversized = !explain_row (session);
+    return;
+  }
   if (query == NULL || session->failed || query->row == NULL || query->row (query, step, row))
     return;
   finish_query (session, NULL);
   session->state = DRAINING;
   session->soft = TRUE;
   set_timer (session, ENOUGH_US);
+}
+
+/* The server ended a query that still runs: its statement_timeout is the deadline, to the millisecond; otherwise it was
+ * somebody else. */
+static bool
+explain_cancel (RagifyPostgresSession *session)
+{
+  if (now (session) + CLOCKS_DIFFER_US >= session->query->deadline_us)
+    return ragify_fault_set (&session->fault, RAGIFY_E_TIMEOUT, TOO_LATE);
+  return ragify_fault_set (&session->fault, RAGIFY_E_UNAVAILABLE, "PostgreSQL: the query was cancelled on the server");
 }
 
 static void
@@ -226,7 +259,9 @@ take_error (RagifyPostgresSession *session, const Expected *expected, const PGre
     g_hash_table_add (session->refused, GUINT_TO_POINTER (expected->index));
     session->options.refused (session->options.user, expected->index, fault.message);
   }
-  if (expected->kind == EXPECT_RESET)
+  if (g_strcmp0 (state, "57014") == 0 && !session->failed && session->query != NULL)
+    session->failed = !explain_cancel (session);
+  else if (expected->kind == EXPECT_RESET)
     session->reset_failed = TRUE;
   else if (!session->failed)
     session->failed = !ragify_postgres_fault_result (
@@ -313,6 +348,10 @@ process (RagifyPostgresSession *session)
     else
       advance (session);
     PQclear (result);
+    if (session->oversized) { /* with the connection goes the memory that libpq took for the row */
+      lose (session);
+      return FALSE;
+    }
     if (PQstatus (session->connection) == CONNECTION_BAD) {
       lose_connection (session);
       return FALSE;
@@ -342,7 +381,7 @@ flush (RagifyPostgresSession *session)
   session->options.loop->watch_set_events (session->watch, RAGIFY_FD_READ | (writing ? RAGIFY_FD_WRITE : 0));
 }
 
-/* Whether the row that is being read is too large; libpq would take it into memory as a whole. */
+/* Whether the row that is being read is too large already: libpq would take it into memory as a whole. */
 static gboolean
 row_is_too_large (RagifyPostgresSession *session)
 {
@@ -351,9 +390,7 @@ row_is_too_large (RagifyPostgresSession *session)
     session->unparsed += (guint64)waiting;
   if (session->unparsed <= session->options.max_row)
     return FALSE;
-  ragify_fault_set (&session->fault, RAGIFY_E_EXHAUSTED,
-                    "a row of more than %" G_GUINT64_FORMAT " bytes came; the connection was closed",
-                    session->options.max_row);
+  (void)explain_row (session);
   session->anything = TRUE;
   return TRUE;
 }
@@ -407,7 +444,7 @@ void
 ragify_postgres_session_late (RagifyPostgresSession *session)
 {
   RagifyFault fault;
-  ragify_fault_set (&fault, RAGIFY_E_TIMEOUT, "PostgreSQL did not answer within the deadline");
+  ragify_fault_set (&fault, RAGIFY_E_TIMEOUT, TOO_LATE);
   session->state = DRAINING;
   session->held = FALSE;
   watch (session);
