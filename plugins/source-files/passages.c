@@ -169,7 +169,7 @@ read_file (FilesPassages *passages, const FilesTree *tree, FilesEntry *entry, Fi
   known->entry = *entry;
   known->entry.path = g_strdup (entry->path);
   known->last = -1;
-  known->why = why;
+  known->why = text == NULL ? why : N_FILES_REASONS;
   known->present = TRUE;
   g_hash_table_insert (passages->known, known->entry.path, known);
   return text == NULL || take_text (passages, known, text, size, error);

@@ -23,6 +23,7 @@ typedef struct FilesSource {
   guint64 updated;  /* when it was last brought in step, … */
   guint64 took_us;  /* … and how long that took */
   gboolean changed; /* since then */
+  gboolean lost;    /* the folder could not be looked at then: every query tries again */
   guint64 updates;
 } FilesSource;
 
@@ -183,7 +184,8 @@ update (FilesSource *source, GError **error)
   source->updated = source->host->clock_us ();
   source->took_us = source->updated - begun;
   source->updates++;
-  if (changed > 0 || memcmp (&before, &source->left_out, sizeof before) != 0) {
+  source->lost = changed < 0;
+  if (changed > 0 || (changed == 0 && memcmp (&before, &source->left_out, sizeof before) != 0)) {
     g_autofree char *left_out = describe (&source->left_out);
     g_autofree char *text =
         g_strdup_printf ("%s: %d files changed, %" G_GUINT64_FORMAT " passages; left out: %s", source->tree.root,
@@ -199,7 +201,7 @@ is_due (FilesSource *source)
 {
   const guint64 age = source->host->clock_us () - source->updated;
   source->changed = files_watch_changed (source->tree.watch) || source->changed;
-  return age > source->refresh_us || (source->changed && age > MAX (SETTLE_US, 10 * source->took_us));
+  return source->lost || age > source->refresh_us || (source->changed && age > MAX (SETTLE_US, 10 * source->took_us));
 }
 
 static void
@@ -271,8 +273,6 @@ query (void *instance, RagifyCall *call, const RagifySourceQuery *args)
   g_autoptr (GError) error = NULL;
   pthread_mutex_lock (&source->lock);
   const gboolean there = !is_due (source) || update (source, &error);
-  if (!there)
-    source->updated = 0; /* a folder that is gone for now is looked for with every query */
   g_autoptr (GPtrArray) found =
       there ? files_passages_search (source->passages, args->text.data, args->text.size, args->top_k, &error) : NULL;
   pthread_mutex_unlock (&source->lock);

@@ -172,6 +172,7 @@ finds_by_words_with_stemming (void **state)
   assert_finds (fixture, "how much YEAST for doughs?", "recipes/bread.md");
   assert_finds (fixture, "potato", "recipes/deep/er/soup.txt"); /* not the .c, the hidden, the one outside */
   assert_finds (fixture, "nothing of the kind: zeppelin", "");
+  assert_int_equal (stat_of (fixture, "left_out_unreadable") + stat_of (fixture, "left_out_no_text"), 0);
 }
 
 static void
@@ -413,8 +414,12 @@ a_root_that_is_gone_is_said_and_looked_for (void **state)
     call = ask (fixture, "yeast", 1);
     g_usleep (10000);
   }
-  assert_int_equal (call->code, RAGIFY_E_UNAVAILABLE);
-  assert_non_null (strstr (call->message, "No such file or directory"));
+  for (guint i = 0; i < 3; i++) { /* and again */
+    assert_int_equal (call->code, RAGIFY_E_UNAVAILABLE);
+    assert_non_null (strstr (call->message, "No such file or directory"));
+    ragify_kit_call_free (call);
+    call = ask (fixture, "yeast", 1);
+  }
   ragify_kit_call_free (call);
   assert_int_equal (rename (away, fixture->root), 0);
   assert_finds (fixture, "yeast", "recipes/bread.md");
