@@ -476,6 +476,8 @@ store_changed (void *user, RagifyNode *store, const RagifyGeneration *generation
   pthread_mutex_lock (&audience->lock);
   for (guint i = 0; i < audience->pipelines->len; i++)
     ragify_pipeline_store_changed (g_ptr_array_index (audience->pipelines, i), store, generation, removed);
+  for (guint i = 0; i < audience->warmings->len; i++)
+    ragify_warming_store_changed (g_ptr_array_index (audience->warmings, i));
   pthread_mutex_unlock (&audience->lock);
 }
 

@@ -4,6 +4,7 @@
  *
  *   graph.c         nodes: which are shared, which are made; the whole
  *   graph-parts.c   what stands on nodes: tiers, pipelines, libraries
+ *   graph-warm.c    warming, and the gauges of tiers
  *   graph-adopt.c   from the running graph to the next
  */
 #pragma once
@@ -12,6 +13,7 @@
 
 #include "core/app/graph.h"
 #include "core/app/unit.h"
+#include "core/cache/tier-gauges.h"
 
 /* One node of the configuration on its way to running. */
 typedef struct RagifyMaking {
@@ -33,11 +35,12 @@ typedef struct RagifyPart {
   GDestroyNotify free;
 } RagifyPart;
 
-/* All pipelines of all graphs, which are told when a store has changed. */
+/* All pipelines of all graphs, and what warms them, which are told when a store has changed. */
 typedef struct RagifyAudience {
   guint references;
   pthread_mutex_t lock; /* guards what follows */
   GPtrArray *pipelines;
+  GPtrArray *warmings;
 } RagifyAudience;
 
 struct RagifyGraph {
@@ -48,6 +51,8 @@ struct RagifyGraph {
   gsize n_makings;
   GPtrArray *tiers, *balancers, *pipelines, *libraries; /* RagifyPart */
   RagifyPart *limiter;                                  /* of all pipelines together */
+  RagifyWarming *warming;                               /* NULL: not made yet */
+  RagifyTierGauges *gauges;
   RagifyServing serving;
   void (*released) (RagifyGraph *graph, void *user);
   void *released_user;
@@ -74,3 +79,10 @@ RagifyLibraryOptions
 ragify_graph_library_options (RagifyGraph *graph, const RagifyConfigNode *store, GPtrArray *text_indexes);
 /* The part of `parts` that the node describes; NULL: none. */
 RagifyPart *ragify_graph_find_part (const GPtrArray *parts, const RagifyConfigNode *node);
+
+/* ---- graph-warm.c ---- */
+
+/* Once the parts and the serving are made. */
+void ragify_graph_make_warming (RagifyGraph *graph);
+/* Before anything else is freed. */
+void ragify_graph_free_warming (RagifyGraph *graph);

@@ -176,6 +176,7 @@ audience_of (const RagifyGraph *previous)
   audience->references = 1;
   pthread_mutex_init (&audience->lock, NULL);
   audience->pipelines = g_ptr_array_new ();
+  audience->warmings = g_ptr_array_new ();
   return audience;
 }
 
@@ -185,6 +186,7 @@ audience_unref (RagifyAudience *audience)
   if (--audience->references > 0)
     return;
   g_ptr_array_unref (audience->pipelines);
+  g_ptr_array_unref (audience->warmings);
   pthread_mutex_destroy (&audience->lock);
   g_free (audience);
 }
@@ -225,16 +227,22 @@ ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *pre
                                     .n_pipelines = graph->pipelines->len,
                                     .libraries = (RagifyLibrary **)objects_of (graph->libraries),
                                     .n_libraries = graph->libraries->len,
+                                    .tiers = (RagifyTier **)objects_of (graph->tiers),
+                                    .n_tiers = graph->tiers->len,
                                     .free = serving_free };
-  if (ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) == 0)
-    return graph;
-  ragify_graph_free (graph);
-  return NULL;
+  if (ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) > 0) {
+    ragify_graph_free (graph);
+    return NULL;
+  }
+  ragify_graph_make_warming (graph);
+  graph->serving.warming = graph->warming;
+  return graph;
 }
 
 void
 ragify_graph_free (RagifyGraph *graph)
 {
+  ragify_graph_free_warming (graph);
   ragify_graph_free_parts (graph);
   /* Nodes come after those that they refer to, so the users go first. */
   for (gsize i = graph->n_makings; i > 0; i--) {
@@ -245,6 +253,7 @@ ragify_graph_free (RagifyGraph *graph)
   audience_unref (graph->audience);
   g_free (graph->serving.pipelines);
   g_free (graph->serving.libraries);
+  g_free (graph->serving.tiers);
   g_free (graph->makings);
   ragify_config_unref (graph->config);
   g_free (graph);

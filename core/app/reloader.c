@@ -115,6 +115,7 @@ put_in_force (RagifyReloader *reloader, RagifyGraph *graph, RagifyDiagnostics *d
   release (reloader, reloader->graph);
   reloader->graph = graph;
   reloader->number++;
+  ragify_warming_start (ragify_graph_serving (graph)->warming);
 }
 
 /* With the lock held. */
@@ -315,8 +316,10 @@ ragify_reloader_begin (RagifyReloader *reloader, RagifyConfig *config, RagifyDia
   const gboolean open =
       ragify_graph_adopt (reloader->graph, NULL, diagnostics) &&
       ragify_listeners_prepare (reloader->listeners, config, ragify_graph_serving (reloader->graph), diagnostics);
-  if (open)
+  if (open) {
     ragify_listeners_commit (reloader->listeners, ragify_graph_serving (reloader->graph), diagnostics);
+    ragify_warming_start (ragify_graph_serving (reloader->graph)->warming);
+  }
   reloader->thread = g_thread_new ("reloader", reloader_main, reloader);
   return open;
 }

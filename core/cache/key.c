@@ -160,12 +160,32 @@ ragify_key_add_filter (RagifyKeyBuilder *builder, const RagifyFilter *filter)
   }
 }
 
-RagifyTierKey
-ragify_key_finish (RagifyKeyBuilder *builder)
+static RagifyTierKey
+key_of (XXH128_hash_t hash)
 {
   XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash (&canonical, XXH3_128bits_digest (state_of (builder)));
+  XXH128_canonicalFromHash (&canonical, hash);
   RagifyTierKey key = { 0 };
   memcpy (key.bytes, canonical.digest, sizeof key.bytes);
   return key;
+}
+
+RagifyTierKey
+ragify_key_finish (RagifyKeyBuilder *builder)
+{
+  return key_of (XXH3_128bits_digest (state_of (builder)));
+}
+
+RagifyTierKey
+ragify_key_combine (const RagifyTierKey *key, const guint64 *numbers, guint count)
+{
+  RagifyTierKey result = *key;
+  for (guint i = 0; i < count; i++) {
+    guint8 bytes[sizeof key->bytes + sizeof *numbers];
+    const guint64 number = GUINT64_TO_LE (numbers[i]);
+    memcpy (bytes, result.bytes, sizeof result.bytes);
+    memcpy (bytes + sizeof result.bytes, &number, sizeof number);
+    result = key_of (XXH3_128bits (bytes, sizeof bytes));
+  }
+  return result;
 }

@@ -26,3 +26,6 @@ void ragify_key_add_texts (RagifyKeyBuilder *builder, RagifyStrList texts);
 void ragify_key_add_pairs (RagifyKeyBuilder *builder, RagifyPairList pairs);
 void ragify_key_add_filter (RagifyKeyBuilder *builder, const RagifyFilter *filter); /* NULL: none */
 RagifyTierKey ragify_key_finish (RagifyKeyBuilder *builder);
+
+/* A key of another and of numbers, such as the generations of stores. */
+RagifyTierKey ragify_key_combine (const RagifyTierKey *key, const guint64 *numbers, guint count);

@@ -555,6 +555,12 @@ ragify_tier_level (const RagifyTier *tier, guint level)
   return tier->levels[level];
 }
 
+guint64
+ragify_tier_life (const RagifyTier *tier, guint level, const RagifyTierKey *key, const RagifyEnvelope *envelope)
+{
+  return life_in (tier, tier->levels[level], key, envelope);
+}
+
 RagifyTierCounts
 ragify_tier_counts (const RagifyTier *tier)
 {

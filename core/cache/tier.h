@@ -116,4 +116,7 @@ typedef struct RagifyTierLevelCounts {
 } RagifyTierLevelCounts;
 guint ragify_tier_n_levels (const RagifyTier *tier);
 RagifyLevel *ragify_tier_level (const RagifyTier *tier, guint level);
+/* How long a level may give the answer from its creation on, µs, its staying on as a stale one left aside. [any] */
+guint64
+ragify_tier_life (const RagifyTier *tier, guint level, const RagifyTierKey *key, const RagifyEnvelope *envelope);
 RagifyTierLevelCounts ragify_tier_level_counts (const RagifyTier *tier, guint level);

@@ -60,7 +60,7 @@ is_over (RagifyBackground *background)
 }
 
 void
-ragify_background_free (RagifyBackground *background)
+ragify_background_close (RagifyBackground *background)
 {
   pthread_mutex_lock (&background->lock);
   background->closing = TRUE;
@@ -68,6 +68,12 @@ ragify_background_free (RagifyBackground *background)
   pthread_mutex_unlock (&background->lock);
   while (!is_over (background)) /* no run outlives its deadline */
     g_usleep (POLL_US);
+}
+
+void
+ragify_background_free (RagifyBackground *background)
+{
+  ragify_background_close (background);
   g_hash_table_unref (background->requests);
   pthread_mutex_destroy (&background->lock);
   g_free (background);
@@ -77,6 +83,7 @@ gboolean
 ragify_background_begin (RagifyBackground *background, RagifyRequest *request)
 {
   request->began = ragify_now ();
+  request->of_host = TRUE;
   g_strlcpy (request->id, "background", sizeof request->id);
   pthread_mutex_lock (&background->lock);
   const gboolean open = !background->closing;

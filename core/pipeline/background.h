@@ -12,7 +12,9 @@ typedef struct RagifyBackground RagifyBackground;
 
 /* [control] */
 RagifyBackground *ragify_background_new (void);
-/* Cancels what is under way and waits for it. [control] */
+/* Lets none begin any more, cancels what is under way and waits for it. [control] */
+void ragify_background_close (RagifyBackground *background);
+/* Closes it where that has not been done. [control] */
 void ragify_background_free (RagifyBackground *background);
 
 /* Begins one: `request`, whose `loop` is the current one, gets its id and the time, and is cancelled where the host

@@ -21,25 +21,26 @@
 
 /* ---- the key ---- */
 
-/* What keys see of the stores that are asked; FALSE where that is not known. */
+/* Puts what keys see of the stores that are asked into the key; FALSE where that is not known. */
 static gboolean
-add_generations (RagifyRun *run, RagifyKeyBuilder *builder)
+add_generations (RagifyRun *run)
 {
   run->marks = ragify_arena_alloc (run->arena, MAX (run->pipeline->n_holders, 1) * sizeof *run->marks);
-  run->key.flight = 0;
+  run->key = run->identity;
+  guint64 flight = 0;
   for (guint i = 0; i < run->n_asks; i++) {
     const guint16 holder = run->asks[i].place->holder;
     RagifyStoreWatch *watch = run->pipeline->holders[holder].watch;
-    if (watch == NULL)
-      continue;
     RagifyStoreMark *mark = &run->marks[holder];
-    if (mark->generation == 0)
-      *mark = ragify_store_watch_mark (watch);
+    if (watch == NULL || mark->generation != 0)
+      continue;
+    *mark = ragify_store_watch_mark (watch);
     if (mark->generation == 0)
       return FALSE;
-    ragify_key_add_integer (builder, mark->generation);
-    run->key.flight = run->key.flight * 0x9E3779B97F4A7C15u + mark->deletions;
+    run->key = ragify_key_combine (&run->key, &mark->generation, 1);
+    flight = flight * 0x9E3779B97F4A7C15u + mark->deletions;
   }
+  run->key.flight = flight;
   return TRUE;
 }
 
@@ -56,34 +57,53 @@ add_changes (const RagifyRun *run, RagifyKeyBuilder *builder)
   }
 }
 
-/* Everything that changes the answer; FALSE where that is not known. */
-static gboolean
-make_key (RagifyRun *run)
+/* Everything that changes the answer but the query and what the stores hold. */
+static void
+add_parameters (const RagifyRun *run, RagifyKeyBuilder *builder)
 {
   const RagifyRequest *request = run->request;
-  RagifyKeyBuilder builder;
-  ragify_key_begin (&builder);
-  ragify_key_add_words (&builder, request->query);
-  ragify_key_add_text (&builder, ragify_str_from (run->pipeline->name));
-  ragify_key_add_integer (&builder, run->pipeline->options.fingerprint);
-  if (!add_generations (run, &builder))
-    return FALSE;
-  ragify_key_add_integer (&builder, request->max_chunks | (guint64)request->mode << 32 |
-                                        (guint64)request->format << 40 | (guint64)request->explain << 48);
-  ragify_key_add_number (&builder, request->min_relevance);
-  ragify_key_add_integer (&builder, request->max_tokens);
+  ragify_key_add_text (builder, ragify_str_from (run->pipeline->name));
+  ragify_key_add_integer (builder, run->pipeline->options.fingerprint);
+  ragify_key_add_integer (builder, request->max_chunks | (guint64)request->mode << 32 | (guint64)request->format << 40 |
+                                       (guint64)request->explain << 48);
+  ragify_key_add_number (builder, request->min_relevance);
+  ragify_key_add_integer (builder, request->max_tokens);
   if (request->sources.count > 0 || request->exclude_sources.count > 0) {
-    ragify_key_add_texts (&builder, request->sources);
-    ragify_key_add_texts (&builder, request->exclude_sources);
+    ragify_key_add_texts (builder, request->sources);
+    ragify_key_add_texts (builder, request->exclude_sources);
   }
   if (request->filter != NULL || request->search.count > 0) {
-    ragify_key_add_filter (&builder, request->filter);
-    ragify_key_add_pairs (&builder, request->search);
+    ragify_key_add_filter (builder, request->filter);
+    ragify_key_add_pairs (builder, request->search);
   }
-  add_changes (run, &builder);
-  const RagifyTierKey key = ragify_key_finish (&builder);
-  memcpy (run->key.bytes, key.bytes, sizeof run->key.bytes);
-  return TRUE;
+  add_changes (run, builder);
+}
+
+static void
+identify (RagifyRun *run)
+{
+  RagifyKeyBuilder builder;
+  ragify_key_begin (&builder);
+  ragify_key_add_words (&builder, run->request->query);
+  add_parameters (run, &builder);
+  run->identity = ragify_key_finish (&builder);
+}
+
+/* Where it is asked for often it is worth to be computed in advance. */
+static void
+count_request (const RagifyRun *run)
+{
+  RagifyBusiest *busiest = run->pipeline->busiest;
+  const guint loop = ragify_loop_index (run->request->loop);
+  if (run->request->seen > 0) {
+    g_autofree char *known = ragify_request_text (run->request);
+    ragify_busiest_add (busiest, &run->identity, run->request->seen, known);
+    return;
+  }
+  if (!ragify_busiest_count (busiest, loop, &run->identity))
+    return;
+  g_autofree char *text = ragify_request_text (run->request);
+  ragify_busiest_describe (busiest, loop, &run->identity, text);
 }
 
 /* ---- keeping ---- */
@@ -145,6 +165,7 @@ renew (const RagifyRun *run)
   }
   RagifyRun *own = ragify_run_new (pipeline, request, renewed, pipeline);
   own->caches = own->leads = TRUE;
+  own->identity = run->identity;
   own->key = run->key;
   own->marks = ragify_arena_alloc (own->arena, MAX (pipeline->n_holders, 1) * sizeof *own->marks);
   memcpy (own->marks, run->marks, pipeline->n_holders * sizeof *own->marks);
@@ -208,7 +229,11 @@ static void
 look_up (RagifyRun *run)
 {
   const RagifyRequest *request = run->request;
-  run->caches = run->caches && make_key (run);
+  if (run->caches)
+    identify (run);
+  if (run->caches && (!request->of_host || request->seen > 0))
+    count_request (run);
+  run->caches = run->caches && add_generations (run);
   if (!run->caches || request->cache == RAGIFY_CACHE_REFRESH) {
     ragify_run_admit (run);
     return;
@@ -273,6 +298,25 @@ refresh_generations (RagifyRun *run)
     ragify_store_watch_refresh (watch, &run->request->owner, deadline, refreshed, run);
   }
   ragify_run_release (run);
+}
+
+gboolean
+ragify_pipeline_identify (RagifyPipeline *pipeline, RagifyRequest *request, RagifyTierKey *identity, RagifyTierKey *key,
+                          RagifyProblem *problem)
+{
+  RagifyRun *run = ragify_run_new (pipeline, request, NULL, NULL);
+  if (pipeline->options.tier == NULL)
+    return ragify_problem_set (problem, 422, "Invalid value", "pipeline", "the pipeline '%s' has no cache",
+                               pipeline->name);
+  if (!ragify_run_choose (run, problem))
+    return FALSE;
+  identify (run);
+  *identity = run->identity;
+  if (!add_generations (run))
+    return ragify_problem_set (problem, 503, "Store does not answer", NULL,
+                               "a store of the pipeline '%s' does not tell its generation", pipeline->name);
+  *key = run->key;
+  return TRUE;
 }
 
 void

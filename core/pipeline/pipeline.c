@@ -9,6 +9,7 @@
 #define DEFAULT_CANDIDATES 200
 #define DEFAULT_RRF_K 60
 #define DEFAULT_WAVE 10
+#define BUSIEST_PLACES 1024 /* for each loop: what makes up a thousandth of its requests is among them */
 #define DEFAULT_AT_ONCE 10
 #define DEFAULT_CHUNKS 10
 /* Of the whole deadline, what retrieving leaves for what follows: a tenth, inside these bounds. */
@@ -130,6 +131,7 @@ add_watches (RagifyPipeline *pipeline)
   if (pipeline->options.tier == NULL)
     return;
   pipeline->background = ragify_background_new ();
+  pipeline->busiest = ragify_busiest_new (pipeline->runtime->n_loops, BUSIEST_PLACES);
   for (guint i = 0; i < pipeline->n_holders; i++) {
     RagifyHolder *holder = &pipeline->holders[i];
     const RagifyStoreWatchOptions options = { .store = holder->node,
@@ -208,6 +210,7 @@ void
 ragify_pipeline_free (RagifyPipeline *pipeline)
 {
   g_clear_pointer (&pipeline->background, ragify_background_free);
+  g_clear_pointer (&pipeline->busiest, ragify_busiest_free);
   for (guint i = 0; i < pipeline->n_holders; i++) {
     g_clear_pointer (&pipeline->holders[i].watch, ragify_store_watch_free);
     g_free (pipeline->holders[i].source_type);
@@ -229,6 +232,18 @@ const char *
 ragify_pipeline_name (const RagifyPipeline *pipeline)
 {
   return pipeline->name;
+}
+
+RagifyTier *
+ragify_pipeline_tier (const RagifyPipeline *pipeline)
+{
+  return pipeline->options.tier;
+}
+
+RagifyBusiest *
+ragify_pipeline_busiest (RagifyPipeline *pipeline)
+{
+  return pipeline->busiest;
 }
 
 void

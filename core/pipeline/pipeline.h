@@ -8,6 +8,7 @@
 
 #include "core/balance/balancer.h"
 #include "core/balance/limiter.h"
+#include "core/cache/busiest.h"
 #include "core/cache/tier.h"
 #include "core/module/node.h"
 #include "core/pipeline/request.h"
@@ -88,6 +89,8 @@ typedef struct RagifyPipelineOptions {
 RagifyPipeline *ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *options);
 void ragify_pipeline_free (RagifyPipeline *pipeline);
 const char *ragify_pipeline_name (const RagifyPipeline *pipeline);
+RagifyTier *ragify_pipeline_tier (const RagifyPipeline *pipeline); /* NULL: none */
+RagifyBusiest *ragify_pipeline_busiest (RagifyPipeline *pipeline); /* NULL: it has no cache, and counts nothing */
 
 /* An answer: a head of its own and a body that it may share with others; sent one after the other they are one JSON (or
  * text) document. */
@@ -112,6 +115,11 @@ void ragify_pipeline_answer (RagifyPipeline *pipeline, RagifyRequest *request, R
 /* Nobody waits any more: cancels what is under way for it. `answered` still runs, soon, with status 499; no effect once
  * it has run. [loop] */
 void ragify_pipeline_cancel (RagifyRequest *request);
+
+/* The request's identity, which lasts, and the key that its answer is kept under now. Once for each request, which is
+ * not answered. FALSE with a problem. [loop] */
+gboolean ragify_pipeline_identify (RagifyPipeline *pipeline, RagifyRequest *request, RagifyTierKey *identity,
+                                   RagifyTierKey *key, RagifyProblem *problem);
 
 /* Tells the pipeline the store's new state after a committed write, and which chunks are gone; it takes effect before
  * this returns. [any] */

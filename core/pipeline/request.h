@@ -39,6 +39,8 @@ typedef struct RagifyRequest {
   RagifyMode mode;
   RagifyFormat format;
   RagifyCacheMode cache;
+  gboolean of_host; /* the host asks it of itself: it is not counted among the busiest */
+  guint64 seen;     /* … but so often it was asked before the host was started anew */
   gboolean explain;
   RagifyStrList sources, exclude_sources;
   const RagifyFilter *filter;

@@ -21,6 +21,7 @@
 #include "core/balance/attempt.h"
 #include "core/balance/balanced.h"
 #include "core/batch/embed-batcher.h"
+#include "core/cache/busiest.h"
 #include "core/cache/store-watch.h"
 #include "core/call/operations.h"
 #include "core/pipeline/background.h"
@@ -96,7 +97,8 @@ struct RagifyPipeline {
   guint16 n_embedders;
   RagifyNode *tokenizer; /* NULL: none */
   RagifyTokenCounts *token_counts;
-  RagifyBackground *background; /* NULL: no cache */
+  RagifyBackground *background; /* of a pipeline with a cache; NULL otherwise */
+  RagifyBusiest *busiest;       /* the same */
   RagifyLimiter *limiter;       /* NULL: none */
   RagifyPassages *passages;
   RagifySeries *stages[RAGIFY_N_STAGES], *hit_duration, *miss_duration, *degraded, *failed;
@@ -182,6 +184,7 @@ struct RagifyRun {
   RagifyTask task;
 
   gboolean caches, leads;
+  RagifyTierKey identity; /* of the request, whatever the stores hold */
   RagifyTierKey key;
   RagifyStoreMark *marks; /* one for each of the pipeline's holders */
   RagifyTierGet *get;     /* while it is under way */

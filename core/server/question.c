@@ -19,11 +19,9 @@ static RagifyPipeline *
 find_pipeline (RagifyExchange *exchange, const RagifyRequest *request)
 {
   const RagifyServing *serving = exchange->listener->serving;
-  for (guint i = 0; i < serving->n_pipelines; i++) {
-    const char *name = ragify_pipeline_name (serving->pipelines[i]);
-    if (strlen (name) == request->pipeline.size && strncmp (name, request->pipeline.data, request->pipeline.size) == 0)
-      return serving->pipelines[i];
-  }
+  RagifyPipeline *pipeline = ragify_serving_pipeline (serving, request->pipeline);
+  if (pipeline != NULL)
+    return pipeline;
   g_autoptr (GString) names = g_string_new (NULL);
   for (guint i = 0; i < serving->n_pipelines; i++)
     g_string_append_printf (names, "%s%s", i > 0 ? ", " : "", ragify_pipeline_name (serving->pipelines[i]));

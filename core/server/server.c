@@ -40,6 +40,17 @@ ragify_serving_unref (RagifyServing *serving)
     serving->free (serving);
 }
 
+RagifyPipeline *
+ragify_serving_pipeline (const RagifyServing *serving, RagifyStr name)
+{
+  for (guint i = 0; i < serving->n_pipelines; i++) {
+    const char *own = ragify_pipeline_name (serving->pipelines[i]);
+    if (strlen (own) == name.size && strncmp (own, name.data, name.size) == 0)
+      return serving->pipelines[i];
+  }
+  return NULL;
+}
+
 /* ---- doing something on every loop ---- */
 
 typedef struct Everywhere Everywhere;

@@ -7,6 +7,7 @@
 #include "core/ingest/documents.h"
 #include "core/module/node.h"
 #include "core/pipeline/pipeline.h"
+#include "core/pipeline/warming.h"
 #include "core/server/admin.h"
 
 typedef struct RagifyServer RagifyServer;
@@ -19,10 +20,15 @@ typedef struct RagifyServing {
   guint n_pipelines;
   RagifyLibrary **libraries;
   guint n_libraries;
+  RagifyTier **tiers; /* that the pipelines have */
+  guint n_tiers;
+  RagifyWarming *warming; /* NULL: none */
   void (*free) (struct RagifyServing *serving);
 } RagifyServing;
 RagifyServing *ragify_serving_ref (RagifyServing *serving);
 void ragify_serving_unref (RagifyServing *serving);
+/* The pipeline of that name; NULL: there is none. */
+RagifyPipeline *ragify_serving_pipeline (const RagifyServing *serving, RagifyStr name);
 
 typedef struct RagifyListenOptions {
   const char *listen;               /* "127.0.0.1:8080", "[::1]:8080", "unix:/path" */

@@ -248,7 +248,8 @@ class Host:
         return total
 
 
-def embedded_config(listen="127.0.0.1:0", http="", host="", pipeline="", store="", extra="", embed=True):
+def embedded_config(listen="127.0.0.1:0", http="", host="", pipeline="", store="", extra="", embed=True, cache="",
+                    tier=""):
     """The embedded default: FAISS store, words by Xapian or FTS5, memory cache; without a model, or with embed=False,
     words only."""
     modules = {os.path.basename(path) for path in glob.glob(str(build_dir() / "plugins" / "*" / "*.so"))}
@@ -256,7 +257,7 @@ def embedded_config(listen="127.0.0.1:0", http="", host="", pipeline="", store="
     models = models_dir() if embed else None
     retrieve = ["docs"] if models is not None else []
     lines = ["[host]", "threads = 2", host, "[http public]", f"listen = {listen}", http]
-    lines += ["[cache ram]", "plugin = memory", "[tier answers]", "levels = ram"]
+    lines += ["[cache ram]", "plugin = memory", cache, "[tier answers]", "levels = ram", tier]
     if models is not None:
         lines += ["[embedder minilm]", "plugin = local", f"model = {models / 'fast'}"]
     lines += ["[vector-store docs]", "plugin = faiss", "path = docs", store]

@@ -12,7 +12,7 @@ typedef struct {
 
 static const Command commands[] = {
   { "query", ragify_control_query },         { "ingest", ragify_control_ingest }, { "status", ragify_control_status },
-  { "documents", ragify_control_documents }, { "keys", ragify_control_keys },
+  { "documents", ragify_control_documents }, { "keys", ragify_control_keys },     { "cache", ragify_control_cache },
 };
 
 static const char summary[] = "Asks a running ragify-host, fills it with documents, and shows how it is.\n"
@@ -22,6 +22,7 @@ static const char summary[] = "Asks a running ragify-host, fills it with documen
                               "  ingest DIR|FILE|-          Send text files, or NDJSON, to the host's store\n"
                               "  status                     Is it alive and ready, what does it count\n"
                               "  documents list|get|delete  See and remove what the store holds\n"
+                              "  cache stats|get|clear|warm What the caches do and have; compute answers in advance\n"
                               "  keys new NAME              Make an API key\n"
                               "\n"
                               "'ragify-ctl COMMAND --help' tells more about each.";
@@ -160,9 +161,11 @@ run (RagifyControlOptions *options, int argc, char **argv)
 
   if (argc > 1)
     ragify_tool_complain (
-        "'%s' is not a command; expected query, ingest, status, documents or keys (see 'ragify-ctl --help')", argv[1]);
+        "'%s' is not a command; expected query, ingest, status, documents, cache or keys (see 'ragify-ctl --help')",
+        argv[1]);
   else
-    ragify_tool_complain ("expected a command: query, ingest, status, documents or keys (see 'ragify-ctl --help')");
+    ragify_tool_complain (
+        "expected a command: query, ingest, status, documents, cache or keys (see 'ragify-ctl --help')");
   return RAGIFY_TOOL_EXIT_USAGE;
 }
 

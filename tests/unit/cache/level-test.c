@@ -138,7 +138,7 @@ writing_is_given_up_and_reading_goes_on (void **state)
   set (world, 20, "answer"); /* a trial, which fails: no news */
   await_errors (world, 4);
   assert_int_equal (g_atomic_int_get (&warnings), 1);
-  script.set_code = RAGIFY_OK;
+  g_atomic_int_set (&script.set_code, RAGIFY_OK);
   g_usleep (400000);
   set (world, 21, "answer");
   await (&notices, 1);
@@ -158,7 +158,7 @@ without_a_breaker_the_first_failure_is_the_news (void **state)
     set (world, i, "answer");
   await_errors (world, 10);
   assert_int_equal (g_atomic_int_get (&warnings), 1);
-  script.set_code = RAGIFY_OK;
+  g_atomic_int_set (&script.set_code, RAGIFY_OK);
   set (world, 10, "answer");
   await (&notices, 1);
 }

@@ -215,7 +215,7 @@ a_store_that_does_not_tell_stays_what_it_was (void **state)
   Site *site = *state;
   watch (site, &scripted_shared_store, 0, SECOND_US);
   const RagifyStoreMark first = ragify_store_watch_mark (site->watch);
-  site->script.untold = TRUE;
+  g_atomic_int_set (&site->script.untold, TRUE);
   assert_int_equal (refresh (site), -1);
   assert_int_equal (ragify_store_watch_mark (site->watch).generation, first.generation);
 }

@@ -49,9 +49,9 @@ typedef struct Script {
   gboolean scores;     /* stores: a search scores what others have found */
   gboolean scored;     /* sources: declare scores */
   gboolean emits;      /* sources: emit all but the last */
-  gboolean untold;     /* stores: do not tell their generation */
+  gboolean untold;     /* stores: do not tell their generation (atomic) */
   gint commits;        /* stores: that others have made (atomic) */
-  gint32 set_code;     /* caches: writing fails with it */
+  gint set_code;       /* caches: writing fails with it (atomic) */
   /* What it saw. */
   gint calls, searches, fetches, vector_fetches, cancels, sets, probes, generations; /* atomic */
   gint under_way, most_under_way;                                                    /* atomic */

@@ -349,7 +349,7 @@ store_generation (void *instance, RagifyCall *call, const RagifyNothing *args)
   const guint64 counter = 1 + (guint64)g_atomic_int_get (&actor->script->commits);
   const RagifyStoreGeneration result = { .struct_size = sizeof result,
                                          .generation = { .store = passage_id (77), .counter = counter } };
-  if (actor->script->untold)
+  if (g_atomic_int_get (&actor->script->untold))
     actor->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from ("it does not say"), 0);
   else
     actor->host->call_done (call, &result);
@@ -425,8 +425,9 @@ cache_set (void *instance, RagifyCall *call, const RagifyCacheSet *args)
 {
   Actor *actor = instance;
   g_atomic_int_inc (&actor->script->sets);
-  if (actor->script->set_code != RAGIFY_OK)
-    actor->host->call_fail (call, actor->script->set_code, ragify_str_from ("writes are refused"), 0);
+  const gint code = g_atomic_int_get (&actor->script->set_code);
+  if (code != RAGIFY_OK)
+    actor->host->call_fail (call, code, ragify_str_from ("writes are refused"), 0);
   else if (begin (actor, call))
     actor->host->call_done (call, NULL);
 }
