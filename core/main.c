@@ -15,7 +15,7 @@
 typedef struct Options {
   char **config, **set;
   char *state_dir, *models_dir, *plugin_dir, *listen;
-  gboolean check, print_config, print_graph, version;
+  gboolean check, connect, print_config, print_graph, svg, version;
 } Options;
 
 static gboolean
@@ -31,9 +31,12 @@ parse (Options *options, int *argc, char ***argv, GError **error)
     { "plugin-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->plugin_dir, "Where plugins are loaded from", "DIR" },
     { "listen", 'l', 0, G_OPTION_ARG_STRING, &options->listen, "Address of [http public]", "ADDRESS:PORT" },
     { "check", 0, 0, G_OPTION_ARG_NONE, &options->check, "Check the configuration and exit: 0 or 78", NULL },
+    { "connect", 0, 0, G_OPTION_ARG_NONE, &options->connect,
+      "With --check: start and probe every node that speaks to another process, too", NULL },
     { "print-config", 0, 0, G_OPTION_ARG_NONE, &options->print_config,
       "Print the configuration with the origin of each value", NULL },
     { "print-graph", 0, 0, G_OPTION_ARG_NONE, &options->print_graph, "Print the nodes as a Graphviz graph", NULL },
+    { "svg", 0, 0, G_OPTION_ARG_NONE, &options->svg, "With --print-graph: drawn, where graphviz is installed", NULL },
     { "version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL },
     { NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL },
   };
@@ -44,6 +47,11 @@ parse (Options *options, int *argc, char ***argv, GError **error)
   g_option_context_add_main_entries (context, entries, NULL);
   if (!g_option_context_parse (context, argc, argv, error))
     return FALSE;
+  if ((options->connect && !options->check) || (options->svg && !options->print_graph)) {
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s goes with %s",
+                 options->svg ? "--svg" : "--connect", options->svg ? "--print-graph" : "--check");
+    return FALSE;
+  }
   if (*argc > 1) {
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "unexpected argument '%s'", (*argv)[1]);
     return FALSE;
@@ -84,10 +92,12 @@ static RagifyAppTask
 task_of (const Options *options)
 {
   if (options->check)
-    return RAGIFY_APP_CHECK;
+    return options->connect ? RAGIFY_APP_CONNECT : RAGIFY_APP_CHECK;
   if (options->print_config)
     return RAGIFY_APP_PRINT_CONFIG;
-  return options->print_graph ? RAGIFY_APP_PRINT_GRAPH : RAGIFY_APP_SERVE;
+  if (options->print_graph)
+    return options->svg ? RAGIFY_APP_PRINT_SVG : RAGIFY_APP_PRINT_GRAPH;
+  return RAGIFY_APP_SERVE;
 }
 
 static void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/app/app.h"
 
+#include <gio/gio.h>
 #include <glib-unix.h>
 #include <locale.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/app/connect.h"
 #include "core/app/load.h"
 #include "core/app/log.h"
 #include "core/app/reloader.h"
@@ -139,6 +141,41 @@ print_text (RagifyConfig *config, void (*print) (const RagifyConfig *config, GSt
   return RAGIFY_EXIT_OK;
 }
 
+static int
+connect_all (RagifyConfig *config, RagifyDiagnostics *diagnostics)
+{
+  RagifyRuntime runtime = { 0 };
+  g_autoptr (GString) said = g_string_new (NULL);
+  signal (SIGPIPE, SIG_IGN);
+  runtime_init (&runtime, ragify_config_host (config));
+  ragify_app_connect (&runtime, config, said, diagnostics);
+  const gboolean well = ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) == 0;
+  fputs (said->str, stdout);
+  print_diagnostics (diagnostics);
+  runtime_clear (&runtime, well ? RAGIFY_EXIT_OK : RAGIFY_EXIT_CONFIG);
+  return well ? RAGIFY_EXIT_OK : RAGIFY_EXIT_CONFIG;
+}
+
+/* Graphviz draws; without it the language that it reads is printed, and why. */
+static int
+print_svg (RagifyConfig *config)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *drawn = NULL;
+  ragify_config_print_graph (config, text);
+  g_autoptr (GSubprocess) dot =
+      g_subprocess_new (G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, "dot", "-Tsvg", NULL);
+  if (dot == NULL || !g_subprocess_communicate_utf8 (dot, text->str, NULL, &drawn, NULL, &error) ||
+      !g_subprocess_get_successful (dot)) {
+    fprintf (stderr, "ragify-host: Graphviz' dot cannot draw it: %s. Install graphviz, or use --print-graph\n",
+             error != NULL ? error->message : "it failed");
+    return RAGIFY_EXIT_FAILED;
+  }
+  fputs (drawn, stdout);
+  return RAGIFY_EXIT_OK;
+}
+
 int
 ragify_app_run (const RagifyConfigInput *input, RagifyAppTask task)
 {
@@ -153,10 +190,14 @@ ragify_app_run (const RagifyConfigInput *input, RagifyAppTask task)
   case RAGIFY_APP_CHECK:
     print_diagnostics (diagnostics);
     return RAGIFY_EXIT_OK;
+  case RAGIFY_APP_CONNECT:
+    return connect_all (config, diagnostics);
   case RAGIFY_APP_PRINT_CONFIG:
     return print_text (config, ragify_config_print);
   case RAGIFY_APP_PRINT_GRAPH:
     return print_text (config, ragify_config_print_graph);
+  case RAGIFY_APP_PRINT_SVG:
+    return print_svg (config);
   case RAGIFY_APP_SERVE:
   default:
     ragify_log_configure (ragify_config_node_get_string (ragify_config_host (config), "log-format"),

@@ -7,7 +7,14 @@
 #include "config/config.h"
 
 /* What the process can be told to do instead of serving. */
-typedef enum { RAGIFY_APP_SERVE, RAGIFY_APP_CHECK, RAGIFY_APP_PRINT_CONFIG, RAGIFY_APP_PRINT_GRAPH } RagifyAppTask;
+typedef enum {
+  RAGIFY_APP_SERVE,
+  RAGIFY_APP_CHECK,   /* opens no socket */
+  RAGIFY_APP_CONNECT, /* checks, and probes every backend */
+  RAGIFY_APP_PRINT_CONFIG,
+  RAGIFY_APP_PRINT_GRAPH, /* DOT */
+  RAGIFY_APP_PRINT_SVG,   /* the same, drawn by Graphviz */
+} RagifyAppTask;
 
 /* Exit codes, as sysexits(3) and systemd know them. */
 #define RAGIFY_EXIT_OK 0

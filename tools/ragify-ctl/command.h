@@ -19,6 +19,8 @@ int ragify_control_ingest (RagifyControlOptions *options, int argc, char **argv)
 int ragify_control_status (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_documents (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_cache (RagifyControlOptions *options, int argc, char **argv);
+int ragify_control_reload (RagifyControlOptions *options, int argc, char **argv);
+int ragify_control_config (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_keys (RagifyControlOptions *options, int argc, char **argv);
 
 /* Parses a command's options and the common ones; on success *argc and *argv hold argv[0] and what is no option.

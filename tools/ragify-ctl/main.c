@@ -13,6 +13,7 @@ typedef struct {
 static const Command commands[] = {
   { "query", ragify_control_query },         { "ingest", ragify_control_ingest }, { "status", ragify_control_status },
   { "documents", ragify_control_documents }, { "keys", ragify_control_keys },     { "cache", ragify_control_cache },
+  { "reload", ragify_control_reload },       { "config", ragify_control_config },
 };
 
 static const char summary[] = "Asks a running ragify-host, fills it with documents, and shows how it is.\n"
@@ -24,6 +25,8 @@ static const char summary[] = "Asks a running ragify-host, fills it with documen
                               "  documents list|get|delete  See and remove what the store holds\n"
                               "  cache stats|get|clear|warm What the caches do and have; compute answers in advance\n"
                               "  keys new NAME              Make an API key\n"
+                              "  reload                     Put the changed configuration in force\n"
+                              "  config check|print|…       Check and print configurations and profiles\n"
                               "\n"
                               "'ragify-ctl COMMAND --help' tells more about each.";
 
@@ -131,6 +134,20 @@ ragify_control_print_body (const RagifyHttpReply *reply)
     putchar ('\n');
 }
 
+/* "query, ingest or status". */
+static char *
+name_commands (void)
+{
+  GString *names = g_string_new (NULL);
+  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
+    g_string_append_printf (names, "%s%s",
+                            i == 0                            ? ""
+                            : i + 1 < G_N_ELEMENTS (commands) ? ", "
+                                                              : " or ",
+                            commands[i].name);
+  return g_string_free (names, FALSE);
+}
+
 static int
 run (RagifyControlOptions *options, int argc, char **argv)
 {
@@ -160,12 +177,11 @@ run (RagifyControlOptions *options, int argc, char **argv)
       return commands[i].run (options, argc - 1, argv + 1);
 
   if (argc > 1)
-    ragify_tool_complain (
-        "'%s' is not a command; expected query, ingest, status, documents, cache or keys (see 'ragify-ctl --help')",
-        argv[1]);
+    g_autofree char *names = name_commands ();
+  if (argc > 1)
+    ragify_tool_complain ("'%s' is not a command; expected %s (see 'ragify-ctl --help')", argv[1], names);
   else
-    ragify_tool_complain (
-        "expected a command: query, ingest, status, documents, cache or keys (see 'ragify-ctl --help')");
+    ragify_tool_complain ("expected a command: %s (see 'ragify-ctl --help')", names);
   return RAGIFY_TOOL_EXIT_USAGE;
 }
 
