@@ -176,8 +176,7 @@ run (RagifyControlOptions *options, int argc, char **argv)
     if (strcmp (argv[1], commands[i].name) == 0)
       return commands[i].run (options, argc - 1, argv + 1);
 
-  if (argc > 1)
-    g_autofree char *names = name_commands ();
+  g_autofree char *names = name_commands ();
   if (argc > 1)
     ragify_tool_complain ("'%s' is not a command; expected %s (see 'ragify-ctl --help')", argv[1], names);
   else
