@@ -19,7 +19,7 @@ origin_free (gpointer data)
 
 RagifyHttpClient *
 ragify_http_client_new (const RagifyHost *host, RagifyContext *context, const RagifyHttpSettings *settings,
-                        RagifyFault *fault)
+                        guint instances, RagifyFault *fault)
 {
   GTlsDatabase *authorities = NULL;
   if (settings->tls_ca != NULL) {
@@ -35,6 +35,8 @@ ragify_http_client_new (const RagifyHost *host, RagifyContext *context, const Ra
   client->context = context;
   client->settings = settings;
   client->authorities = authorities;
+  client->open = g_atomic_rc_box_new0 (RagifyHttpOpen);
+  client->share = (MIN (settings->max_connections, settings->max_connections_per_host) + instances - 1) / instances;
   client->loop = host->get_extension (context, RAGIFY_EXT_LOOP);
   client->quotas = host->get_extension (context, RAGIFY_EXT_QUOTA);
   if (client->quotas != NULL) {
@@ -54,6 +56,7 @@ ragify_http_client_free (RagifyHttpClient *client)
   g_hash_table_unref (client->origins);
   ragify_http_names_unref (client->names);
   g_clear_object (&client->authorities);
+  g_atomic_rc_box_release (client->open);
   g_free (client);
 }
 
@@ -66,7 +69,28 @@ ragify_http_client_set_settings (RagifyHttpClient *client, const RagifyHttpSetti
 RagifyHttpStats
 ragify_http_client_stats (const RagifyHttpClient *client)
 {
-  return client->stats;
+  RagifyHttpStats stats = client->stats;
+  stats.open = (guint64)g_atomic_int_get (&client->open->count);
+  return stats;
+}
+
+static void
+socket_gone (gpointer data, GObject *where_it_was)
+{
+  RagifyHttpOpen *open = data;
+  g_atomic_int_add (&open->count, -1);
+  g_atomic_rc_box_release (open);
+}
+
+void
+ragify_http_client_connected (RagifyHttpClient *client, GIOStream *stream)
+{
+  client->stats.connections++;
+  if (!G_IS_SOCKET_CONNECTION (stream))
+    return;
+  g_atomic_int_inc (&client->open->count);
+  g_object_weak_ref (G_OBJECT (g_socket_connection_get_socket (G_SOCKET_CONNECTION (stream))), socket_gone,
+                     g_atomic_rc_box_acquire (client->open));
 }
 
 /* ---- origins ---- */

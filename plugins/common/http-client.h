@@ -2,11 +2,12 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * One client belongs to one instance and its loop; the totals of connections are the node's, through ragify.quota/1.
- * A request has one deadline for all that it takes: waiting for its turn, name, connection, TLS, redirects, the whole
- * answer. When that passes, or its call is cancelled, its connection is closed. Trying again is the host's part: it
- * does so after RAGIFY_E_UNAVAILABLE and RAGIFY_E_EXHAUSTED, as late as the call's retry_after says. What trying again
- * would not mend (an answer that is too large, a certificate, a redirect that is not followed) is RAGIFY_E_INTERNAL.
+ * One client belongs to one instance and its loop; the totals of connections are the node's, through ragify.quota/1: so
+ * many are in use at once. Of idle ones each loop keeps its share at most. A request has one deadline for all that it
+ * takes: waiting for its turn, name, connection, TLS, redirects, the whole answer. When that passes, or its call is
+ * cancelled, its connection is closed. Trying again is the host's part: it does so after RAGIFY_E_UNAVAILABLE and
+ * RAGIFY_E_EXHAUSTED, as late as the call's retry_after says. What trying again would not mend (an answer that is too
+ * large, a certificate, a redirect that is not followed) is RAGIFY_E_INTERNAL.
  *
  * Credentials and configured headers go to the settings' origin (scheme, host and port) and nowhere else. A redirect
  * from https to http is refused, as is one that would carry a body to another origin. Only HTTP/1.1 is spoken. Answers
@@ -61,15 +62,17 @@ typedef struct RagifyHttpStats {
   guint64 failures; /* of those, without an answer */
   guint64 sent;     /* with redirects */
   guint64 redirects;
-  guint64 connections; /* made */
+  guint64 connections; /* made, … */
+  guint64 open;        /* … and still there */
   guint64 bytes;       /* of bodies, decoded */
   guint64 active;      /* under way now */
   guint64 waiting;     /* of those, for their turn */
 } RagifyHttpStats;
 
-/* `settings` stay the caller's and must outlive the client. NULL with a fault. [control] */
+/* `settings` stay the caller's and must outlive the client; `instances`: how many the node has. NULL with a fault.
+ * [control] */
 RagifyHttpClient *ragify_http_client_new (const RagifyHost *host, RagifyContext *context,
-                                          const RagifyHttpSettings *settings, RagifyFault *fault);
+                                          const RagifyHttpSettings *settings, guint instances, RagifyFault *fault);
 
 /* New settings whose reloadable members differ; the origin must be the same. */
 void ragify_http_client_set_settings (RagifyHttpClient *client, const RagifyHttpSettings *settings);

@@ -381,7 +381,7 @@ network_event (SoupMessage *message, GSocketClientEvent event, GIOStream *stream
   static const char *const protocols[] = { "http/1.1", NULL };
   RagifyHttpExchange *exchange = user;
   if (event == G_SOCKET_CLIENT_CONNECTED)
-    exchange->client->stats.connections++;
+    ragify_http_client_connected (exchange->client, stream);
   if (event == G_SOCKET_CLIENT_TLS_HANDSHAKING && G_IS_TLS_CONNECTION (stream))
     g_tls_connection_set_advertised_protocols (G_TLS_CONNECTION (stream), protocols);
 }
@@ -410,6 +410,9 @@ set_headers (RagifyHttpExchange *exchange)
   soup_message_headers_replace (headers, "User-Agent", "Ragify/1.0");
   soup_message_headers_replace (headers, "Accept", exchange->accept);
   soup_message_headers_replace (headers, "Accept-Encoding", "gzip, deflate");
+  /* The other loops keep theirs too. */
+  if ((guint)g_atomic_int_get (&exchange->client->open->count) > exchange->client->share)
+    soup_message_headers_replace (headers, "Connection", "close");
   if (!exchange->at_home)
     return;
   add_headers (headers, exchange->headers);

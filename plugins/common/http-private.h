@@ -18,6 +18,12 @@ typedef struct RagifyHttpOrigin {
   guint64 used;    /* serial of the last use */
 } RagifyHttpOrigin;
 
+/* How many connections are open; it lives as long as any of them, and the client. Both are changed atomically: what is
+ * cancelled in the midst of a TLS handshake may end on a thread of GIO's. */
+typedef struct RagifyHttpOpen {
+  gint count;
+} RagifyHttpOpen;
+
 struct RagifyHttpClient {
   const RagifyHost *host;
   RagifyContext *context;
@@ -26,6 +32,8 @@ struct RagifyHttpClient {
   const RagifyHttpSettings *settings;
   RagifyQuota *all;      /* NULL where the host has no quotas */
   RagifyQuota *per_host; /* of the configured origin */
+  RagifyHttpOpen *open;  /* g_atomic_rc_box */
+  guint share;           /* how many of them may be idle */
   GTlsDatabase *authorities;
   RagifyHttpNames *names;
   GHashTable *origins; /* key → RagifyHttpOrigin */
@@ -44,6 +52,8 @@ RagifyHttpOrigin *ragify_http_client_origin (RagifyHttpClient *client, const cha
 /* Takes part of the quotas for an exchange; FALSE: it has to wait, and is resumed. */
 gboolean ragify_http_client_take (RagifyHttpClient *client, RagifyHttpExchange *exchange);
 void ragify_http_client_give_back (RagifyHttpClient *client, RagifyHttpExchange *exchange);
+/* A connection was made. */
+void ragify_http_client_connected (RagifyHttpClient *client, GIOStream *stream);
 /* An exchange is over and freed. */
 void ragify_http_client_left (RagifyHttpClient *client);
 

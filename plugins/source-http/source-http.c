@@ -123,7 +123,7 @@ read_request (HttpSource *source, RagifyFault *fault)
 }
 
 static gboolean
-set_up (HttpSource *source, RagifyFault *fault)
+set_up (HttpSource *source, guint instances, RagifyFault *fault)
 {
   int64_t remember = 0;
   source->host->config_int (source->context, "remember", &remember);
@@ -134,7 +134,7 @@ set_up (HttpSource *source, RagifyFault *fault)
   source->mapping = http_mapping_new (source->host, source->context, fault);
   if (source->mapping == NULL)
     return FALSE;
-  source->client = ragify_http_client_new (source->host, source->context, source->settings, fault);
+  source->client = ragify_http_client_new (source->host, source->context, source->settings, instances, fault);
   return source->client != NULL;
 }
 
@@ -161,7 +161,7 @@ create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *wh
   source->host = host;
   source->context = context;
   RagifyFault fault;
-  if (!set_up (source, &fault)) {
+  if (!set_up (source, which->count, &fault)) {
     host->set_error (context, ragify_str_from (fault.message));
     free_source (source);
     return fault.code;
@@ -255,6 +255,7 @@ stats (void *instance, RagifyCall *call, const RagifyNothing *args)
     { "sent", s.sent },
     { "redirects", s.redirects },
     { "connections_made", s.connections },
+    { "connections_open", s.open },
     { "bytes", s.bytes },
     { "active", s.active },
     { "waiting", s.waiting },

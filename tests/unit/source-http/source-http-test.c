@@ -200,6 +200,7 @@ connections_are_used_again (void **state)
     ragify_kit_call_free (http_ask (fixture, "x", 1, 0));
   assert_int_equal (http_stat (fixture, "requests"), 20);
   assert_int_equal (http_stat (fixture, "connections_made"), 1);
+  assert_int_equal (http_stat (fixture, "connections_open"), 1);
 }
 
 /* 60 at once where 5 are allowed: never more than 5 at the server, and all are answered. */
@@ -221,6 +222,37 @@ the_limit_of_connections_holds (void **state)
   }
   assert_true (http_stat (fixture, "connections_made") <= 5);
   assert_int_equal (http_stat (fixture, "active"), 0);
+}
+
+/* One of two instances keeps half of what the node may have; the rest is closed once it is idle. */
+static void
+a_loop_keeps_its_share_of_idle_connections (void **state)
+{
+  HttpFixture *fixture = *state;
+  g_autofree char *url =
+      g_strdup_printf ("base-url=http://127.0.0.1:%u/slow/0.05", scripted_http_port (fixture->server));
+  const char *config[] = { url, "max-connections-per-host=4", NULL };
+  const RagifyPlugin *plugin = ragify_kit_load (fixture->kit, g_getenv ("SOURCE_HTTP"));
+  const RagifyKitNode node = { .index = 0, .count = 2 };
+  fixture->source = ragify_kit_create (fixture->kit, ragify_kit_find (fixture->kit, plugin, RAGIFY_KIND_SOURCE, "http"),
+                                       config, &node);
+  assert_non_null (fixture->source);
+  assert_int_equal (ragify_kit_start (fixture->source, NULL), RAGIFY_OK);
+  const RagifySourceOperations *operations = ragify_kit_operations (fixture->source);
+  const RagifySourceQuery query = { .struct_size = sizeof query, .top_k = 1, .text = ragify_str_from ("x") };
+  RagifyKitCall *calls[12];
+  for (guint i = 0; i < G_N_ELEMENTS (calls); i++)
+    calls[i] = ragify_kit_begin (fixture->source, (RagifyKitFunction)operations->query, &query, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (calls); i++) {
+    RagifyKitCall *call = ragify_kit_wait (calls[i]);
+    assert_int_equal (call->code, RAGIFY_OK);
+    ragify_kit_call_free (call);
+  }
+  for (guint i = 0; i < 3000 && http_stat (fixture, "connections_open") > 2; i++)
+    g_usleep (10000);
+  assert_true (http_stat (fixture, "connections_open") <= 2);
+  ragify_kit_call_free (http_ask (fixture, "x", 1, 0));
+  assert_true (http_stat (fixture, "connections_open") <= 2);
 }
 
 static void
@@ -288,6 +320,7 @@ main (void)
     TEST (what_has_not_changed_is_not_sent_again),
     TEST (connections_are_used_again),
     TEST (the_limit_of_connections_holds),
+    TEST (a_loop_keeps_its_share_of_idle_connections),
     TEST (a_probe_is_a_real_query),
     TEST (bad_configuration_is_refused_with_a_reason),
   };
