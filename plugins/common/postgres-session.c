@@ -1,62 +1,18 @@
-#include "postgres-session.h"
+#include "postgres-session-private.h"
 
 #include "postgres-fault.h"
 
-#include <glib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define SETUP_TIMEOUT_US (10 * (guint64)G_USEC_PER_SEC)
 /* How long the server may take to end a query whose deadline has passed, by its own statement_timeout … */
 #define GRACE_US (guint64)300000
 /* How long rows that nobody wants may go on coming before it is asked to stop: often they are on their way already. */
 #define ENOUGH_US (guint64)10000
 /* … and one that it was asked to cancel. */
 #define CANCEL_US (5 * (guint64)G_USEC_PER_SEC)
-#define NO_TIMEOUT_KNOWN G_MAXUINT
 #define CLOCKS_DIFFER_US (guint64)50000
 #define TOO_LATE "PostgreSQL did not answer within the deadline"
-
-typedef enum { SETTING, FREE, RUNNING, DRAINING, LOST } State;
-
-/* What is to come back, in this order. */
-typedef enum { EXPECT_SETTING, EXPECT_OWN, EXPECT_PREPARED, EXPECT_STEP, EXPECT_RESET, EXPECT_SYNC } Kind;
-
-typedef struct Expected {
-  Kind kind;
-  guint index;      /* of the setting or step */
-  const char *name; /* of what is prepared */
-} Expected;
-
-/* A cancel request under way; it outlives the session where that is closed meanwhile. */
-typedef struct Cancelling {
-  PGcancel *cancel;
-  RagifyPostgresSession *session; /* NULL: gone */
-} Cancelling;
-
-struct RagifyPostgresSession {
-  RagifyPostgresSessionOptions options;
-  PGconn *connection;
-  RagifyWatch *watch;
-  RagifyTimer *timer;
-  State state;
-  RagifyPostgresQuery *query; /* while RUNNING */
-  RagifyPostgresQuery *lost;
-  GArray *expected;
-  guint at;
-  GHashTable *prepared;
-  GHashTable *refused;    /* settings that the server does not take, as GUINT_TO_POINTER */
-  Cancelling *cancelling; /* NULL: none is under way */
-  RagifyFault fault;      /* of the query; of the session once it is LOST */
-  gboolean failed;        /* `fault` is set */
-  gboolean in_force;      /* the settings are */
-  gboolean setting;       /* this batch puts them in force */
-  gboolean reset_failed, anything, stale, oversized, writing, held;
-  gboolean soft;                   /* draining without having asked it to stop */
-  gboolean cancelled, cancel_seen; /* it was asked to cancel; it said that it did */
-  guint timeout_ms;                /* the server's statement_timeout as it is now */
-  guint64 unparsed, until, queries, idle_since;
-};
 
 static guint64
 now (const RagifyPostgresSession *session)
@@ -64,8 +20,8 @@ now (const RagifyPostgresSession *session)
   return session->options.host->clock_us ();
 }
 
-static void
-set_timer (RagifyPostgresSession *session, guint64 delay)
+void
+ragify_postgres_session_set_timer (RagifyPostgresSession *session, guint64 delay)
 {
   session->until = now (session) + delay;
   session->options.loop->timer_restart (session->timer, delay);
@@ -231,7 +187,7 @@ take_row (RagifyPostgresSession *session, guint step, const PGresult *row)
   finish_query (session, NULL);
   session->state = DRAINING;
   session->soft = TRUE;
-  set_timer (session, ENOUGH_US);
+  ragify_postgres_session_set_timer (session, ENOUGH_US);
 }
 
 /* The server ended a query that still runs: its statement_timeout is the deadline, to the millisecond; otherwise it was
@@ -292,7 +248,7 @@ take_sync (RagifyPostgresSession *session)
   } else if (session->state != SETTING) {
     session->in_force |= session->setting && !session->failed;
     if (session->failed)
-      session->timeout_ms = NO_TIMEOUT_KNOWN;
+      session->timeout_ms = RAGIFY_POSTGRES_NO_TIMEOUT_KNOWN;
     if (session->query != NULL && session->stale && session->query->repeatable && !session->query->repeated &&
         !session->anything) {
       session->query->repeated = true;
@@ -368,13 +324,13 @@ process (RagifyPostgresSession *session)
 
 /* ---- the socket ---- */
 
-static void
-flush (RagifyPostgresSession *session)
+void
+ragify_postgres_session_flush (RagifyPostgresSession *session)
 {
   const int left = PQflush (session->connection);
   const gboolean writing = left == 1;
   if (left < 0)
-    set_timer (session, 0); /* told from the loop, not from inside a call */
+    ragify_postgres_session_set_timer (session, 0); /* told from the loop, not from inside a call */
   if (writing == session->writing || session->watch == NULL)
     return;
   session->writing = writing;
@@ -404,7 +360,7 @@ ready (void *user, int32_t fd, uint32_t events)
     return;
   }
   if (events & RAGIFY_FD_WRITE)
-    flush (session);
+    ragify_postgres_session_flush (session);
   if (PQconsumeInput (session->connection) == 0) {
     lose_connection (session);
     return;
@@ -448,7 +404,7 @@ ragify_postgres_session_late (RagifyPostgresSession *session)
   session->state = DRAINING;
   session->held = FALSE;
   watch (session);
-  set_timer (session, GRACE_US);
+  ragify_postgres_session_set_timer (session, GRACE_US);
   finish_query (session, &fault);
 }
 
@@ -475,7 +431,7 @@ expired (void *user)
   }
   if (session->soft) {
     session->soft = FALSE;
-    set_timer (session, send_cancel (session) ? CANCEL_US : 0);
+    ragify_postgres_session_set_timer (session, send_cancel (session) ? CANCEL_US : 0);
     return;
   }
   (void)send_cancel (session);
@@ -483,137 +439,6 @@ expired (void *user)
                     session->state == SETTING ? "PostgreSQL did not answer to the setup statements"
                                               : "closed: PostgreSQL did not end a query that was out of time");
   lose (session);
-}
-
-/* ---- what goes out ---- */
-
-static void
-expect (RagifyPostgresSession *session, Kind kind, guint index)
-{
-  const Expected expected = { .kind = kind, .index = index };
-  g_array_append_val (session->expected, expected);
-}
-
-static gboolean
-send_text (RagifyPostgresSession *session, const char *sql, Kind kind, guint index)
-{
-  expect (session, kind, index);
-  return PQsendQueryParams (session->connection, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
-}
-
-static gboolean
-send_sync (RagifyPostgresSession *session)
-{
-  expect (session, EXPECT_SYNC, 0);
-  return PQpipelineSync (session->connection) == 1;
-}
-
-/* A database without an encoding may hold any bytes; asked for UTF-8, its server would refuse to send some. */
-static gboolean
-send_encoding (RagifyPostgresSession *session)
-{
-  if (g_strcmp0 (PQparameterStatus (session->connection, "server_encoding"), "SQL_ASCII") != 0)
-    return TRUE;
-  return send_text (session, "SET client_encoding = 'SQL_ASCII'", EXPECT_OWN, 0);
-}
-
-static gboolean
-send_settings (RagifyPostgresSession *session)
-{
-  gboolean good = send_encoding (session);
-  session->setting = TRUE;
-  for (guint i = 0; session->options.setup[i] != NULL && good; i++)
-    if (!g_hash_table_contains (session->refused, GUINT_TO_POINTER (i)))
-      good = send_text (session, session->options.setup[i], EXPECT_SETTING, i);
-  return good;
-}
-
-/* Milliseconds, rounded up to five significant bits: most queries find the value of the one before them. */
-static guint
-timeout_for (const RagifyPostgresSession *session, guint64 deadline)
-{
-  const guint64 at = now (session);
-  guint64 ms = deadline > at ? (deadline - at + 999) / 1000 : 1;
-  ms = CLAMP (ms, 1, G_MAXINT / 2);
-  const guint bits = g_bit_storage ((gulong)ms);
-  const guint shift = bits > 5 ? bits - 5 : 0;
-  return (guint)((ms + (1u << shift) - 1) >> shift << shift);
-}
-
-static gboolean
-send_timeout (RagifyPostgresSession *session, guint64 deadline)
-{
-  const guint ms = timeout_for (session, deadline);
-  if (ms == session->timeout_ms)
-    return TRUE;
-  char sql[64];
-  (void)g_snprintf (sql, sizeof sql, "SET statement_timeout = %u", ms);
-  session->timeout_ms = ms;
-  return send_text (session, sql, EXPECT_OWN, 0);
-}
-
-static gboolean
-send_step (RagifyPostgresSession *session, guint index)
-{
-  const RagifyPostgresStep *step = &session->query->steps[index];
-  PGconn *connection = session->connection;
-  if (step->name == NULL) {
-    expect (session, EXPECT_STEP, index);
-    return PQsendQueryParams (connection, step->sql, step->count, NULL, step->values, step->lengths, step->formats,
-                              step->result_format) == 1;
-  }
-  if (!g_hash_table_contains (session->prepared, step->name)) {
-    expect (session, EXPECT_PREPARED, index);
-    g_array_index (session->expected, Expected, session->expected->len - 1).name = step->name;
-    if (PQsendPrepare (connection, step->name, step->sql, 0, NULL) != 1)
-      return FALSE;
-  }
-  expect (session, EXPECT_STEP, index);
-  return PQsendQueryPrepared (connection, step->name, step->count, step->values, step->lengths, step->formats,
-                              step->result_format) == 1;
-}
-
-static void
-begin_batch (RagifyPostgresSession *session, State state)
-{
-  g_array_set_size (session->expected, 0);
-  session->at = 0;
-  session->state = state;
-  session->failed = session->reset_failed = session->anything = session->setting = FALSE;
-  session->cancelled = session->cancel_seen = session->held = session->soft = FALSE;
-  session->unparsed = 0;
-}
-
-/* All of it is on its way, or the connection is lost, which the timer tells. */
-static void
-sent (RagifyPostgresSession *session, gboolean good)
-{
-  if (session->expected->len > 0 && g_array_index (session->expected, Expected, 0).kind == EXPECT_STEP)
-    (void)PQsetSingleRowMode (session->connection);
-  if (good)
-    flush (session);
-  else
-    set_timer (session, 0);
-}
-
-void
-ragify_postgres_session_run (RagifyPostgresSession *session, RagifyPostgresQuery *query)
-{
-  gboolean good = TRUE;
-  begin_batch (session, RUNNING);
-  session->query = query;
-  session->queries++;
-  const guint64 at = now (session);
-  if (!session->in_force)
-    good = send_settings (session);
-  good = good && send_timeout (session, query->deadline_us);
-  for (guint i = 0; i < query->n_steps && good; i++)
-    good = send_step (session, i);
-  good = good && send_sync (session);
-  if (session->options.reset)
-    good = good && send_text (session, "RESET ALL", EXPECT_RESET, 0) && send_sync (session);
-  set_timer (session, query->deadline_us > at ? query->deadline_us - at : 0);
-  sent (session, good);
 }
 
 void
@@ -626,23 +451,10 @@ ragify_postgres_session_abandon (RagifyPostgresSession *session)
   session->held = FALSE;
   watch (session);
   /* Where no request can be sent, closing the connection is what is left. */
-  set_timer (session, send_cancel (session) ? CANCEL_US : 0);
+  ragify_postgres_session_set_timer (session, send_cancel (session) ? CANCEL_US : 0);
 }
 
 /* ---- making and ending ---- */
-
-/* Each setting is a round of its own, so that one that is refused does not undo the others. */
-static void
-send_first_settings (RagifyPostgresSession *session)
-{
-  begin_batch (session, SETTING);
-  gboolean good = send_encoding (session) && send_sync (session);
-  for (guint i = 0; session->options.setup[i] != NULL && good; i++)
-    good = send_text (session, session->options.setup[i], EXPECT_SETTING, i) && send_sync (session);
-  session->in_force = TRUE;
-  set_timer (session, SETUP_TIMEOUT_US);
-  sent (session, good);
-}
 
 RagifyPostgresSession *
 ragify_postgres_session_new (const RagifyPostgresSessionOptions *options, PGconn *connection)
@@ -653,10 +465,10 @@ ragify_postgres_session_new (const RagifyPostgresSessionOptions *options, PGconn
   session->expected = g_array_new (FALSE, FALSE, sizeof (Expected));
   session->prepared = g_hash_table_new (g_str_hash, g_str_equal);
   session->refused = g_hash_table_new (NULL, NULL);
-  session->timeout_ms = NO_TIMEOUT_KNOWN;
-  session->timer = options->loop->timer_new (options->context, SETUP_TIMEOUT_US, 0, expired, session);
+  session->timeout_ms = RAGIFY_POSTGRES_NO_TIMEOUT_KNOWN;
+  session->timer = options->loop->timer_new (options->context, CANCEL_US, 0, expired, session);
   watch (session);
-  send_first_settings (session);
+  ragify_postgres_session_send_settings (session);
   return session;
 }
 
