@@ -6,6 +6,7 @@
  *   graph-parts.c   what stands on nodes: tiers, pipelines, libraries
  *   graph-warm.c    warming, and the gauges of tiers
  *   graph-adopt.c   from the running graph to the next
+ *   graph-sources.c what /v1/sources tells of
  */
 #pragma once
 
@@ -86,3 +87,8 @@ RagifyPart *ragify_graph_find_part (const GPtrArray *parts, const RagifyConfigNo
 void ragify_graph_make_warming (RagifyGraph *graph);
 /* Before anything else is freed. */
 void ragify_graph_free_warming (RagifyGraph *graph);
+
+/* ---- graph-sources.c ---- */
+
+/* Fills the serving's sources; g_free. Once the parts are made. */
+void ragify_graph_list_sources (RagifyGraph *graph);

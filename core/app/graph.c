@@ -234,6 +234,7 @@ ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *pre
     ragify_graph_free (graph);
     return NULL;
   }
+  ragify_graph_list_sources (graph);
   ragify_graph_make_warming (graph);
   graph->serving.warming = graph->warming;
   return graph;
@@ -254,6 +255,7 @@ ragify_graph_free (RagifyGraph *graph)
   g_free (graph->serving.pipelines);
   g_free (graph->serving.libraries);
   g_free (graph->serving.tiers);
+  g_free ((gpointer)graph->serving.sources);
   g_free (graph->makings);
   ragify_config_unref (graph->config);
   g_free (graph);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/balance/limiter.h"
 
-#include <math.h>
 #include <pthread.h>
 
 #include "core/balance/gradient.h"
 
-#define WARM_UP 8u /* works whose time must be known before anybody is refused for it */
+#define WARM_UP 8u   /* works whose time must be known before anybody is refused for it */
+#define SMOOTHING 64 /* samples that a mean is about of */
+#define MARGIN 1.25
 
 struct RagifyLimiter {
   char *scope;
@@ -16,7 +17,7 @@ struct RagifyLimiter {
   RagifyGradient gradient;
   guint limit, active, queued;
   RagifyTicket *first, *last;
-  double mean_us, deviation_us;
+  double mean_us, mean_active;
   guint samples;
   guint64 granted, refused;
 };
@@ -54,28 +55,35 @@ show (const RagifyLimiter *limiter)
 /* ---- estimates; locked ---- */
 
 static double
-service_us (const RagifyLimiter *limiter)
+per_second (const RagifyLimiter *limiter)
 {
-  return limiter->samples >= WARM_UP ? limiter->mean_us + 2 * limiter->deviation_us : 0;
+  return limiter->samples >= WARM_UP ? limiter->mean_active / limiter->mean_us * G_USEC_PER_SEC : 0;
 }
 
-/* Until a place is free for who has `ahead` others before it. */
+/* Until so many works are done; 0 where that is not known. */
 static double
-wait_us (const RagifyLimiter *limiter, guint ahead)
+time_of (const RagifyLimiter *limiter, guint works)
 {
-  return limiter->samples >= WARM_UP ? (ahead + 1) * limiter->mean_us / limiter->limit : 0;
+  const double rate = per_second (limiter);
+  return rate > 0 ? works / rate * G_USEC_PER_SEC : 0;
+}
+
+/* Whether a work with `ahead` others before or beside it would be done in time. */
+static gboolean
+is_in_time (const RagifyLimiter *limiter, guint ahead, guint64 deadline, guint64 now)
+{
+  return ahead == 0 || (double)now + MARGIN * time_of (limiter, ahead + 1) <= (double)deadline;
 }
 
 static void
-take_sample (RagifyLimiter *limiter, double duration_us, guint64 now)
+take_sample (RagifyLimiter *limiter, const RagifyTicket *ticket, guint64 now)
 {
-  if (limiter->samples++ == 0) {
-    limiter->mean_us = duration_us;
-    limiter->deviation_us = duration_us / 2;
-  } else {
-    limiter->deviation_us += (fabs (duration_us - limiter->mean_us) - limiter->deviation_us) / 16;
-    limiter->mean_us += (duration_us - limiter->mean_us) / 32;
-  }
+  const double duration_us = (double)MAX (now - ticket->began, 1);
+  const double active = (ticket->beside + limiter->active + 2) / 2.0; /* itself is in neither */
+  const double part = limiter->samples < SMOOTHING ? limiter->samples + 1 : SMOOTHING;
+  limiter->samples++;
+  limiter->mean_us += (duration_us - limiter->mean_us) / part;
+  limiter->mean_active += (active - limiter->mean_active) / part;
   if (!limiter->options.adaptive)
     return;
   limiter->limit = ragify_gradient_sample (&limiter->gradient, duration_us, limiter->active + 1, now);
@@ -90,7 +98,7 @@ count_refusal (RagifyLimiter *limiter, RagifyTicket *ticket, RagifyRefusal refus
 {
   ticket->refusal = refusal;
   ticket->state = RAGIFY_TICKET_OVER;
-  ticket->retry_after = (guint64)wait_us (limiter, limiter->queued);
+  ticket->retry_after = (guint64)time_of (limiter, limiter->active + limiter->queued);
   limiter->refused++;
   if (limiter->refused_series[refusal] != NULL)
     ragify_series_add (limiter->refused_series[refusal], 1);
@@ -113,11 +121,12 @@ grant_next (RagifyLimiter *limiter, guint64 now)
   while (limiter->first != NULL && limiter->active < limiter->limit) {
     RagifyTicket *ticket = limiter->first;
     take_out (limiter, ticket);
-    if ((double)now + service_us (limiter) > (double)ticket->deadline)
+    if (!is_in_time (limiter, limiter->active, ticket->deadline, now))
       count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE);
     else {
       ticket->state = RAGIFY_TICKET_COMING;
       ticket->began = now;
+      ticket->beside = limiter->active;
       limiter->active++;
       limiter->granted++;
       if (limiter->waited_series != NULL)
@@ -214,15 +223,17 @@ ragify_limiter_ask (RagifyLimiter *limiter, RagifyTicket *ticket, guint64 deadli
   ticket->deadline = deadline;
   ticket->expiry.expired = expire;
   pthread_mutex_lock (&limiter->lock);
-  const double wait = wait_us (limiter, limiter->queued);
-  const double end = (double)now + (limiter->active < limiter->limit ? 0 : wait) + service_us (limiter);
-  if (limiter->active < limiter->limit && limiter->first == NULL) {
+  const gboolean free_place = limiter->active < limiter->limit && limiter->first == NULL;
+  if (!is_in_time (limiter, limiter->active + limiter->queued, deadline, now)) {
+    count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE);
+  } else if (free_place) {
     ticket->state = RAGIFY_TICKET_GRANTED;
+    ticket->beside = limiter->active;
     limiter->active++;
     limiter->granted++;
   } else if (limiter->queued >= limiter->options.queue)
     count_refusal (limiter, ticket, RAGIFY_REFUSED_FULL);
-  else if (end > (double)deadline || wait > (double)limiter->options.queue_timeout_us)
+  else if (time_of (limiter, limiter->queued + 1) > (double)limiter->options.queue_timeout_us)
     count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE);
   else
     enqueue (limiter, ticket);
@@ -266,7 +277,7 @@ ragify_limiter_give_back (RagifyTicket *ticket, gboolean counts)
     ticket->state = RAGIFY_TICKET_OVER;
     limiter->active--;
     if (counts)
-      take_sample (limiter, (double)(now - ticket->began), now);
+      take_sample (limiter, ticket, now);
     grant_next (limiter, now);
     show (limiter);
   }
@@ -282,7 +293,7 @@ ragify_limiter_counts (RagifyLimiter *limiter)
                                        .queued = limiter->queued,
                                        .granted = limiter->granted,
                                        .refused = limiter->refused,
-                                       .service_us = (guint64)service_us (limiter) };
+                                       .per_second = per_second (limiter) };
   pthread_mutex_unlock (&limiter->lock);
   return counts;
 }

@@ -3,8 +3,10 @@
  * SPDX-License-Identifier: MIT
  *
  * Whoever asks is granted a place at once, waits in the order of asking, or is refused at once: when the queue is full,
- * or when the wait that is to be expected (places ahead × time of one ÷ limit, Little's law) and the work itself (mean
- * plus twice the mean deviation, as TCP estimates a round trip: Jacobson 1988) would end after the deadline.
+ * or when it could not be done in time. What is done in a second is the mean of how many were at work, divided by the
+ * mean time of one (Little's law), whether more at once make each slower or not; so those at work, those who wait and
+ * the new one take so many seconds, of which the deadline must leave a quarter more. Who finds nobody at work is always
+ * granted.
  *
  * Adaptive: the limit moves between four and the configured one by the gradient of the work's time (after Netflix's
  * concurrency-limits: Gradient2); where work takes twice as long as at its best, more at once only makes it longer.
@@ -46,6 +48,7 @@ struct RagifyTicket {
   RagifyLoop *loop;
   void (*granted) (RagifyTicket *ticket); /* or refused after all: see `refusal` */
   guint64 asked, began, deadline;
+  guint beside;            /* how many were at work when it began */
   RagifyTicketState state; /* guarded by the limiter's lock until it is granted or over */
   RagifyTask task;
   RagifyDeadline expiry;
@@ -71,6 +74,6 @@ void ragify_limiter_give_back (RagifyTicket *ticket, gboolean counts);
 typedef struct RagifyLimiterCounts {
   guint limit, active, queued;
   guint64 granted, refused;
-  guint64 service_us; /* what work is expected to take; 0: not known */
+  double per_second; /* works done, as far as is known; 0: not known */
 } RagifyLimiterCounts;
 RagifyLimiterCounts ragify_limiter_counts (RagifyLimiter *limiter); /* [any] */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <time.h>
 
@@ -81,6 +82,9 @@ worker_main (void *data)
   Worker *worker = data;
   RagifyWorkers *workers = worker->pool;
   on_worker = TRUE;
+  /* What computes does not interrupt the loops, which answer: health, refusals and cached answers stay quick while all
+   * cores are busy. The share of the processor stays the same. */
+  sched_setscheduler (0, SCHED_BATCH, &(struct sched_param){ 0 });
   pthread_mutex_lock (&workers->lock);
   while (!worker->replaced) {
     if (workers->first != NULL) {

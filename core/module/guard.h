@@ -23,5 +23,3 @@ void ragify_guard_record (RagifyGuard *guard, const RagifyCall *call, guint64 no
 
 /* The guard of a node, which is never NULL once it is made. */
 RagifyGuard *ragify_node_guard (const RagifyNode *node);
-/* So many of its calls hang that it is taken out. [any] */
-gboolean ragify_node_is_ejected (const RagifyNode *node);

@@ -89,6 +89,8 @@ void ragify_node_call (RagifyNode *node, RagifyCall *call);
 /* Whether its circuit breaker would let a call, or a probe, go now. [any] */
 gboolean ragify_node_is_ready (const RagifyNode *node, guint64 now);
 RagifyBreakerState ragify_node_breaker_state (const RagifyNode *node); /* [any] */
+/* So many of its calls hang that it is taken out. [any] */
+gboolean ragify_node_is_ejected (const RagifyNode *node);
 /* How often a call of it may be retried; a token of its retry budget, FALSE: none is left. [any] */
 guint ragify_node_retries (const RagifyNode *node);
 gboolean ragify_node_take_retry (RagifyNode *node);

@@ -85,5 +85,5 @@ void
 ragify_run_depart (RagifyRun *run)
 {
   for (guint i = run->n_tickets; i > 0; i--)
-    ragify_limiter_give_back (&run->tickets[i - 1].ticket, run->answer.status == 200);
+    ragify_limiter_give_back (&run->tickets[i - 1].ticket, run->asked > 0 && !run->cancelled);
 }

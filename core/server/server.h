@@ -12,6 +12,14 @@
 
 typedef struct RagifyServer RagifyServer;
 
+/* What /v1/sources tells of: a node that is asked for passages, or a balancer. */
+typedef struct RagifyServedSource {
+  const char *name, *kind;  /* of the configuration */
+  RagifyNode *node;         /* NULL: a balancer */
+  const char *operation;    /* that it is asked with */
+  RagifyBalancer *balancer; /* NULL: a node */
+} RagifyServedSource;
+
 /* What a request works with. References are counted: a request keeps the one that it began with, so that a reload can
  * put another in its place. */
 typedef struct RagifyServing {
@@ -23,6 +31,8 @@ typedef struct RagifyServing {
   RagifyTier **tiers; /* that the pipelines have */
   guint n_tiers;
   RagifyWarming *warming; /* NULL: none */
+  const RagifyServedSource *sources;
+  guint n_sources;
   void (*free) (struct RagifyServing *serving);
 } RagifyServing;
 RagifyServing *ragify_serving_ref (RagifyServing *serving);

@@ -21,6 +21,7 @@ int ragify_control_documents (RagifyControlOptions *options, int argc, char **ar
 int ragify_control_cache (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_reload (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_config (RagifyControlOptions *options, int argc, char **argv);
+int ragify_control_sources (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_keys (RagifyControlOptions *options, int argc, char **argv);
 
 /* Parses a command's options and the common ones; on success *argc and *argv hold argv[0] and what is no option.

@@ -13,7 +13,7 @@ typedef struct {
 static const Command commands[] = {
   { "query", ragify_control_query },         { "ingest", ragify_control_ingest }, { "status", ragify_control_status },
   { "documents", ragify_control_documents }, { "keys", ragify_control_keys },     { "cache", ragify_control_cache },
-  { "reload", ragify_control_reload },       { "config", ragify_control_config },
+  { "reload", ragify_control_reload },       { "config", ragify_control_config }, { "sources", ragify_control_sources },
 };
 
 static const char summary[] = "Asks a running ragify-host, fills it with documents, and shows how it is.\n"
@@ -24,6 +24,7 @@ static const char summary[] = "Asks a running ragify-host, fills it with documen
                               "  status                     Is it alive and ready, what does it count\n"
                               "  documents list|get|delete  See and remove what the store holds\n"
                               "  cache stats|get|clear|warm What the caches do and have; compute answers in advance\n"
+                              "  sources [enable NAME …]    How each source fares; enable, disable, weight\n"
                               "  keys new NAME              Make an API key\n"
                               "  reload                     Put the changed configuration in force\n"
                               "  config check|print|…       Check and print configurations and profiles\n"
