@@ -144,6 +144,26 @@ test_users_and_passwords (void **state)
   redis_server_end (&server);
 }
 
+static void
+test_a_password_alone (void **state)
+{
+  (void)state;
+  Cache cache;
+  RedisServer server = { 0 };
+  char url[128];
+  redis_server_start (&server, NULL);
+  redis_server_ask (&server, "CONFIG SET requirepass look/here");
+  (void)snprintf (url, sizeof url, "redis://:look%%2Fhere@127.0.0.1:%u/2", server.port);
+  cache_open_url (&cache, url, NULL);
+  must_set (&cache, "a", "of a");
+  must_get (&cache, "a", "of a");
+  cache_close (&cache);
+  cache_open (&cache, server.port, (const char *const[]){ "password=wrong", NULL });
+  must_fail (cache_get (&cache, bytes_of ("a"), &nothing, 0), RAGIFY_E_UNAUTHORIZED, "refused user or password");
+  cache_close (&cache);
+  redis_server_end (&server);
+}
+
 /* ---- Sentinel ---- */
 
 typedef struct Guarded {
@@ -374,6 +394,46 @@ test_a_node_that_is_lost (void **state)
   end_cluster (&cluster);
 }
 
+/* A master dies and its replica takes its place: the others are asked who has the slots now. */
+static void
+test_a_replica_takes_over_in_a_cluster (void **state)
+{
+  (void)state;
+  Cluster cluster;
+  Cache cache;
+  RedisServer replica = { 0 };
+  char bus[8];
+  char key[16];
+  start_cluster (&cluster);
+  (void)snprintf (bus, sizeof bus, "%u", free_port ());
+  redis_server_start (&replica, (const char *const[]){ "--cluster-enabled", "yes", "--cluster-port", bus,
+                                                       "--cluster-require-full-coverage", "no",
+                                                       "--cluster-node-timeout", "2000", NULL });
+  redis_server_ask (&cluster.nodes[0], "CLUSTER MEET 127.0.0.1 %u %s", replica.port, bus);
+  redis_server_await (&replica, "CLUSTER INFO", "cluster_slots_ok:16384");
+  redis_server_ask (&cluster.nodes[2], "CONFIG SET repl-diskless-sync-delay 0");
+  char command[100];
+  (void)snprintf (command, sizeof command, "CLUSTER REPLICATE %s", cluster.id[2]);
+  redis_server_await (&replica, command, "OK");
+  redis_server_await (&replica, "INFO replication", "master_link_status:up");
+  redis_server_await (&cluster.nodes[0], "CLUSTER SLOTS", "127.0.0.1");
+  cache_open (&cache, cluster.nodes[0].port, (const char *const[]){ "reply-timeout=300ms", NULL });
+  for (int i = 0; i < 40; i++) {
+    (void)snprintf (key, sizeof key, "%d", i);
+    must_set (&cache, key, key);
+  }
+  redis_server_kill (&cluster.nodes[2]);
+  redis_server_await (&replica, "ROLE", "master");
+  for (int i = 0; i < 40; i++) {
+    (void)snprintf (key, sizeof key, "%d", i);
+    await_set (&cache, key, key);
+    must_get (&cache, key, key);
+  }
+  cache_close (&cache);
+  redis_server_end (&replica);
+  end_cluster (&cluster);
+}
+
 int
 main (void)
 {
@@ -381,12 +441,14 @@ main (void)
     cmocka_unit_test (test_tls),
     cmocka_unit_test (test_tls_with_a_wrong_certificate),
     cmocka_unit_test (test_users_and_passwords),
+    cmocka_unit_test (test_a_password_alone),
     cmocka_unit_test (test_sentinel_failover),
     cmocka_unit_test (test_sentinel_is_asked_again_when_the_master_is_none_any_more),
     cmocka_unit_test (test_sentinel_without_the_service),
     cmocka_unit_test (test_keys_are_spread_over_a_cluster),
     cmocka_unit_test (test_a_slot_that_moves),
     cmocka_unit_test (test_a_node_that_is_lost),
+    cmocka_unit_test (test_a_replica_takes_over_in_a_cluster),
   };
   cmocka_set_message_output (CM_OUTPUT_TAP);
   return cmocka_run_group_tests_name ("cache-redis topology", tests, NULL, NULL);
