@@ -1,5 +1,6 @@
 /* Ragify plugin: a cache level in Redis, for replicas to share. SPDX-License-Identifier: MIT */
 #include "cache.h"
+#include "value.h"
 
 static RagifyStr
 read_text (const RagifyHost *host, RagifyContext *context, const char *key)
@@ -84,6 +85,7 @@ destroy (void *instance)
 {
   RedisCache *cache = instance;
   ragify_redis_free (cache->redis);
+  packer_free (cache->packer);
   g_free (cache->prefix);
   g_free (cache);
 }
@@ -99,6 +101,7 @@ create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *wh
   cache->prefix = g_strndup (prefix.data, prefix.size);
   cache->prefix_size = prefix.size;
   read_reloadable (cache);
+  cache->packer = packer_new ();
   cache->redis = make_client (cache, &fault);
   if (cache->redis == NULL) {
     host->set_error (context, ragify_str_from (fault.message));

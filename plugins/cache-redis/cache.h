@@ -12,6 +12,7 @@ typedef struct RedisCache {
   const RagifyHost *host;
   RagifyContext *context;
   RagifyRedis *redis;
+  struct Packer *packer; /* the loop's own; workers make theirs */
   char *prefix;
   size_t prefix_size;
   _Atomic uint64_t ttl_us;     /* 0: no end */

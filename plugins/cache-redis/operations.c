@@ -103,9 +103,9 @@ release_reply (void *user)
   freeReplyObject (user);
 }
 
-/* Makes the result out of the reply. False: no memory. [any] */
+/* Makes the result out of the reply. False: no memory. [any], with the thread's own packer. */
 static bool
-decode (Operation *operation)
+decode (Operation *operation, Packer *packer)
 {
   const RagifyHost *host = operation->cache->host;
   const RagifyBytes frame = { (const uint8_t *)operation->reply->str, operation->reply->len };
@@ -125,7 +125,7 @@ decode (Operation *operation)
     uint8_t *data = NULL;
     RagifyBuffer *value = host->buffer_new (size, &data);
     memory = value != NULL;
-    if (memory && !value_unpack (frame, data, size)) {
+    if (memory && !value_unpack (packer, frame, data, size)) {
       value->unref (value);
       value = NULL;
       operation->state = VALUE_DAMAGED;
@@ -170,7 +170,7 @@ decode_on_worker (void *user)
   Operation *operation = user;
   const RedisCache *cache = operation->cache;
   const RagifyLoopExtension *loop = cache->host->get_extension (cache->context, RAGIFY_EXT_LOOP);
-  if (!decode (operation))
+  if (!decode (operation, NULL))
     ragify_fault_memory (&operation->fault);
   loop->invoke (cache->context, decoded, operation);
 }
@@ -199,7 +199,7 @@ got (void *user, redisReply *reply, const RagifyFault *fault)
   }
   operation->reply = reply;
   if (reply->len <= LOOP_BYTES || cache->host->submit (cache->context, decode_on_worker, operation) != RAGIFY_OK)
-    finish_get (operation, decode (operation));
+    finish_get (operation, decode (operation, cache->packer));
 }
 
 void
@@ -235,13 +235,13 @@ was_set (void *user, redisReply *reply, const RagifyFault *fault)
   operation->cache->host->call_done (operation->call, NULL);
 }
 
-/* Frames the value and formats the command. False with a fault. [any] */
+/* Frames the value and formats the command. False with a fault. [any], with the thread's own packer. */
 static bool
-encode (Operation *operation)
+encode (Operation *operation, Packer *packer)
 {
   RedisCache *cache = operation->cache;
   size_t size = 0;
-  char *frame = value_frame (operation->key, operation->value, cache->pack_above, &size);
+  char *frame = value_frame (packer, operation->key, operation->value, cache->pack_above, &size);
   if (frame == NULL)
     return ragify_fault_memory (&operation->fault);
   if (size < operation->value->size) {
@@ -269,7 +269,7 @@ send_set (void *user)
     return;
   }
   g_autofree char *room = g_malloc (cache->prefix_size + operation->key.size);
-  const int slot = ragify_redis_slot (full_key (cache, operation->key, room));
+  const int slot = ragify_redis_slot_of (cache->redis, full_key (cache, operation->key, room));
   const RagifyRedisRequest request = { .deadline_us = cache->host->call_deadline_us (operation->call) };
   operation->command = ragify_redis_send_bytes (cache->redis, g_steal_pointer (&operation->bytes), operation->size,
                                                 slot, &request, was_set, operation, &operation->fault);
@@ -285,7 +285,7 @@ encode_on_worker (void *user)
   Operation *operation = user;
   const RedisCache *cache = operation->cache;
   const RagifyLoopExtension *loop = cache->host->get_extension (cache->context, RAGIFY_EXT_LOOP);
-  (void)encode (operation);
+  (void)encode (operation, NULL);
   loop->invoke (cache->context, send_set, operation);
 }
 
@@ -312,7 +312,7 @@ redis_cache_set (void *instance, RagifyCall *call, const RagifyCacheSet *args)
   operation->ttl_us = choose_ttl (cache, args->ttl_us);
   if (args->value->size > LOOP_BYTES && cache->host->submit (cache->context, encode_on_worker, operation) == RAGIFY_OK)
     return;
-  (void)encode (operation);
+  (void)encode (operation, cache->packer);
   send_set (operation);
 }
 

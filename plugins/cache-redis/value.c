@@ -12,6 +12,34 @@
 
 static const char magic[4] = { 'R', 'G', 'F', 'V' };
 
+struct Packer {
+  ZSTD_CCtx *pack;
+  ZSTD_DCtx *unpack;
+};
+
+Packer *
+packer_new (void)
+{
+  Packer *packer = malloc (sizeof *packer);
+  if (packer == NULL)
+    return NULL;
+  *packer = (Packer){ ZSTD_createCCtx (), ZSTD_createDCtx () };
+  if (packer->pack != NULL && packer->unpack != NULL)
+    return packer;
+  packer_free (packer);
+  return NULL;
+}
+
+void
+packer_free (Packer *packer)
+{
+  if (packer == NULL)
+    return;
+  (void)ZSTD_freeCCtx (packer->pack);
+  (void)ZSTD_freeDCtx (packer->unpack);
+  free (packer);
+}
+
 static void
 put_u64 (char *at, uint64_t number)
 {
@@ -36,7 +64,7 @@ checksum (RagifyBytes key, uint8_t codec, uint64_t size, const void *payload, si
 }
 
 char *
-value_frame (RagifyBytes key, const RagifyBuffer *value, uint64_t pack_above, size_t *size)
+value_frame (Packer *packer, RagifyBytes key, const RagifyBuffer *value, uint64_t pack_above, size_t *size)
 {
   const bool pack = value->size > pack_above;
   const size_t room = pack ? ZSTD_compressBound (value->size) : value->size;
@@ -46,7 +74,9 @@ value_frame (RagifyBytes key, const RagifyBuffer *value, uint64_t pack_above, si
   size_t payload = value->size;
   uint8_t codec = CODEC_PLAIN;
   if (pack) {
-    const size_t packed = ZSTD_compress (frame + VALUE_HEADER_SIZE, room, value->data, value->size, LEVEL);
+    char *to = frame + VALUE_HEADER_SIZE;
+    const size_t packed = packer != NULL ? ZSTD_compressCCtx (packer->pack, to, room, value->data, value->size, LEVEL)
+                                         : ZSTD_compress (to, room, value->data, value->size, LEVEL);
     if (!ZSTD_isError (packed) && packed < value->size) {
       payload = packed;
       codec = CODEC_ZSTD;
@@ -81,8 +111,11 @@ value_check (RagifyBytes key, RagifyBytes frame, uint64_t *size)
 }
 
 bool
-value_unpack (RagifyBytes frame, uint8_t *data, uint64_t size)
+value_unpack (Packer *packer, RagifyBytes frame, uint8_t *data, uint64_t size)
 {
-  const size_t written = ZSTD_decompress (data, size, frame.data + VALUE_HEADER_SIZE, frame.size - VALUE_HEADER_SIZE);
+  const uint8_t *from = frame.data + VALUE_HEADER_SIZE;
+  const size_t from_size = frame.size - VALUE_HEADER_SIZE;
+  const size_t written = packer != NULL ? ZSTD_decompressDCtx (packer->unpack, data, size, from, from_size)
+                                        : ZSTD_decompress (data, size, from, from_size);
   return !ZSTD_isError (written) && written == size;
 }

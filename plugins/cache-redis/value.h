@@ -20,14 +20,21 @@ typedef enum {
   VALUE_DAMAGED,
 } ValueState;
 
+/* What packing and unpacking need besides: made once, for one thread at a time. */
+typedef struct Packer Packer;
+Packer *packer_new (void);
+void packer_free (Packer *packer);
+
+/* In all that follows `packer` NULL makes one for the occasion. */
+
 /* A framed copy, to be free()d; packed where it is larger than `pack_above` and becomes smaller by that. NULL: no
  * memory. [any] */
-char *value_frame (RagifyBytes key, const RagifyBuffer *value, uint64_t pack_above, size_t *size);
+char *value_frame (Packer *packer, RagifyBytes key, const RagifyBuffer *value, uint64_t pack_above, size_t *size);
 
 /* Whether `frame` was made for that key; sets the size of the value. [any] */
 ValueState value_check (RagifyBytes key, RagifyBytes frame, uint64_t *size);
 
 /* Unpacks a VALUE_PACKED frame into exactly `size` bytes. False: it is damaged. [any] */
-bool value_unpack (RagifyBytes frame, uint8_t *data, uint64_t size);
+bool value_unpack (Packer *packer, RagifyBytes frame, uint8_t *data, uint64_t size);
 
 #endif

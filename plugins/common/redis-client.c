@@ -249,6 +249,12 @@ ragify_redis_send_bytes (RagifyRedis *redis, char *bytes, size_t size, int slot,
   return command;
 }
 
+int
+ragify_redis_slot_of (const RagifyRedis *redis, RagifyStr key)
+{
+  return ragify_redis_nodes_have_slots (redis->nodes) ? ragify_redis_slot (key) : -1;
+}
+
 RagifyRedisCommand *
 ragify_redis_send (RagifyRedis *redis, const RagifyRedisRequest *request, RagifyRedisDone done, void *user,
                    RagifyFault *fault)
@@ -259,7 +265,7 @@ ragify_redis_send (RagifyRedis *redis, const RagifyRedisRequest *request, Ragify
     ragify_fault_memory (fault);
     return NULL;
   }
-  const int slot = request->key > 0 ? ragify_redis_slot (request->words[request->key]) : -1;
+  const int slot = request->key > 0 ? ragify_redis_slot_of (redis, request->words[request->key]) : -1;
   return ragify_redis_send_bytes (redis, bytes, size, slot, request, done, user, fault);
 }
 

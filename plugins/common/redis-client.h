@@ -65,6 +65,9 @@ RagifyRedisCommand *ragify_redis_send (RagifyRedis *redis, const RagifyRedisRequ
 RagifyRedisCommand *
 ragify_redis_send_bytes (RagifyRedis *redis, char *bytes, size_t size, int slot, const RagifyRedisRequest *request,
                          RagifyRedisDone done, void *user, RagifyFault *fault);
+/* The slot to give for a command about a key; -1 where keys have none. [loop] */
+int ragify_redis_slot_of (const RagifyRedis *redis, RagifyStr key);
+
 /* Before its `done` ran: it will not; a late reply is dropped. The fault says whether it was cancelled, or, and then it
  * returns true, whether its deadline has passed. [loop] */
 bool ragify_redis_cancel (RagifyRedis *redis, RagifyRedisCommand *command, RagifyFault *fault);

@@ -251,6 +251,12 @@ refresh (RagifyRedisNodes *nodes)
   }
 }
 
+bool
+ragify_redis_nodes_have_slots (const RagifyRedisNodes *nodes)
+{
+  return nodes->slots != NULL;
+}
+
 RagifyRedisConnection *
 ragify_redis_nodes_route (RagifyRedisNodes *nodes, int slot)
 {

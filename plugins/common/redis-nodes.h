@@ -20,6 +20,9 @@ void ragify_redis_nodes_start (RagifyRedisNodes *nodes);
 void ragify_redis_nodes_stop (RagifyRedisNodes *nodes);
 void ragify_redis_nodes_free (RagifyRedisNodes *nodes); /* [control] */
 
+/* Whether keys have slots here. */
+bool ragify_redis_nodes_have_slots (const RagifyRedisNodes *nodes);
+
 /* The connection for a slot; -1, or one whose node is not known: any. */
 RagifyRedisConnection *ragify_redis_nodes_route (RagifyRedisNodes *nodes, int slot);
 
