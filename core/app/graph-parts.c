@@ -310,6 +310,7 @@ retriever_of (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode 
   RagifyRetriever retriever = { .node = ragify_graph_node (graph, node),
                                 .source_type = source_type_of (node),
                                 .weight = ragify_config_node_get_double (node, "weight"),
+                                .authority = ragify_config_node_get_double (node, "authority"),
                                 .deadline_us = ragify_config_node_get_duration (node, "deadline") };
   const RagifyConfigNode *store = NULL;
   if (ragify_graph_is_kind (node, "vector-store")) {
@@ -403,6 +404,11 @@ new_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, const RagifyRe
     .passage_bytes = ragify_config_node_get_size (config, "passage-cache"),
     .rrf_k = (guint)ragify_config_node_get_int (config, "rrf-k"),
     .dedupe = ragify_config_node_get_bool (config, "dedupe"),
+    .near_duplicates = g_str_equal (ragify_config_node_get_string (config, "near-duplicates"), "minhash")
+                           ? ragify_config_node_get_double (config, "near-duplicate-threshold")
+                           : 0,
+    .freshness_half_life_us = ragify_config_node_get_duration (config, "freshness-half-life"),
+    .freshness_weight = ragify_config_node_get_double (config, "freshness-weight"),
     .min_relevance = ragify_config_node_get_double (config, "min-relevance"),
     .deadline_us = ragify_config_node_get_duration (config, "deadline"),
     .source_batch = (guint)ragify_config_node_get_int (config, "source-batch"),

@@ -59,6 +59,22 @@ place_in (const RagifyAsk *ask, guint32 candidate, guint *place)
   return FALSE;
 }
 
+/* What the fused score was multiplied by. */
+static void
+write_adjustments (RagifyWriter *writer, const RagifyRun *run, const RagifyChosen *chosen)
+{
+  const float authority = run->pipeline->holders[run->candidates.holders[chosen->candidate]].authority;
+  if (authority != 1) {
+    ragify_writer_text (writer, ",\"authority\":");
+    ragify_writer_number (writer, (double)authority, SCORE_DECIMALS);
+  }
+  if (run->wall_now == 0)
+    return;
+  ragify_writer_text (writer, ",\"freshness\":");
+  ragify_writer_number (writer, ragify_freshness (&run->pipeline->options, chosen->chunk->updated_at, run->wall_now),
+                        SCORE_DECIMALS);
+}
+
 /* Raw scores, by the retriever that gave them. */
 static void
 write_scores (RagifyWriter *writer, const RagifyRun *run, const RagifyChosen *chosen)
@@ -70,6 +86,7 @@ write_scores (RagifyWriter *writer, const RagifyRun *run, const RagifyChosen *ch
     ragify_writer_text (writer, ",\"cosine\":");
     ragify_writer_number (writer, (double)cosine, SCORE_DECIMALS);
   }
+  write_adjustments (writer, run, chosen);
   for (guint i = 0; i < run->n_asks; i++) {
     const RagifyAsk *ask = &run->asks[i];
     guint place;

@@ -287,6 +287,8 @@ fuse (RagifyRun *run)
   /* Lexical means by words alone: the cosine is then what relevance_score says, and has no part in the order. */
   const double dense_weight = run->request->mode == RAGIFY_MODE_LEXICAL ? 0 : options->fuse_weight;
   ragify_fuse (options->fuse, dense_weight, options->rrf_k, &input, candidates->fused);
+  for (guint32 i = 0; i < candidates->count; i++)
+    candidates->fused[i] *= run->pipeline->holders[candidates->holders[i]].authority;
   guint32 *heap = ragify_arena_alloc (run->arena, MAX (candidates->count, 1) * sizeof *heap);
   ragify_ranking_init (&run->ranking, heap, candidates->count, candidates->fused, candidates->ids);
   ragify_run_stage_add (run, RAGIFY_STAGE_FUSE, ragify_now () - began);

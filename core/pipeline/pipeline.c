@@ -37,7 +37,7 @@ place_of_holder (RagifyPipeline *pipeline, RagifyNode *node, const char *name)
     if (pipeline->holders[i].node == node && strcmp (pipeline->holders[i].name, name) == 0)
       return i;
   pipeline->holders[pipeline->n_holders] =
-      (RagifyHolder){ .node = node, .name = name, .embedder = RAGIFY_NO_EMBEDDER, .weight = 1 };
+      (RagifyHolder){ .node = node, .name = name, .embedder = RAGIFY_NO_EMBEDDER, .weight = 1, .authority = 1 };
   return pipeline->n_holders++;
 }
 
@@ -68,6 +68,8 @@ add_retriever (RagifyPipeline *pipeline, const RagifyRetriever *from)
     holder->embedder = place->embedder;
   if (from->type != RAGIFY_RETRIEVER_TEXT_INDEX)
     holder->weight = (float)from->weight;
+  if (from->authority > 0 && from->type != RAGIFY_RETRIEVER_TEXT_INDEX)
+    holder->authority = (float)from->authority;
   if (holder->source_type == NULL && (from->type != RAGIFY_RETRIEVER_TEXT_INDEX || from->source_type != NULL))
     holder->source_type = g_strdup (from->source_type);
 }

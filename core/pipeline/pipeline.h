@@ -50,6 +50,7 @@ typedef struct RagifyRetriever {
   guint64 embed_wait_us;    /* for others to share a call with, see core/batch/embed-batcher.h */
   const char *source_type; /* "vector", "document", "database", "api", "realtime": what the answer's source.type says */
   double weight;           /* in fusion; 1 */
+  double authority;        /* of its passages: a factor of what fusion makes of them; 0: 1 */
   guint64 deadline_us;     /* of its own; 0: the pipeline's */
   RagifyScore score;       /* sources */
 } RagifyRetriever;
@@ -67,6 +68,9 @@ typedef struct RagifyPipelineOptions {
   gsize passage_bytes;   /* that stores' passages may take in memory; 0: none are kept */
   guint rrf_k;           /* 60 */
   gboolean dedupe;
+  double near_duplicates; /* similarity from which of two passages the better one is kept; 0: they may be near */
+  guint64 freshness_half_life_us; /* 0: age does not matter */
+  double freshness_weight;        /* what of the fused score age can take, 0..1 */
   double min_relevance;
   guint64 deadline_us;
   guint source_batch; /* asked in one wave, 10 */

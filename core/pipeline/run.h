@@ -27,6 +27,7 @@
 #include "core/pipeline/background.h"
 #include "core/pipeline/candidates.h"
 #include "core/pipeline/dedupe.h"
+#include "core/pipeline/near.h"
 #include "core/pipeline/passages.h"
 #include "core/pipeline/pipeline.h"
 #include "core/pipeline/token-counts.h"
@@ -70,6 +71,7 @@ typedef struct RagifyHolder {
   gboolean is_store;
   guint16 embedder; /* of its vectors: a place in the pipeline's embedders, or RAGIFY_NO_EMBEDDER */
   float weight;
+  float authority;          /* 1: no more than others' */
   RagifyStoreWatch *watch;  /* stores of a pipeline with a cache; NULL otherwise */
   _Atomic guint64 contents; /* changes with each of the store's writes; 0: its passages are not kept */
 } RagifyHolder;
@@ -209,6 +211,8 @@ struct RagifyRun {
   guint dropped;        /* candidates that turned out to be no part of the answer's basis: filtered, gone, equal ones */
   double min_relevance; /* from the start */
   RagifyDedupe dedupe;
+  RagifyNear near;
+  gint64 wall_now; /* µs since 1970, for freshness; 0: not needed yet */
   RagifyChosen *chosen, *batch;
   guint n_chosen, n_batch, batch_size; /* batch_size: before it was screened */
   guint64 tokens;
@@ -301,6 +305,11 @@ void ragify_run_depart (RagifyRun *run);
 
 /* Whether what has come is enough, `ask` being the last that came. */
 gboolean ragify_run_has_enough (const RagifyRun *run, const RagifyAsk *ask);
+
+/* A factor by age: 1 for what is new or has no date. `updated_at`, `now`: µs since 1970. */
+double ragify_freshness (const RagifyPipelineOptions *options, gint64 updated_at, gint64 now);
+/* Puts the batch, whose chunks are there, in the order that freshness makes. */
+void ragify_run_freshen (RagifyRun *run);
 
 /* A retriever that filters by itself has named the candidate. */
 gboolean ragify_run_is_filtered (const RagifyRun *run, guint32 candidate);

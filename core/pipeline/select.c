@@ -9,6 +9,8 @@
 #include "core/pipeline/run.h"
 
 #define MAX_BATCH 256
+/* Of candidates, so many times the chunks of an answer, that freshness chooses from. */
+#define FRESH_SURPLUS 4
 
 /* Contents of one store's candidates. */
 typedef struct {
@@ -158,7 +160,9 @@ next_batch (RagifyRun *run)
 {
   const guint missing = run->request->max_chunks - run->n_chosen;
   /* What went before fell short, so more of what follows will, too. */
-  const guint wanted = CLAMP (2 * run->batch_size, missing, MAX (missing, MAX_BATCH));
+  const gboolean fresh = run->pipeline->options.freshness_half_life_us > 0;
+  const guint least = fresh ? MIN (FRESH_SURPLUS * missing, MAX (missing, MAX_BATCH)) : missing;
+  const guint wanted = CLAMP (2 * run->batch_size, least, MAX (missing, MAX_BATCH));
   if (is_full (run) || !fill_batch (run, wanted)) {
     ragify_run_complete (run);
     return;
@@ -186,7 +190,10 @@ belongs (RagifyRun *run, RagifyChosen *entry)
     return FALSE;
   entry->chunk = chunk;
   entry->hash = ragify_dedupe_hash (chunk->content);
-  return !run->pipeline->options.dedupe || ragify_dedupe_admit (&run->dedupe, entry->hash);
+  const RagifyPipelineOptions *options = &run->pipeline->options;
+  if (options->dedupe && !ragify_dedupe_admit (&run->dedupe, entry->hash))
+    return FALSE;
+  return options->near_duplicates <= 0 || ragify_near_admit (&run->near, chunk->content);
 }
 
 /* ---- tokens ---- */
@@ -243,6 +250,7 @@ screen (RagifyRun *run)
   /* With a budget of tokens some will be skipped, so all are counted; otherwise no more than fit. */
   const guint room = run->request->max_tokens != 0 ? G_MAXUINT : run->request->max_chunks - run->n_chosen;
   guint kept = 0;
+  ragify_run_freshen (run);
   for (guint i = 0; i < run->n_batch && kept < room; i++) {
     if (belongs (run, &run->batch[i]))
       run->batch[kept++] = run->batch[i];
@@ -277,5 +285,6 @@ ragify_run_select (RagifyRun *run)
   const RagifyRequest *request = run->request;
   run->chosen = ragify_arena_alloc (run->arena, request->max_chunks * sizeof *run->chosen);
   ragify_dedupe_init (&run->dedupe, run->arena);
+  ragify_near_init (&run->near, run->arena, run->pipeline->options.near_duplicates);
   next_batch (run);
 }

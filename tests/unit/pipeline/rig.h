@@ -48,6 +48,7 @@ typedef struct Script {
   gboolean no_vectors; /* stores: fetch of vectors fails */
   gboolean scores;     /* stores: a search scores what others have found */
   gboolean scored;     /* sources: declare scores */
+  gint64 updated_at;   /* of all passages; 0: in 2023 */
   gboolean emits;      /* sources: emit all but the last */
   gboolean untold;     /* stores: do not tell their generation (atomic) */
   gint commits;        /* stores: that others have made (atomic) */

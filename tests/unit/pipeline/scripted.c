@@ -188,7 +188,7 @@ fill_chunk (const Script *script, guint index, RagifyChunk *chunk)
                           .content = ragify_str_from (passage->content),
                           .metadata = ragify_str_from (passage->metadata),
                           .created_at = 1700000000000000,
-                          .updated_at = 1700000000500000 };
+                          .updated_at = script->updated_at != 0 ? script->updated_at : 1700000000500000 };
 }
 
 /* ---- embedder ---- */
