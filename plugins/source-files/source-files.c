@@ -285,8 +285,53 @@ query (void *instance, RagifyCall *call, const RagifySourceQuery *args)
 
 /* ---- scan: whole files, for ingest ---- */
 
+/* Whether more may be emitted. A scan runs on a worker, so it may wait there until it is told. */
+typedef struct Credit {
+  pthread_mutex_t lock; /* guards what follows */
+  pthread_cond_t changed;
+  guint renewals;
+  gboolean cancelled;
+} Credit;
+
+static void
+credit_renewed (RagifyCall *call, void *user)
+{
+  Credit *credit = user;
+  pthread_mutex_lock (&credit->lock);
+  credit->renewals++;
+  pthread_cond_signal (&credit->changed);
+  pthread_mutex_unlock (&credit->lock);
+}
+
+static void
+scan_cancelled (RagifyCall *call, void *user)
+{
+  Credit *credit = user;
+  pthread_mutex_lock (&credit->lock);
+  credit->cancelled = TRUE;
+  pthread_cond_signal (&credit->changed);
+  pthread_mutex_unlock (&credit->lock);
+}
+
 static gboolean
-emit_file (FilesSource *source, RagifyCall *call, FilesEntry *entry)
+emit (FilesSource *source, RagifyCall *call, Credit *credit, const RagifyChunk *chunk)
+{
+  pthread_mutex_lock (&credit->lock);
+  const guint before = credit->renewals; /* a renewal may come before call_emit has returned */
+  pthread_mutex_unlock (&credit->lock);
+  const uint32_t answer = source->host->call_emit (call, chunk);
+  if (answer != RAGIFY_EMIT_WAIT)
+    return answer == RAGIFY_EMIT_GO;
+  pthread_mutex_lock (&credit->lock);
+  while (credit->renewals == before && !credit->cancelled)
+    pthread_cond_wait (&credit->changed, &credit->lock);
+  const gboolean go_on = !credit->cancelled;
+  pthread_mutex_unlock (&credit->lock);
+  return go_on;
+}
+
+static gboolean
+emit_file (FilesSource *source, RagifyCall *call, Credit *credit, FilesEntry *entry)
 {
   gsize size = 0;
   FilesReason why;
@@ -296,10 +341,36 @@ emit_file (FilesSource *source, RagifyCall *call, FilesEntry *entry)
   const FilesPassage whole = { .path = entry->path, .content = text, .end = size, .modified = entry->modified };
   RagifyChunk chunk;
   fill_chunk (source, call, &whole, &chunk);
-  return source->host->call_emit (call, &chunk) != RAGIFY_EMIT_STOP;
+  return emit (source, call, credit, &chunk);
 }
 
-/* The cursor is the path of the last file that was emitted. */
+/* The cursor is the path of the last file that was emitted. FALSE: it was cancelled. */
+static gboolean
+scan_entries (FilesSource *source, RagifyCall *call, const RagifySourceScan *args, const GPtrArray *entries,
+              RagifySourceScanResult *result)
+{
+  Credit credit = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+  g_autofree char *cursor = g_strndup (args->cursor.size > 0 ? args->cursor.data : "", args->cursor.size);
+  guint emitted = 0;
+  gboolean go_on = TRUE;
+  source->host->call_on_credit (call, credit_renewed, &credit);
+  source->host->call_on_cancel (call, scan_cancelled, &credit);
+  for (guint i = 0; i < entries->len && go_on; i++) {
+    FilesEntry *entry = g_ptr_array_index (entries, i);
+    if (strcmp (entry->path, cursor) <= 0 || entry->modified <= args->since)
+      continue;
+    go_on = emit_file (source, call, &credit, entry);
+    if (++emitted == args->limit && i + 1 < entries->len) {
+      result->cursor = copy (source, call, entry->path);
+      break;
+    }
+  }
+  /* Neither runs any more once these have returned. */
+  source->host->call_on_credit (call, NULL, NULL);
+  source->host->call_on_cancel (call, NULL, NULL);
+  return go_on;
+}
+
 static void
 scan (void *instance, RagifyCall *call, const RagifySourceScan *args)
 {
@@ -309,27 +380,13 @@ scan (void *instance, RagifyCall *call, const RagifySourceScan *args)
   FilesTree tree = source->tree;
   tree.watch = NULL; /* it is the queries' */
   g_autoptr (GPtrArray) entries = files_tree_list (&tree, left_out.files, &error);
-  if (entries == NULL) {
-    source->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from (error->message), 0);
-    return;
-  }
-  g_autofree char *cursor = g_strndup (args->cursor.size > 0 ? args->cursor.data : "", args->cursor.size);
   RagifySourceScanResult result = { .struct_size = sizeof result };
-  guint emitted = 0;
-  for (guint i = 0; i < entries->len; i++) {
-    FilesEntry *entry = g_ptr_array_index (entries, i);
-    if (strcmp (entry->path, cursor) <= 0 || entry->modified <= args->since)
-      continue;
-    if (!emit_file (source, call, entry)) {
-      source->host->call_fail (call, RAGIFY_E_CANCELLED, ragify_str_from ("cancelled"), 0);
-      return;
-    }
-    if (++emitted == args->limit && i + 1 < entries->len) {
-      result.cursor = copy (source, call, entry->path);
-      break;
-    }
-  }
-  source->host->call_done (call, &result);
+  if (entries == NULL)
+    source->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from (error->message), 0);
+  else if (scan_entries (source, call, args, entries, &result))
+    source->host->call_done (call, &result);
+  else
+    source->host->call_fail (call, RAGIFY_E_CANCELLED, ragify_str_from ("cancelled"), 0);
 }
 
 static void
