@@ -16,6 +16,7 @@
 #define READ_MAX (1u << 20)
 #define DEFAULT_HANG_US (10 * G_USEC_PER_SEC)
 #define MOST_OPERATIONS 8u
+#define DEFAULT_CALL_MEMORY ((guint64)256 << 20) /* as of every node */
 
 /* ---- completing ---- */
 
@@ -622,7 +623,7 @@ ragify_isolation_wrap (RagifyNodeOptions *options, const RagifyIsolationOptions 
   isolated->values = options->values;
   isolated->memory = settings->memory;
   isolated->hang_us = settings->hang_us > 0 ? settings->hang_us : DEFAULT_HANG_US;
-  isolated->call_memory = options->memory_limit;
+  isolated->call_memory = options->memory_limit > 0 ? options->memory_limit : DEFAULT_CALL_MEMORY;
   isolated->max_parallel = options->max_parallel;
   isolated->max_abandoned = options->max_abandoned;
   isolated->wake = -1;

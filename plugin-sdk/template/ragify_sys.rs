@@ -345,6 +345,7 @@ pub const RAGIFY_RUN_WORKER: u32 = 3;
 pub const RAGIFY_COMPONENT_WANTS_EMBEDDING: u32 = 1;
 pub const RAGIFY_COMPONENT_FILTERS: u32 = 2;
 pub const RAGIFY_COMPONENT_REMOTE: u32 = 4;
+pub const RAGIFY_COMPONENT_EXCLUSIVE: u32 = 8;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct RagifyKey {
@@ -627,6 +628,7 @@ pub struct RagifyStoreSearch {
     pub vectors: RagifyVectors,
     pub filter: *const RagifyFilter,
     pub tuning: RagifyPairList,
+    pub scored: RagifyUuidList,
 }
 
 #[repr(C)]
@@ -636,6 +638,7 @@ pub struct RagifyStoreSearchResult {
     pub reserved: u32,
     pub hits: RagifyHitList,
     pub counts: RagifyU32List,
+    pub scores: RagifyVectors,
 }
 
 #[repr(C)]

@@ -7,6 +7,7 @@
 #include <ragify/ragify.h>
 #include <string.h>
 
+#include "credit.h"
 #include "passages.h"
 
 /* How long after one look at the folder a change is waited for with the next. */
@@ -285,53 +286,8 @@ query (void *instance, RagifyCall *call, const RagifySourceQuery *args)
 
 /* ---- scan: whole files, for ingest ---- */
 
-/* Whether more may be emitted. A scan runs on a worker, so it may wait there until it is told. */
-typedef struct Credit {
-  pthread_mutex_t lock; /* guards what follows */
-  pthread_cond_t changed;
-  guint renewals;
-  gboolean cancelled;
-} Credit;
-
-static void
-credit_renewed (RagifyCall *call, void *user)
-{
-  Credit *credit = user;
-  pthread_mutex_lock (&credit->lock);
-  credit->renewals++;
-  pthread_cond_signal (&credit->changed);
-  pthread_mutex_unlock (&credit->lock);
-}
-
-static void
-scan_cancelled (RagifyCall *call, void *user)
-{
-  Credit *credit = user;
-  pthread_mutex_lock (&credit->lock);
-  credit->cancelled = TRUE;
-  pthread_cond_signal (&credit->changed);
-  pthread_mutex_unlock (&credit->lock);
-}
-
 static gboolean
-emit (FilesSource *source, RagifyCall *call, Credit *credit, const RagifyChunk *chunk)
-{
-  pthread_mutex_lock (&credit->lock);
-  const guint before = credit->renewals; /* a renewal may come before call_emit has returned */
-  pthread_mutex_unlock (&credit->lock);
-  const uint32_t answer = source->host->call_emit (call, chunk);
-  if (answer != RAGIFY_EMIT_WAIT)
-    return answer == RAGIFY_EMIT_GO;
-  pthread_mutex_lock (&credit->lock);
-  while (credit->renewals == before && !credit->cancelled)
-    pthread_cond_wait (&credit->changed, &credit->lock);
-  const gboolean go_on = !credit->cancelled;
-  pthread_mutex_unlock (&credit->lock);
-  return go_on;
-}
-
-static gboolean
-emit_file (FilesSource *source, RagifyCall *call, Credit *credit, FilesEntry *entry)
+emit_file (FilesSource *source, RagifyCall *call, RagifyCredit *credit, FilesEntry *entry)
 {
   gsize size = 0;
   FilesReason why;
@@ -341,7 +297,7 @@ emit_file (FilesSource *source, RagifyCall *call, Credit *credit, FilesEntry *en
   const FilesPassage whole = { .path = entry->path, .content = text, .end = size, .modified = entry->modified };
   RagifyChunk chunk;
   fill_chunk (source, call, &whole, &chunk);
-  return emit (source, call, credit, &chunk);
+  return ragify_credit_emit (credit, &chunk);
 }
 
 /* The cursor is the path of the last file that was emitted. FALSE: it was cancelled. */
@@ -349,12 +305,11 @@ static gboolean
 scan_entries (FilesSource *source, RagifyCall *call, const RagifySourceScan *args, const GPtrArray *entries,
               RagifySourceScanResult *result)
 {
-  Credit credit = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+  RagifyCredit credit;
   g_autofree char *cursor = g_strndup (args->cursor.size > 0 ? args->cursor.data : "", args->cursor.size);
   guint emitted = 0;
   gboolean go_on = TRUE;
-  source->host->call_on_credit (call, credit_renewed, &credit);
-  source->host->call_on_cancel (call, scan_cancelled, &credit);
+  ragify_credit_begin (&credit, source->host, call);
   for (guint i = 0; i < entries->len && go_on; i++) {
     FilesEntry *entry = g_ptr_array_index (entries, i);
     if (strcmp (entry->path, cursor) <= 0 || entry->modified <= args->since)
@@ -365,9 +320,7 @@ scan_entries (FilesSource *source, RagifyCall *call, const RagifySourceScan *arg
       break;
     }
   }
-  /* Neither runs any more once these have returned. */
-  source->host->call_on_credit (call, NULL, NULL);
-  source->host->call_on_cancel (call, NULL, NULL);
+  ragify_credit_end (&credit);
   return go_on;
 }
 

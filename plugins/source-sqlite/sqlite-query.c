@@ -6,6 +6,8 @@
 
 #include "source.h"
 
+#include "credit.h"
+
 /* Virtual machine steps between two looks at the clock: a fraction of a millisecond. */
 #define STEPS_BETWEEN_LOOKS 5000
 #define LONGEST_VALUE (256 << 20)
@@ -351,18 +353,21 @@ static bool
 emit_rows (SqliteSource *source, RagifyCall *call, SqliteReader *reader, sqlite3_stmt *statement, gint64 *last,
            guint *rows, RagifyFault *fault)
 {
-  int code;
-  while ((code = sqlite3_step (statement)) == SQLITE_ROW) {
+  int code = SQLITE_DONE;
+  bool good = true;
+  RagifyCredit credit;
+  ragify_credit_begin (&credit, source->host, call);
+  while (good && (code = sqlite3_step (statement)) == SQLITE_ROW) {
     RagifyChunk chunk;
     guint64 bytes = 0;
     *last = sqlite3_column_int64 (statement, 0);
     (*rows)++;
-    if (!read_row (source, call, statement, 1, &chunk, &bytes, fault))
-      return false;
-    if (source->host->call_emit (call, &chunk) == RAGIFY_EMIT_STOP)
-      return ragify_fault_set (fault, RAGIFY_E_CANCELLED, "cancelled");
+    good = read_row (source, call, statement, 1, &chunk, &bytes, fault);
+    if (good && !ragify_credit_emit (&credit, &chunk))
+      good = ragify_fault_set (fault, RAGIFY_E_CANCELLED, "cancelled");
   }
-  return code == SQLITE_DONE || fail (reader, fault);
+  ragify_credit_end (&credit);
+  return good && (code == SQLITE_DONE || fail (reader, fault));
 }
 
 static bool

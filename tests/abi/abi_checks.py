@@ -185,7 +185,10 @@ class Checks:
         ('a member of another type', 'base.h', '  int64_t created_at;', '  double created_at;'),
         ('a member removed', 'base.h', '  double score; ', '  /* score */ '),
         ('a function moved', 'cache.h', None, None),
+        ('a struct shrunk', 'base.h', '  uint32_t reserved;\n} RagifyHit;', '} RagifyHit;'),
         ('a constant changed', 'base.h', '#define RAGIFY_E_TIMEOUT 4', '#define RAGIFY_E_TIMEOUT 5'),
+        ('a value of an enumeration changed', 'plugin.h', '#define RAGIFY_RUN_WORKER 3u', '#define RAGIFY_RUN_WORKER 4u'),
+        ('a kind renamed', 'cache.h', '"ragify.cache/1"', '"ragify.cache/2"'),
     )
 
     GROWN = ('} RagifyChunk;', '  uint64_t later;\n} RagifyChunk;')
@@ -207,8 +210,9 @@ class Checks:
         return include
 
     def guards_catch_deliberate_breaks(self):
-        """A member inserted, reordered, retyped or removed, a function moved, a constant changed: each is caught; growth is not"""
+        """A member inserted, reordered, retyped or removed, a function moved, a struct shrunk, a number changed: each is caught; growth is not"""
         problems = []
+        print('# | deliberate break | golden layout | abidiff |')
         if shutil.which('abidiff'):
             with tempfile.TemporaryDirectory() as folder:
                 grown = self.break_headers(folder, 'growth', 'base.h', *self.GROWN)
@@ -221,11 +225,45 @@ class Checks:
                 built = run(self.options.cc, '-std=gnu11', '-I', include, '-o', dump, *sources)
                 broken = Checks(argparse.Namespace(**{**vars(self.options), 'dump': dump}))
                 broken.headers = sorted(glob.glob(os.path.join(include, 'ragify', '*.h')))
-                if built.returncode == 0 and not broken.layout_is_golden():
+                # A table that no longer compiles is the loudest of all.
+                layout = 'does not compile' if built.returncode != 0 else 'caught' if broken.layout_is_golden() else 'SILENT'
+                # Numbers leave no trace in debug information.
+                number = new is not None and new.startswith(('#define', '"'))
+                differs = shutil.which('abidiff') and not number and self.abidiff(self.include, include)
+                abidiff = 'caught' if differs else 'cannot see numbers' if number else 'SILENT' if shutil.which('abidiff') else 'not here'
+                print(f'# | {what} | {layout} | {abidiff} |')
+                if layout == 'SILENT':
                     problems.append(f'{what}: the golden layout does not notice')
-                if what != 'a constant changed' and shutil.which('abidiff') and not self.abidiff(self.include, include):
+                if abidiff == 'SILENT':
                     problems.append(f'{what}: abidiff does not notice')
         return problems
+
+    # ---- what is written from the headers ------------------------------------------------------------------------
+
+    def generator(self, *parts):
+        return os.path.join(self.options.root, 'plugin-sdk', *parts)
+
+    def reference_is_whole_and_current(self):
+        """docs/plugin-reference.md is as written from the headers; every function has ownership, errors and an example"""
+        done = run(sys.executable, self.generator('reference', 'generate'), '--check')
+        return done.stderr.splitlines() if done.returncode != 0 else []
+
+    def examples_compile(self):
+        """Every example of the reference compiles, as C11 and as C++17"""
+        problems = []
+        text = run(sys.executable, self.generator('reference', 'generate'), '--examples').stdout
+        for language, standard, compiler in (('c', 'c11', self.options.cc), ('c++', 'c++17', self.options.cxx)):
+            done = subprocess.run([compiler, '-x', language, f'-std={standard}', '-Wall', '-Werror', '-Wno-unused-but-set-parameter',
+                                   '-fsyntax-only', '-I', self.include, '-'], input=text, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                problems.append(done.stderr)
+        return problems
+
+    def rust_bindings_are_current(self):
+        """plugin-sdk/template/ragify_sys.rs is as plugin-sdk/rust/bindings writes it"""
+        done = run(sys.executable, self.generator('rust', 'bindings'), self.include)
+        with open(self.generator('template', 'ragify_sys.rs'), encoding='utf-8') as file:
+            return [] if done.stdout == file.read() else ['run plugin-sdk/rust/bindings plugin-sdk/include >plugin-sdk/template/ragify_sys.rs']
 
     # ---- plugins -------------------------------------------------------------------------------------------------
 
@@ -253,7 +291,8 @@ def main():
         return checks.renew(checks.options.what == 'renew-before')
     methods = [checks.headers_are_clean, checks.headers_need_only_stdint_and_stddef, checks.structs_are_all_described,
                checks.tags_are_those_of_the_headers, checks.layout_is_golden, checks.abidiff_finds_no_change,
-               checks.guards_catch_deliberate_breaks, checks.plugins_export_one_symbol]
+               checks.guards_catch_deliberate_breaks, checks.reference_is_whole_and_current, checks.examples_compile,
+               checks.rust_bindings_are_current, checks.plugins_export_one_symbol]
     print(f'1..{len(methods)}')
     failed = 0
     for number, method in enumerate(methods, 1):

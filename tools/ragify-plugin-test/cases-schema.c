@@ -5,10 +5,25 @@
 
 #include "conformance.h"
 
-/* Keys that the host has on every node of some kind. */
+/* Keys that the host has on nodes of every kind. */
 static const char *const reserved_keys[] = {
-  "plugin",   "enabled", "deadline", "retry",  "weight", "max-parallel", "fallback",      "isolation",    "required",
-  "embedder", "of",      "members",  "policy", "levels", "score",        "vector-db-url", "memory-limit", NULL,
+  "plugin",
+  "enabled",
+  "required",
+  "deadline",
+  "max-parallel",
+  "max-abandoned",
+  "isolation",
+  "isolation-memory",
+  "isolation-hang",
+  "start-timeout",
+  "breaker-failures",
+  "breaker-error-rate",
+  "retry",
+  "breaker-window",
+  "breaker-open",
+  "call-memory",
+  NULL,
 };
 
 static bool
@@ -33,8 +48,6 @@ description_is_whole (Subject *subject)
   expect (subject, component->summary != NULL && *component->summary != '\0', "it has no summary");
   expect (subject, component->run_class == RAGIFY_RUN_WORKER || component->max_parallel == 0,
           "max_parallel is %u, which only RAGIFY_RUN_WORKER has", component->max_parallel);
-  const uint32_t known = RAGIFY_COMPONENT_WANTS_EMBEDDING | RAGIFY_COMPONENT_FILTERS | RAGIFY_COMPONENT_REMOTE;
-  expect (subject, (component->flags & ~known) == 0, "flags 0x%x are not defined", component->flags & ~known);
 }
 
 typedef struct Needed {

@@ -210,7 +210,8 @@ scan_once (Subject *subject, RagifyKitInstance *instance, uint32_t limit, int64_
   for (size_t i = 0; ok && i < call->item_count; i++) {
     const RagifyChunk *chunk = call->items[i];
     check_chunk (subject, chunk);
-    if (chunk->flags & RAGIFY_CHUNK_DELETED)
+    /* What does not know when it changed is listed each time. */
+    if ((chunk->flags & RAGIFY_CHUNK_DELETED) || (since != 0 && chunk->updated_at == 0))
       continue;
     char **grown = realloc (scanned->ids, (scanned->count + 1) * sizeof *grown);
     if (grown == NULL)
