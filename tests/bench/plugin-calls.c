@@ -245,8 +245,7 @@ report (const Subject *subject)
   return subject->limit_us == 0 || cpu <= subject->limit_us;
 }
 
-/* Leaves everything as it is: only the number of instructions counts. */
-static int
+static void
 count_calls (Subject *subjects, gsize n_subjects, const char *label, int calls, RagifyLoop *loop)
 {
   for (gsize i = 0; i < n_subjects; i++) {
@@ -255,8 +254,16 @@ count_calls (Subject *subjects, gsize n_subjects, const char *label, int calls, 
     subjects[i].calls = (guint)calls;
     measure (&subjects[i], loop, 0, -1);
   }
-  fflush (NULL);
-  _exit (0);
+}
+
+static void
+close_all (Subject *subjects, gsize n_subjects, RagifyRuntime *runtime)
+{
+  for (gsize i = 0; i < n_subjects; i++)
+    ragify_node_free (subjects[i].node, ragify_now () + PATIENCE_US);
+  ragify_workers_free (runtime->workers, PATIENCE_US);
+  ragify_loop_free (runtime->loops[0]);
+  ragify_metrics_free (runtime->metrics);
 }
 
 int
@@ -291,8 +298,11 @@ main (int argc, char **argv)
     g_error ("%s", error->message);
   for (gsize i = 0; i < G_N_ELEMENTS (subjects); i++)
     open_subject (&subjects[i], &runtime, registry, executable);
-  if (count)
-    return count_calls (subjects, G_N_ELEMENTS (subjects), argv[2], atoi (argv[3]), loops[0]);
+  if (count) {
+    count_calls (subjects, G_N_ELEMENTS (subjects), argv[2], atoi (argv[3]), loops[0]);
+    close_all (subjects, G_N_ELEMENTS (subjects), &runtime);
+    return 0;
+  }
   for (guint run = 0; run < RUNS; run++)
     for (gsize i = 0; i < G_N_ELEMENTS (subjects); i++)
       measure (&subjects[i], loops[0], run, counter);
@@ -307,11 +317,7 @@ main (int argc, char **argv)
   const double restart = time_restart (isolated->node, isolated->child);
   printf ("\nback in service after its process was killed: %.0f ms (limit 1000 ms)\n", restart);
   holds &= restart < 1000;
-  for (gsize i = 0; i < G_N_ELEMENTS (subjects); i++)
-    ragify_node_free (subjects[i].node, ragify_now () + PATIENCE_US);
-  ragify_workers_free (runtime.workers, PATIENCE_US);
-  ragify_loop_free (loops[0]);
-  ragify_metrics_free (runtime.metrics);
+  close_all (subjects, G_N_ELEMENTS (subjects), &runtime);
   printf ("%s\n", holds ? "every limit holds" : "a limit does not hold");
   return assert_limits && !holds;
 }
