@@ -386,6 +386,10 @@ set_freshness (RagifyPipelineOptions *options, const RagifyConfigNode *cache)
     return;
   options->max_staleness_us = ragify_config_node_get_duration (cache, "max-staleness");
   options->invalidate_every_us = ragify_config_node_get_duration (cache, "invalidate-every");
+  if (!ragify_config_node_get_bool (cache, "semantic"))
+    return;
+  options->semantic_threshold = ragify_config_node_get_double (cache, "semantic-threshold");
+  options->semantic_entries = (guint)ragify_config_node_get_int (cache, "semantic-entries");
 }
 
 static RagifyPipeline *

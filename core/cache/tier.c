@@ -483,6 +483,15 @@ ragify_tier_share (RagifyTier *tier, const RagifyTierKey *key, RagifyBytes body,
 }
 
 void
+ragify_tier_pass_on (RagifyTier *tier, const RagifyTierKey *key, RagifyBuffer *envelope, const char *level)
+{
+  RagifyBuffer *own = ragify_envelope_adopt (envelope, 0);
+  if (ragify_flights_settle (tier->flights, key, own, level))
+    ragify_flights_land (tier->flights, key);
+  own->unref (own);
+}
+
+void
 ragify_tier_abandon (RagifyTier *tier, const RagifyTierKey *key)
 {
   ragify_flights_abandon (tier->flights, key);

@@ -88,6 +88,8 @@ void ragify_tier_set (RagifyTier *tier, const RagifyTierKey *key, RagifyBytes bo
 /* Hands an answer to everyone who waits now, and stores it nowhere. Ends the lead. [loop] */
 void
 ragify_tier_share (RagifyTier *tier, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids, gboolean degraded);
+/* Hands another key's envelope to everyone who waits now. Ends the lead. [loop] */
+void ragify_tier_pass_on (RagifyTier *tier, const RagifyTierKey *key, RagifyBuffer *envelope, const char *level);
 /* The leader has no answer to share (it failed or was cancelled): the next waiters lead. [loop] */
 void ragify_tier_abandon (RagifyTier *tier, const RagifyTierKey *key);
 

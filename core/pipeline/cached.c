@@ -79,6 +79,15 @@ add_parameters (const RagifyRun *run, RagifyKeyBuilder *builder)
   add_changes (run, builder);
 }
 
+RagifyTierKey
+ragify_run_parameters (const RagifyRun *run)
+{
+  RagifyKeyBuilder builder;
+  ragify_key_begin (&builder);
+  add_parameters (run, &builder);
+  return ragify_key_finish (&builder);
+}
+
 static void
 identify (RagifyRun *run)
 {
@@ -124,9 +133,10 @@ ragify_run_keep (RagifyRun *run, gsize size)
   for (guint i = 0; i < run->n_chosen; i++)
     ids[i] = run->candidates.ids[run->chosen[i].candidate];
   const RagifyUuidList list = { .items = ids, .count = run->n_chosen };
-  if (!run->degraded)
+  if (!run->degraded) {
     ragify_tier_set (tier, &run->key, body, list);
-  else if (may_be_shared (run))
+    ragify_run_remember (run);
+  } else if (may_be_shared (run))
     ragify_tier_share (tier, &run->key, body, list, TRUE);
   else if (run->leads)
     ragify_tier_abandon (tier, &run->key);
@@ -177,15 +187,15 @@ renew (const RagifyRun *run)
 
 /* ---- getting ---- */
 
-static void
-answer_from_cache (RagifyRun *run, const RagifyTierFound *found)
+void
+ragify_run_answer_from_cache (RagifyRun *run, const RagifyTierFound *found, const char *level)
 {
   run->envelope = found->envelope;
   run->degraded = found->degraded;
   ragify_run_set_body (run, found->body.data, found->body.size);
   run->answer.status = 200;
   run->answer.content_type = ragify_encode_content_type (run->request);
-  run->answer.cache = found->level != NULL ? found->level : "miss";
+  run->answer.cache = level;
   ragify_encode_head (run, run->answer.cache, &run->answer.head, &run->answer.head_size);
   ragify_run_observe (run, TRUE);
   ragify_run_finish (run);
@@ -200,7 +210,7 @@ got (const RagifyTierFound *found, void *user)
   if (found->envelope != NULL) {
     if (found->lead)
       renew (run);
-    answer_from_cache (run, found);
+    ragify_run_answer_from_cache (run, found, found->level != NULL ? found->level : "miss");
     return;
   }
   run->leads = found->lead;
@@ -212,9 +222,8 @@ got (const RagifyTierFound *found, void *user)
   ragify_run_finish_unanswered (run, "Timeout", "no answer within the deadline");
 }
 
-/* No chunk in it has been deleted since. */
-static gboolean
-is_valid (const RagifyEnvelope *envelope, void *user)
+gboolean
+ragify_run_is_valid (const RagifyEnvelope *envelope, void *user)
 {
   const RagifyRun *run = user;
   const RagifyPipeline *pipeline = run->pipeline;
@@ -240,7 +249,7 @@ look_up (RagifyRun *run)
   }
   const RagifyTierAsk ask = { .key = run->key,
                               .deadline = run->deadline,
-                              .valid = run->pipeline->options.invalidate_every_us > 0 ? is_valid : NULL };
+                              .valid = run->pipeline->options.invalidate_every_us > 0 ? ragify_run_is_valid : NULL };
   /* On a hit all is over when this returns, and the caller may have let go of the request. */
   RagifyOwner *owner = ragify_owner_ref (&run->request->owner);
   RagifyTierGet *get = ragify_tier_get (run->pipeline->options.tier, owner, request->loop, &ask, got, run);

@@ -110,6 +110,12 @@ add_metrics (RagifyPipeline *pipeline)
                                                    help, "pipeline", name, "cache", "miss", NULL);
   pipeline->degraded = ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_degraded_answers_total",
                                               "Answers that lack something that was asked", "pipeline", name, NULL);
+  pipeline->semantic_hits =
+      ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_cache_semantic_hits_total",
+                             "Answers to another query, which means the same", "pipeline", name, NULL);
+  pipeline->semantic_misses =
+      ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_cache_semantic_misses_total",
+                             "Queries that meant the same as none that was kept", "pipeline", name, NULL);
   pipeline->failed = ragify_metrics_series (metrics, RAGIFY_SERIES_COUNTER, "ragify_failed_requests_total",
                                             "Requests that nothing could answer", "pipeline", name, NULL);
   for (guint i = 0; i < pipeline->n_retrievers; i++) {
@@ -133,6 +139,8 @@ add_watches (RagifyPipeline *pipeline)
   if (pipeline->options.tier == NULL)
     return;
   pipeline->background = ragify_background_new ();
+  if (pipeline->options.semantic_threshold > 0 && pipeline->n_embedders > 0)
+    pipeline->semantic = ragify_semantic_new (pipeline->options.semantic_entries);
   pipeline->busiest = ragify_busiest_new (pipeline->runtime->n_loops, BUSIEST_PLACES);
   for (guint i = 0; i < pipeline->n_holders; i++) {
     RagifyHolder *holder = &pipeline->holders[i];
@@ -211,8 +219,11 @@ ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *option
 void
 ragify_pipeline_free (RagifyPipeline *pipeline)
 {
+  if (pipeline->background != NULL) /* what is under way uses it, and everything else */
+    ragify_background_close (pipeline->background);
   g_clear_pointer (&pipeline->background, ragify_background_free);
   g_clear_pointer (&pipeline->busiest, ragify_busiest_free);
+  g_clear_pointer (&pipeline->semantic, ragify_semantic_free);
   for (guint i = 0; i < pipeline->n_holders; i++) {
     g_clear_pointer (&pipeline->holders[i].watch, ragify_store_watch_free);
     g_free (pipeline->holders[i].source_type);

@@ -61,6 +61,8 @@ typedef struct RagifyPipelineOptions {
   guint n_retrievers;
   RagifyTier *tier;            /* NULL: no cache */
   guint64 invalidate_every_us; /* how often commits outdate cached answers at most; 0: each does */
+  double semantic_threshold;   /* cosine from which on a query's answer is another's, too; 0: of none */
+  guint semantic_entries;      /* queries that are kept for that */
   guint64 max_staleness_us;    /* of what is known of stores that others write to; 0: asked for each request */
   RagifyFuse fuse;
   double fuse_weight;    /* convex: of the dense part, 0.6 */

@@ -331,8 +331,8 @@ embedded (RagifyEmbedWait *wait)
   ragify_run_release (run);
 }
 
-static void
-begin_embedding (RagifyRun *run, guint index)
+void
+ragify_run_embed (RagifyRun *run, guint index)
 {
   RagifyEmbedding *embedding = &run->embeddings[index];
   embedding->run = run;
@@ -388,9 +388,15 @@ next_wave (RagifyRun *run)
   send_wave (run);
   /* Embedding comes after what needs none was sent, since it may be computed on this very thread. */
   for (guint i = 0; first == 0 && i < run->pipeline->n_embedders; i++)
-    if (run->embeddings[i].wanted)
-      begin_embedding (run, i);
+    if (run->embeddings[i].wanted && !run->embeddings[i].done)
+      ragify_run_embed (run, i);
   ragify_run_release (run);
+}
+
+void
+ragify_run_ask_all (RagifyRun *run)
+{
+  next_wave (run);
 }
 
 void
@@ -400,5 +406,8 @@ ragify_run_retrieve (RagifyRun *run)
   for (guint i = 0; i < run->n_asks; i++)
     if (run->asks[i].place->embedder != RAGIFY_NO_EMBEDDER)
       run->embeddings[run->asks[i].place->embedder].wanted = TRUE;
-  next_wave (run);
+  if (ragify_run_is_semantic (run))
+    ragify_run_semantic (run);
+  else
+    next_wave (run);
 }

@@ -30,6 +30,7 @@
 #include "core/pipeline/near.h"
 #include "core/pipeline/passages.h"
 #include "core/pipeline/pipeline.h"
+#include "core/pipeline/semantic.h"
 #include "core/pipeline/token-counts.h"
 #include "core/pipeline/writer.h"
 
@@ -101,9 +102,11 @@ struct RagifyPipeline {
   RagifyTokenCounts *token_counts;
   RagifyBackground *background; /* of a pipeline with a cache; NULL otherwise */
   RagifyBusiest *busiest;       /* the same */
+  RagifySemantic *semantic;     /* queries found again by the first embedder; NULL: not wanted */
   RagifyLimiter *limiter;       /* NULL: none */
   RagifyPassages *passages;
-  RagifySeries *stages[RAGIFY_N_STAGES], *hit_duration, *miss_duration, *degraded, *failed;
+  RagifySeries *stages[RAGIFY_N_STAGES], *hit_duration, *miss_duration, *degraded, *failed, *semantic_hits,
+      *semantic_misses;
 };
 
 /* ---- one request ---- */
@@ -188,8 +191,9 @@ struct RagifyRun {
   gboolean caches, leads;
   RagifyTierKey identity; /* of the request, whatever the stores hold */
   RagifyTierKey key;
-  RagifyStoreMark *marks; /* one for each of the pipeline's holders */
-  RagifyTierGet *get;     /* while it is under way */
+  RagifyTierKey semantic_key; /* of an answer to another query, which means the same */
+  RagifyStoreMark *marks;     /* one for each of the pipeline's holders */
+  RagifyTierGet *get;         /* while it is under way */
   gboolean got;
 
   RagifyRunTicket tickets[2]; /* of the pipeline, of the host */
@@ -255,6 +259,20 @@ void ragify_run_begin_cached (RagifyRun *run);
 void ragify_run_keep (RagifyRun *run, gsize size);
 /* Nobody waits any more, and computing has not begun: the cache is asked, or its turn is waited for. */
 void ragify_run_cancel_early (RagifyRun *run);
+/* Ends the run with what the tier found; `level` is what the answer's `cache` says. */
+void ragify_run_answer_from_cache (RagifyRun *run, const RagifyTierFound *found, const char *level);
+/* RagifyTierAsk.valid of a run: no chunk in it has been deleted since. */
+gboolean ragify_run_is_valid (const RagifyEnvelope *envelope, void *user);
+/* Everything that changes the answer but the query and what the stores hold. */
+RagifyTierKey ragify_run_parameters (const RagifyRun *run);
+
+/* ---- semantic-stage.c ---- */
+
+/* Whether the run looks for a query that means the same, once it knows what it wants embedded. */
+gboolean ragify_run_is_semantic (const RagifyRun *run);
+void ragify_run_semantic (RagifyRun *run); /* → an answer, or ragify_run_ask_all */
+/* The run's answer is kept: its query can be found. */
+void ragify_run_remember (const RagifyRun *run);
 
 /* ---- run.c ---- */
 
@@ -290,6 +308,9 @@ RagifyAskState ragify_ask_state_of (gint32 code);
 gboolean ragify_run_choose (RagifyRun *run, RagifyProblem *problem);
 void ragify_run_admit (RagifyRun *run);    /* → ragify_run_retrieve, or the refusal */
 void ragify_run_retrieve (RagifyRun *run); /* → ragify_run_gather */
+void ragify_run_ask_all (RagifyRun *run);  /* the same, past the semantic stage */
+/* Begins to embed the query with one of the pipeline's embedders; holds the run. */
+void ragify_run_embed (RagifyRun *run, guint embedder);
 void ragify_run_gather (RagifyRun *run);   /* → ragify_run_select */
 void ragify_run_select (RagifyRun *run);   /* → ragify_run_complete */
 void ragify_run_let_go (RagifyRun *run);   /* of the passages held */

@@ -258,7 +258,7 @@ deleting_and_asking_may_cross (void **state)
   GThread *thread = g_thread_new ("deletes", delete_all, &race);
   guint64 generation = 0;
   guint since = 0, checked = 0;
-  while (checked < 500) {
+  while (checked < 100) {
     const guint deleted = (guint)g_atomic_int_get (&race.deleted);
     const RagifyStoreMark mark = ragify_store_watch_mark (site->watch);
     if (mark.generation != generation) {
