@@ -232,6 +232,8 @@ ragify_config_node_compare_own (const RagifyConfigNode *before, const RagifyConf
 /* --print-config: the whole as one file that would load to the same, each line with its origin, defaults as comments.
  * Secrets, passwords in URIs and values from ${NAME} are not shown. */
 void ragify_config_print (const RagifyConfig *config, GString *text);
+/* The same graph for programs: {"nodes":[{"id","kind","name","plugin","enabled"},…],"edges":[{"from","to","as"},…]}. */
+void ragify_config_print_graph_json (const RagifyConfig *config, GString *text);
 /* --print-graph: Graphviz DOT. */
 void ragify_config_print_graph (const RagifyConfig *config, GString *text);
 

@@ -171,3 +171,54 @@ ragify_config_print_graph (const RagifyConfig *config, GString *text)
     print_graph_edges (g_ptr_array_index (config->in_files, i), text);
   g_string_append (text, "}\n");
 }
+
+/* ---- The graph for programs ------------------------------------------------------------------------------------- */
+
+static bool
+is_in_graph (const RagifyConfigNode *node)
+{
+  return node->kind != RAGIFY_KIND_ID_HOST && node->kind != RAGIFY_KIND_ID_HTTP;
+}
+
+static void
+print_json_edges (const RagifyConfigNode *node, GString *text, bool *more)
+{
+  for (size_t slot = 0; slot < node->n_host_values; slot++) {
+    const RagifyConfigValue *value = &node->values[slot];
+
+    if (node->host_keys[slot]->references == 0 || value->origin.kind == RAGIFY_ORIGIN_NONE)
+      continue;
+    for (size_t i = 0; i < value->refs.count; i++) {
+      g_string_append_printf (text, "%s{\"from\":\"%s\",\"to\":\"%s\",\"as\":\"%s\"}", *more ? "," : "", node->group,
+                              value->refs.nodes[i]->group, value->key);
+      *more = true;
+    }
+  }
+}
+
+void
+ragify_config_print_graph_json (const RagifyConfig *config, GString *text)
+{
+  bool more = false;
+
+  g_string_append (text, "{\"nodes\":[");
+  for (unsigned int i = 0; i < config->in_files->len; i++) {
+    const RagifyConfigNode *node = g_ptr_array_index (config->in_files, i);
+
+    if (!is_in_graph (node))
+      continue;
+    g_string_append_printf (text, "%s{\"id\":\"%s\",\"kind\":\"%s\",\"name\":\"%s\",\"plugin\":", more ? "," : "",
+                            node->group, ragify_config_node_kind (node), node->name);
+    if (node->component != NULL)
+      g_string_append_printf (text, "\"%s\"", node->component->name);
+    else
+      g_string_append (text, "null");
+    g_string_append_printf (text, ",\"enabled\":%s}", node->enabled ? "true" : "false");
+    more = true;
+  }
+  g_string_append (text, "],\"edges\":[");
+  more = false;
+  for (unsigned int i = 0; i < config->in_files->len; i++)
+    print_json_edges (g_ptr_array_index (config->in_files, i), text, &more);
+  g_string_append (text, "]}");
+}

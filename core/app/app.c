@@ -39,6 +39,7 @@ runtime_init (RagifyRuntime *runtime, const RagifyConfigNode *host)
 {
   runtime->metrics = ragify_metrics_new ();
   ragify_process_metrics_register (runtime->metrics);
+  runtime->history = ragify_history_new (runtime->metrics);
   runtime->n_loops = or_cores (ragify_config_node_get_int (host, "threads"));
   runtime->loops = g_new0 (RagifyLoop *, runtime->n_loops);
   for (guint i = 0; i < runtime->n_loops; i++)
@@ -63,6 +64,7 @@ runtime_clear (RagifyRuntime *runtime, int code)
   for (guint i = 0; i < runtime->n_loops; i++)
     ragify_loop_free (runtime->loops[i]);
   g_free (runtime->loops);
+  ragify_history_free (runtime->history);
   ragify_metrics_free (runtime->metrics);
 }
 

@@ -209,6 +209,14 @@ objects_of (const GPtrArray *parts)
   return objects;
 }
 
+static char *
+printed (const RagifyConfig *config, void (*print) (const RagifyConfig *config, GString *text))
+{
+  GString *text = g_string_new (NULL);
+  print (config, text);
+  return g_string_free (text, FALSE);
+}
+
 RagifyGraph *
 ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *previous, RagifyDiagnostics *diagnostics)
 {
@@ -229,6 +237,8 @@ ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *pre
                                     .n_libraries = graph->libraries->len,
                                     .tiers = (RagifyTier **)objects_of (graph->tiers),
                                     .n_tiers = graph->tiers->len,
+                                    .graph = printed (config, ragify_config_print_graph_json),
+                                    .configuration = printed (config, ragify_config_print),
                                     .free = serving_free };
   if (ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) > 0) {
     ragify_graph_free (graph);
@@ -256,6 +266,8 @@ ragify_graph_free (RagifyGraph *graph)
   g_free (graph->serving.libraries);
   g_free (graph->serving.tiers);
   g_free ((gpointer)graph->serving.sources);
+  g_free ((char *)graph->serving.graph);
+  g_free ((char *)graph->serving.configuration);
   g_free (graph->makings);
   ragify_config_unref (graph->config);
   g_free (graph);

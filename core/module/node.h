@@ -10,6 +10,7 @@
 #include "core/balance/breaker.h"
 #include "core/call/call.h"
 #include "core/call/workers.h"
+#include "core/observe/history.h"
 #include "core/observe/metrics.h"
 
 typedef struct RagifyRuntime RagifyRuntime;
@@ -20,6 +21,7 @@ struct RagifyRuntime {
   guint n_loops;
   RagifyWorkers *workers;
   RagifyMetrics *metrics;
+  RagifyHistory *history; /* NULL: none is kept */
   /* Extensions that take the place of the host's own; NULL, or NULL from it: none. [any] */
   const void *(*find_extension) (const char *id);
   guint

@@ -320,6 +320,15 @@ ragify_series_value (RagifySeries *series)
   return value;
 }
 
+void
+ragify_series_buckets (RagifySeries *series, guint64 *counts)
+{
+  RagifyHistogramCounts all = { 0 };
+  if (series->type == RAGIFY_SERIES_HISTOGRAM)
+    ragify_series_histogram (series, &all);
+  memcpy (counts, all.buckets, sizeof all.buckets);
+}
+
 double
 ragify_series_quantile (RagifySeries *series, double quantile)
 {

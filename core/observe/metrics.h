@@ -31,6 +31,8 @@ void ragify_series_add (RagifySeries *series, double amount);      /* [any] */
 void ragify_series_set (RagifySeries *series, double value);       /* [any] gauges */
 void ragify_series_observe (RagifySeries *series, double seconds); /* [any] histograms */
 double ragify_series_value (RagifySeries *series);                 /* [any] the count, for histograms */
+/* How many observations each bucket of core/observe/histogram.h has. [any] */
+void ragify_series_buckets (RagifySeries *series, guint64 *counts);
 /* The value below which `quantile` (0..1) of the observations lie, interpolated inside a bucket; NAN when none. [any]
  */
 double ragify_series_quantile (RagifySeries *series, double quantile);

@@ -136,7 +136,8 @@ void
 ragify_authorize_audit (const RagifyExchange *exchange, guint status)
 {
   const RagifyAction *action = exchange->action;
-  if (action == NULL || (action->access != RAGIFY_ACCESS_WRITE && action->access != RAGIFY_ACCESS_ADMIN))
+  if (action == NULL || action->quiet ||
+      (action->access != RAGIFY_ACCESS_WRITE && action->access != RAGIFY_ACCESS_ADMIN))
     return;
   /* Where nobody is asked for a key, who it was is not known: such lines are for those who look closely. */
   const GLogLevelFlags level = exchange->listener->shared->keys != NULL ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_INFO;

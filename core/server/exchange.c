@@ -117,6 +117,18 @@ ragify_exchange_reply (RagifyExchange *exchange, guint status, const char *conte
 }
 
 void
+ragify_exchange_reply_page (RagifyExchange *exchange, const char *page, gsize size, const char *policy)
+{
+  const RagifyReplyWish wish = wish_of (exchange);
+  struct MHD_Response *response =
+      ragify_reply_new ("text/html; charset=utf-8", exchange->id, g_memdup2 (page, size), size, &wish);
+  MHD_add_response_header (response, "Content-Security-Policy", policy);
+  MHD_add_response_header (response, "X-Content-Type-Options", "nosniff");
+  MHD_add_response_header (response, "Referrer-Policy", "no-referrer");
+  set_reply (exchange, 200, response, size);
+}
+
+void
 ragify_exchange_reply_problem (RagifyExchange *exchange, RagifyProblem *problem)
 {
   const char *allow = problem->status == 405 && exchange->route != NULL ? exchange->route->allow : NULL;

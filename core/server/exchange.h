@@ -80,6 +80,8 @@ void ragify_exchange_clear (RagifyExchange *exchange);
 
 /* Replies with `size` bytes that the exchange takes (g_malloc). `content_type` is constant; NULL: there are none. */
 void ragify_exchange_reply (RagifyExchange *exchange, guint status, const char *content_type, char *body, gsize size);
+/* Replies with an HTML page that is constant, and a Content-Security-Policy for it. */
+void ragify_exchange_reply_page (RagifyExchange *exchange, const char *page, gsize size, const char *policy);
 /* Replies with a problem and clears it. */
 void ragify_exchange_reply_problem (RagifyExchange *exchange, RagifyProblem *problem);
 /* Replies with a response that outlives the exchange. */

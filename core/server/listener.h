@@ -9,6 +9,7 @@
 #include <microhttpd.h>
 
 #include "client-table.h"
+#include "core/observe/history.h"
 #include "core/observe/metrics.h"
 #include "key-ring.h"
 #include "routes.h"
@@ -27,6 +28,7 @@ typedef struct RagifyServerShared {
   guint n_listeners;
   RagifyListenOptions options; /* with defaults put in */
   RagifyMetrics *metrics;
+  RagifyHistory *history; /* NULL: none is kept */
   RagifyClientTable *clients;
   RagifyTls *tls;      /* NULL: plain HTTP */
   RagifyKeyRing *keys; /* NULL: everybody may do everything */

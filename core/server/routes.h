@@ -29,7 +29,8 @@ typedef struct RagifyAction {
   RagifyBodyPolicy body;
   gboolean always; /* also when the server is full, drains or is not ready */
   RagifyAccess access;
-  gboolean held; /* it holds to the filter of the exchange's key; others refuse keys that have one */
+  gboolean quiet; /* it changes nothing, so that nobody need be told who did it */
+  gboolean held;  /* it holds to the filter of the exchange's key; others refuse keys that have one */
 
   /* After the head, before the body. FALSE: refused, with the exchange's problem set. NULL: nothing to do. */
   gboolean (*begin) (RagifyExchange *exchange);
@@ -84,6 +85,10 @@ extern const RagifyAction ragify_action_documents_list;
 extern const RagifyAction ragify_action_document_get;
 extern const RagifyAction ragify_action_document_delete;
 extern const RagifyAction ragify_action_openai_search;
+extern const RagifyAction ragify_action_graph;
+extern const RagifyAction ragify_action_history;
+extern const RagifyAction ragify_action_config;
+extern const RagifyAction ragify_action_page;
 extern const RagifyAction ragify_action_openapi;
 extern const RagifyAction ragify_action_mcp;
 extern const RagifyAction ragify_action_cache_show;

@@ -224,6 +224,7 @@ ragify_server_new (RagifyRuntime *runtime, const RagifyListenOptions *options, R
     return NULL;
   }
   server->shared.clients = ragify_client_table_new ();
+  server->shared.history = runtime->history;
   make_metrics (&server->shared, runtime->metrics);
   server->listeners = g_new0 (RagifyListener *, runtime->n_loops);
   if (start_listeners (server, serving, error))

@@ -33,6 +33,8 @@ typedef struct RagifyServing {
   RagifyWarming *warming; /* NULL: none */
   const RagifyServedSource *sources;
   guint n_sources;
+  const char *graph;         /* what there is and what refers to what, as JSON */
+  const char *configuration; /* with the origin of each value, secrets left out */
   void (*free) (struct RagifyServing *serving);
 } RagifyServing;
 RagifyServing *ragify_serving_ref (RagifyServing *serving);

@@ -1,0 +1,127 @@
+"""The dashboard, in a real browser."""
+
+import hashlib
+
+import pytest
+
+from browser import Browser, available
+
+pytestmark = pytest.mark.skipif(not available(), reason="no chromium with its driver")
+
+
+@pytest.fixture(scope="module")
+def library(make_host):
+    host = make_host(name="dashboard", embed=False)
+    host.ingest([{"id": f"tides-{i}", "content": f"Tides of day {i} come and go."} for i in range(20)] +
+                [{"id": "evil", "content": "<img src=x onerror=\"document.title='owned'\"> tides <script>alert(1)</script>"}])
+    for i in range(20):
+        host.context(query=f"tides {i % 5}")
+    return host
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    yield browser
+    browser.close()
+
+
+def open_page(browser, host):
+    browser.open(host.address + "/")
+    browser.wait("document.querySelector('#tiles .tile')")
+
+
+def test_the_page_is_whole_and_fetches_nothing_from_elsewhere(library):
+    answer = library.get("/")
+    assert answer.status == 200 and answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "script-src 'sha256-" in policy and "unsafe-inline" not in policy.split(
+        "style-src-attr")[0]
+    assert b"https://" not in answer.body.replace(b"http://www.w3.org", b"")
+
+
+def test_numbers_graph_and_tables_are_shown(library, browser):
+    open_page(browser, library)
+    assert browser.text("#status") == "healthy"
+    assert "Cache hit rate" in browser.text("#tiles") and "75.0 %" in browser.text("#tiles")
+    browser.wait("document.querySelector('#graph svg')")
+    graph = browser.text("#graph")
+    for words in ("default", "answers", "ram", "docs", "words", "vector-store · faiss", "hit rate 75.0 %"):
+        assert words in graph
+    assert "words" in browser.text("#sources") and "ram" in browser.text("#cache")
+    assert browser.complaints() == []
+
+
+def test_a_question_is_answered_with_its_scores_and_times(library, browser):
+    open_page(browser, library)
+    browser.type("#query", "tides of day 7")
+    browser.click("#ask button")
+    browser.wait("document.querySelectorAll('#answer .chunk').length === 5")
+    answer = browser.text("#answer")
+    assert "cache: miss" in answer and "fused" in answer and "words" in answer
+    assert browser.run("return document.querySelectorAll('#answer .fall div').length") >= 3
+
+
+def test_what_documents_say_stays_text(library, browser):
+    open_page(browser, library)
+    browser.run("document.querySelector('#query').value = 'alert onerror owned script'")
+    browser.click("#ask button")
+    browser.wait("document.querySelector('#answer').textContent.includes('onerror')")
+    assert browser.run("return document.title") == "Ragify"
+    assert browser.run("return document.querySelectorAll('#answer img, #answer script').length") == 0
+
+
+def test_refusals_are_shown_in_words(library, browser):
+    open_page(browser, library)
+    browser.run("const q = document.querySelector('#chunks'); q.removeAttribute('min'); q.value = 0;"
+                "document.querySelector('#query').value = 'tides'; document.querySelector('#ask').noValidate = true")
+    browser.click("#ask button")
+    browser.wait("document.querySelector('#answer .message')")
+    assert "max_chunks" in browser.text("#answer .message")
+
+
+def test_the_configuration_is_shown_with_origins(library, browser):
+    open_page(browser, library)
+    browser.click("#config summary")
+    browser.wait("document.querySelector('#config-text').textContent.includes('[pipeline default]')")
+    assert "ragify.conf:" in browser.text("#config-text")
+
+
+def test_the_keyboard_reaches_everything(library, browser):
+    open_page(browser, library)
+    browser.wait("document.querySelector('#graph svg g')")
+    reached = browser.run("return [...document.querySelectorAll('a, button, input, select, summary, [tabindex]')]"
+                          ".filter((one) => one.tabIndex >= 0 && one.offsetParent !== null || one.namespaceURI.includes('svg'))"
+                          ".map((one) => one.id || one.textContent).length")
+    assert reached >= 10
+
+
+def test_a_phone_needs_no_sideways_scrolling(library, tmp_path):
+    phone = Browser(tmp_path, 390, 844)
+    try:
+        open_page(phone, library)
+        assert phone.run("return document.documentElement.scrollWidth <= window.innerWidth")
+    finally:
+        phone.close()
+
+
+def test_a_host_with_keys_asks_for_one(make_host, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text(f"[me]\nsha256 = {hashlib.sha256(b'rgf_me').hexdigest()}\nscopes = admin\n")
+    host = make_host(name="dashboard-keys", http=f"api-keys-file = {keys}", embed=False)
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.open(host.address + "/")
+        browser.wait("!document.querySelector('#key-form').classList.contains('hidden')")
+        browser.type("#key", "rgf_me")
+        browser.click("#key-form button")
+        browser.wait("document.querySelector('#status').textContent === 'healthy'")
+    finally:
+        browser.close()
+
+
+def test_the_last_hour_begins_with_the_first_samples(library):
+    history = library.get("/v1/history").json
+    assert history["interval"] == 10
+    for sample in history["samples"]:
+        assert sample["requests"] >= 0 and sample["memory"] > 0
