@@ -7,6 +7,7 @@
 #include "kit-glib.h"
 
 #define DIMENSION 8
+#define EMBEDDING_DIMENSION 384 /* of sources that want the query's */
 
 const RagifyEmbedderInfo *
 subject_embedder (void)
@@ -200,6 +201,9 @@ fill (Sample *sample, const RagifyKitInstance *instance, unsigned variation)
   sample->args.query = (RagifySourceQuery){ .struct_size = sizeof (RagifySourceQuery),
                                             .top_k = 1 + variation % 10,
                                             .text = sample->text };
+  static const float embedding[EMBEDDING_DIMENSION] = { 1 };
+  if (component->flags & RAGIFY_COMPONENT_WANTS_EMBEDDING)
+    sample->args.query.embedding = (RagifyVectors){ embedding, 1, EMBEDDING_DIMENSION };
   return (RagifyKitFunction)((const RagifySourceOperations *)operations)->query;
 }
 
