@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/app/balancers.h"
+#include "core/pipeline/nested.h"
 
 /* Of a cache that stands alone, without a tier's keys. */
 #define NEGATIVE_TTL_US (10 * (guint64)G_USEC_PER_SEC)
@@ -304,6 +305,31 @@ take_balancer (RagifyGraph *graph, RagifyGraph *previous, RagifyRetriever *retri
   retriever->score = score_of (ragify_config_node_get_string (members[0], "score"));
 }
 
+/* The node that stands for another pipeline; the pipelines that ask it share it. NULL: that one is not there. */
+static RagifyNode *
+make_nested (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config)
+{
+  RagifyPart *inner = ragify_graph_find_part (graph->pipelines, config);
+  RagifyPart *part = ragify_graph_find_part (graph->nested, config);
+  if (part != NULL || inner == NULL)
+    return part != NULL ? ragify_nested_node (part->object) : NULL;
+  g_autoptr (GPtrArray) basis = g_ptr_array_new ();
+  g_ptr_array_add (basis, inner->object);
+  part = share_part (previous != NULL ? previous->nested : NULL, config, basis);
+  if (part == NULL) {
+    const RagifyNodeOptions options = { .name = ragify_config_node_name (config), .weight = 1 };
+    g_autoptr (GError) error = NULL;
+    RagifyNested *nested = ragify_nested_new (graph->runtime, inner->object, &options, &error);
+    if (nested == NULL) {
+      g_warning ("%s", error->message);
+      return NULL;
+    }
+    part = part_new (config, basis, nested, (GDestroyNotify)ragify_nested_free);
+  }
+  g_ptr_array_add (graph->nested, part);
+  return ragify_nested_node (part->object);
+}
+
 static RagifyRetriever
 retriever_of (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *node)
 {
@@ -322,6 +348,13 @@ retriever_of (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode 
   } else if (ragify_graph_is_kind (node, "balancer")) {
     retriever.type = RAGIFY_RETRIEVER_SOURCE;
     take_balancer (graph, previous, &retriever, node);
+  } else if (ragify_graph_is_kind (node, "pipeline")) {
+    retriever = (RagifyRetriever){ .type = RAGIFY_RETRIEVER_SOURCE,
+                                   .node = make_nested (graph, previous, node),
+                                   .nested = TRUE,
+                                   .source_type = "document",
+                                   .weight = 1,
+                                   .score = RAGIFY_SCORE_SOURCE };
   } else {
     retriever.type = RAGIFY_RETRIEVER_SOURCE;
     retriever.score = score_of (ragify_config_node_get_string (node, "score"));
@@ -574,11 +607,26 @@ ragify_graph_make_parts (RagifyGraph *graph, RagifyGraph *previous, RagifyDiagno
   each_of_kind (graph, previous, "vector-store", diagnostics, make_library);
 }
 
+/* What stands for the pipeline in others, which are gone, before the pipeline itself. */
+static void
+free_nested (RagifyGraph *graph, const RagifyPart *pipeline)
+{
+  for (guint i = graph->nested->len; i > 0; i--) {
+    RagifyPart *part = g_ptr_array_index (graph->nested, i - 1);
+    if (g_str_equal (part->group, pipeline->group)) {
+      g_ptr_array_remove_index (graph->nested, i - 1);
+      part_unref (part);
+    }
+  }
+}
+
+/* Those that ask others come after them, and go first. */
 static void
 free_pipelines (RagifyGraph *graph)
 {
-  for (guint i = 0; i < graph->pipelines->len; i++) {
-    RagifyPart *part = g_ptr_array_index (graph->pipelines, i);
+  for (guint i = graph->pipelines->len; i > 0; i--) {
+    RagifyPart *part = g_ptr_array_index (graph->pipelines, i - 1);
+    free_nested (graph, part);
     if (part->references == 1) {
       pthread_mutex_lock (&graph->audience->lock);
       g_ptr_array_remove_fast (graph->audience->pipelines, part->object);
@@ -605,4 +653,5 @@ ragify_graph_free_parts (RagifyGraph *graph)
   g_clear_pointer (&graph->limiter, part_unref);
   free_parts (graph->tiers);
   free_parts (graph->balancers);
+  free_parts (graph->nested);
 }

@@ -50,9 +50,9 @@ struct RagifyGraph {
   RagifyAudience *audience;
   RagifyMaking *makings; /* by index of the configuration's node */
   gsize n_makings;
-  GPtrArray *tiers, *balancers, *pipelines, *libraries; /* RagifyPart */
-  RagifyPart *limiter;                                  /* of all pipelines together */
-  RagifyWarming *warming;                               /* NULL: not made yet */
+  GPtrArray *tiers, *balancers, *nested, *pipelines, *libraries; /* RagifyPart */
+  RagifyPart *limiter;                                           /* of all pipelines together */
+  RagifyWarming *warming;                                        /* NULL: not made yet */
   RagifyTierGauges *gauges;
   RagifyServing serving;
   void (*released) (RagifyGraph *graph, void *user);

@@ -226,6 +226,7 @@ ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *pre
   graph->audience = audience_of (previous);
   graph->tiers = g_ptr_array_new ();
   graph->balancers = g_ptr_array_new ();
+  graph->nested = g_ptr_array_new ();
   graph->pipelines = g_ptr_array_new ();
   graph->libraries = g_ptr_array_new ();
   if (make_nodes (graph, previous, diagnostics))

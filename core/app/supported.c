@@ -32,15 +32,17 @@ refuse_node (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
                               "this version of ragify-host has no %s nodes", kinds[i]);
 }
 
+/* What a pipeline asks of another is kept by that one, which knows the stores that it was made from. */
 static void
-refuse_nesting (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
+refuse_nested_cache (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 {
   gsize count;
   const RagifyConfigNode *const *places = ragify_config_node_refs (node, "retrieve", &count);
   for (gsize i = 0; i < count; i++)
-    if (is_kind (places[i], "pipeline"))
-      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, "retrieve",
-                              "this version of ragify-host cannot ask another pipeline ('%s')",
+    if (is_kind (places[i], "pipeline") && ragify_config_node_ref (node, "cache") != NULL)
+      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, "cache",
+                              "a pipeline that asks another one keeps no answers itself, since it would not see the "
+                              "other's documents change; take `cache` away here, and give it to [pipeline %s]",
                               ragify_config_node_name (places[i]));
 }
 
@@ -55,7 +57,7 @@ ragify_supported_check (RagifyConfig *config, RagifyDiagnostics *diagnostics)
     refuse_node (nodes[i], diagnostics);
     warn_of_ignored (nodes[i], diagnostics);
     if (is_kind (nodes[i], "pipeline"))
-      refuse_nesting (nodes[i], diagnostics);
+      refuse_nested_cache (nodes[i], diagnostics);
   }
   return ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) == 0;
 }

@@ -86,7 +86,7 @@ policy_of (const RagifyConfigNode *node)
     .deadline_us = ragify_config_node_get_duration (node, "deadline"),
     .breaker = ragify_unit_breaker (node),
     .retries = (guint)ragify_config_node_get_int (node, "retry"),
-    .weight = ragify_config_node_get_double (node, "weight"),
+    .weight = ragify_config_node_value (node, "weight") != NULL ? ragify_config_node_get_double (node, "weight") : 1,
     .retry_budget = ragify_config_node_get_double (node, "retry-budget"),
   };
 }

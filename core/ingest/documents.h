@@ -68,3 +68,7 @@ void ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *
                           RagifyLibraryReplied replied, void *user);
 void ragify_library_delete (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyHold *hold,
                             RagifyLibraryReplied replied, void *user);
+/* Has the store put its index in order, or build one; searches and writes go on. Answers with the store's numbers.
+ * [loop]
+ */
+void ragify_library_optimize (RagifyLibrary *library, RagifyLoop *loop, RagifyLibraryReplied replied, void *user);

@@ -10,6 +10,8 @@ static void ask_for_places (RagifyRun *run);
 static RagifyLimiter *
 limiter_of (const RagifyRun *run, guint place)
 {
+  if (place > 0 && run->request->nested)
+    return NULL;
   return place == 0 ? run->pipeline->limiter : run->pipeline->options.host_limiter;
 }
 

@@ -43,6 +43,7 @@ typedef struct RagifyRetriever {
   RagifyRetrieverType type;
   RagifyNode *node;         /* of a balancer: its first member */
   RagifyBalancer *balancer; /* sources: that chooses among several; NULL: none */
+  gboolean nested;          /* sources: the node is another pipeline (core/pipeline/nested.h) */
   RagifyNode *store;        /* text indexes: the vector store that holds the chunks; vector stores: themselves */
   RagifyNode *embedder;     /* vector stores: whose vectors it holds, NULL: words only; text indexes: the same, or NULL
                                where the store is asked as well; sources: whose embedding they want or are scored by */

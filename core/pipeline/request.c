@@ -225,3 +225,13 @@ ragify_request_parse_parameters (const char *const *names, const char *const *va
     }
   return finish (request, problem);
 }
+
+RagifyRequest *
+ragify_request_new_nested (RagifyStr query, const RagifyFilter *filter)
+{
+  RagifyRequest *request = new_request ();
+  request->query = ragify_str (ragify_arena_copy (request->owner.arena, query.data, query.size), query.size);
+  request->filter = filter;
+  request->nested = request->of_host = TRUE;
+  return request;
+}

@@ -41,6 +41,7 @@ typedef struct RagifyRequest {
   RagifyCacheMode cache;
   gboolean of_host; /* the host asks it of itself: it is not counted among the busiest */
   guint64 seen;     /* … but so often it was asked before the host was started anew */
+  gboolean nested;  /* another pipeline asks: the outer request has its place in the host already */
   gboolean explain;
   RagifyStrList sources, exclude_sources;
   const RagifyFilter *filter;
@@ -77,6 +78,10 @@ RagifyRequest *ragify_request_parse_json (const char *body, gsize size, RagifyPr
  * an object to a request. [any] */
 struct json_t *ragify_request_load_json (const char *body, gsize size, RagifyProblem *problem);
 RagifyRequest *ragify_request_parse_object (const struct json_t *object, RagifyProblem *problem);
+
+/* What a pipeline asks of another: `query`, which is copied, and the filter, which outlives the request; all else is
+ * the inner pipeline's. [any] */
+RagifyRequest *ragify_request_new_nested (RagifyStr query, const RagifyFilter *filter);
 
 /* Parses the decoded query parameters of GET /v1/context: `q` (or `query`), and the scalar fields by name, numbers and
  * truth values as JSON writes them; `filter` and `search` as JSON text, `sources` and `exclude_sources` separated by

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "core/pipeline/nested.h"
 #include "core/pipeline/run.h"
 
 /* How many more are asked for where the host filters what comes. */
@@ -146,6 +147,8 @@ take_source (RagifyAsk *ask)
                                  : (const RagifyChunk *)(const void *)((const char *)result->chunks.items +
                                                                        (i - n_items) * result->chunks.stride);
   ask->found = (guint)count;
+  if (ask->place->as.nested && result->reserved == RAGIFY_NESTED_PARTIAL)
+    ragify_run_warn (ask->step.run, ragify_run_text (ask->step.run, "%s answered in part", ask->place->name));
 }
 
 static void

@@ -258,6 +258,21 @@ delete_finish (RagifyExchange *exchange)
     ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
 
+static void
+optimize_finish (RagifyExchange *exchange)
+{
+  static const char *const known[] = { "store", NULL };
+  RagifyLibrary *library =
+      ragify_query_allow (exchange->query, known, &exchange->problem) ? find_library (exchange) : NULL;
+  if (library != NULL)
+    ragify_library_optimize (library, exchange->listener->loop, replied, work_new (exchange));
+  else
+    ragify_exchange_reply_problem (exchange, &exchange->problem);
+}
+
+const RagifyAction ragify_action_optimize = { .access = RAGIFY_ACCESS_ADMIN,
+                                              .finish = optimize_finish,
+                                              .detach = detach };
 const RagifyAction ragify_action_documents_list = { .held = TRUE, .finish = list_finish, .detach = detach };
 const RagifyAction ragify_action_document_get = { .held = TRUE, .finish = get_finish, .detach = detach };
 const RagifyAction ragify_action_document_delete = {

@@ -101,3 +101,4 @@ extern const RagifyAction ragify_action_health;
 extern const RagifyAction ragify_action_stats;
 extern const RagifyAction ragify_action_metrics;
 extern const RagifyAction ragify_action_reload;
+extern const RagifyAction ragify_action_optimize;

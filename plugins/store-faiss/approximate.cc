@@ -44,7 +44,7 @@ make_parameters (const faiss::Index &index, const RagifyApproximateTuning &tunin
 {
   if (dynamic_cast<const faiss::IndexIVF *> (&index) != nullptr) {
     auto parameters = std::make_unique<faiss::SearchParametersIVF> ();
-    parameters->nprobe = tuning.nprobe;
+    parameters->nprobe = tuning.exact ? dynamic_cast<const faiss::IndexIVF &> (index).nlist : tuning.nprobe;
     return parameters;
   }
   if (dynamic_cast<const faiss::IndexHNSW *> (&index) != nullptr) {
@@ -124,10 +124,12 @@ ragify_approximate_search (const RagifyApproximate *approximate, const float *qu
     use_one_thread ();
     const faiss::Index &index = *approximate->index;
     faiss::IDSelectorBitmap selector (static_cast<size_t> (index.ntotal + 7) / 8, allowed);
-    auto parameters = make_parameters (index, *tuning, wanted);
+    const auto *graph = dynamic_cast<const faiss::IndexHNSW *> (&index);
+    const faiss::Index &searched = tuning->exact && graph != nullptr ? *graph->storage : index;
+    auto parameters = make_parameters (searched, *tuning, wanted);
     parameters->sel = &selector;
     static_assert (sizeof (faiss::idx_t) == sizeof (int64_t));
-    index.search (1, query, wanted, scores, rows, parameters.get ());
+    searched.search (1, query, wanted, scores, rows, parameters.get ());
     uint32_t count = 0;
     while (count < wanted && rows[count] >= 0)
       count++;

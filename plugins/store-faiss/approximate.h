@@ -8,6 +8,7 @@
 
 #include "fault.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -23,6 +24,7 @@ typedef struct RagifyApproximate RagifyApproximate;
 typedef struct RagifyApproximateTuning {
   uint32_t nprobe;    /* IVF: lists that are read */
   uint32_t ef_search; /* HNSW: candidates that are kept */
+  bool exact;         /* every vector is looked at, as the index keeps it: what other searches are judged by */
 } RagifyApproximateTuning;
 
 /* Whether the factory string is one of those that are known to work, which the fault lists: Flat; SQ8, SQfp16, PQm;

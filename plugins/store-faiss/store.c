@@ -342,13 +342,26 @@ tune_one (const RagifyPair *pair, const char *name, uint32_t *value, RagifyFault
 }
 
 static bool
+tune_exact (const RagifyPair *pair, bool *exact, RagifyFault *fault)
+{
+  if (pair->name.size != strlen ("exact") || memcmp (pair->name.data, "exact", pair->name.size) != 0)
+    return true;
+  if (pair->value.type != RAGIFY_VALUE_BOOL)
+    return ragify_fault_set (fault, RAGIFY_E_INVALID, "search: 'exact': expected true or false");
+  *exact = pair->value.integer != 0;
+  return true;
+}
+
+static bool
 tune (RagifyStore *store, const RagifyPairList *pairs, RagifyApproximateTuning *tuning, RagifyFault *fault)
 {
   tuning->nprobe = atomic_load (&store->nprobe);
   tuning->ef_search = atomic_load (&store->ef_search);
+  tuning->exact = false;
   for (uint64_t i = 0; i < pairs->count; i++)
     if (!tune_one (&pairs->items[i], "nprobe", &tuning->nprobe, fault) ||
-        !tune_one (&pairs->items[i], "efSearch", &tuning->ef_search, fault))
+        !tune_one (&pairs->items[i], "efSearch", &tuning->ef_search, fault) ||
+        !tune_exact (&pairs->items[i], &tuning->exact, fault))
       return false;
   return true;
 }

@@ -21,9 +21,8 @@ static const char description[] =
     "  ragify-ctl config check --config ./ragify.conf.d --connect\n"
     "  ragify-ctl config show-profile low_latency > /etc/ragify/ragify.conf.d/50-profile.conf\n";
 
-/* The host that belongs to this program: beside it, or in the build's folder beside tools/, or on the path. */
-static char *
-find_host (void)
+char *
+ragify_control_find_host (void)
 {
   g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
   g_autofree char *folder = g_path_get_dirname (self != NULL ? self : ".");
@@ -42,7 +41,7 @@ find_host (void)
 static int
 run_host (const char *task, int argc, char **argv)
 {
-  g_autofree char *host = find_host ();
+  g_autofree char *host = ragify_control_find_host ();
   if (host == NULL) {
     ragify_tool_complain ("ragify-host is neither beside this program nor on the path");
     return RAGIFY_TOOL_EXIT_USAGE;

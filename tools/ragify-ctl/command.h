@@ -20,9 +20,14 @@ int ragify_control_status (RagifyControlOptions *options, int argc, char **argv)
 int ragify_control_documents (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_cache (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_reload (RagifyControlOptions *options, int argc, char **argv);
+int ragify_control_tune (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_config (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_sources (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_keys (RagifyControlOptions *options, int argc, char **argv);
+
+/* The ragify-host that belongs to this program: beside it, or in the build's folder, or on the path (free with g_free);
+ * NULL: there is none. */
+char *ragify_control_find_host (void);
 
 /* Parses a command's options and the common ones; on success *argc and *argv hold argv[0] and what is no option.
  * usage: what follows "ragify-ctl NAME" in the help. description: the help's last part, or NULL. Returns FALSE after a

@@ -14,6 +14,7 @@ static const Command commands[] = {
   { "query", ragify_control_query },         { "ingest", ragify_control_ingest }, { "status", ragify_control_status },
   { "documents", ragify_control_documents }, { "keys", ragify_control_keys },     { "cache", ragify_control_cache },
   { "reload", ragify_control_reload },       { "config", ragify_control_config }, { "sources", ragify_control_sources },
+  { "tune", ragify_control_tune },
 };
 
 static const char summary[] = "Asks a running ragify-host, fills it with documents, and shows how it is.\n"
@@ -28,6 +29,7 @@ static const char summary[] = "Asks a running ragify-host, fills it with documen
                               "  keys new NAME              Make an API key\n"
                               "  reload                     Put the changed configuration in force\n"
                               "  config check|print|…       Check and print configurations and profiles\n"
+                              "  tune                       Find the configuration that serves given queries best\n"
                               "\n"
                               "'ragify-ctl COMMAND --help' tells more about each.";
 
