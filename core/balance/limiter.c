@@ -7,7 +7,9 @@
 
 #define WARM_UP 8u   /* works whose time must be known before anybody is refused for it */
 #define SMOOTHING 64 /* samples that a mean is about of */
-#define MARGIN 1.25
+#define MARGIN 1.6
+#define FEW 4
+#define FORGETTING (1 + 1.0 / 65536) /* of the best time, each sample */
 
 struct RagifyLimiter {
   char *scope;
@@ -17,7 +19,8 @@ struct RagifyLimiter {
   RagifyGradient gradient;
   guint limit, active, queued;
   RagifyTicket *first, *last;
-  double mean_us, mean_active;
+  double mean_us, mean_active, best_us;
+  guint64 began_sum; /* of those at work */
   guint samples;
   guint64 granted, refused;
 };
@@ -60,19 +63,31 @@ per_second (const RagifyLimiter *limiter)
   return limiter->samples >= WARM_UP ? limiter->mean_active / limiter->mean_us * G_USEC_PER_SEC : 0;
 }
 
-/* Until so many works are done; 0 where that is not known. */
-static double
-time_of (const RagifyLimiter *limiter, guint works)
+/* More at once make each slower: then it matters how many are at work, otherwise only whether there is a place. Told by
+ * the age of those at work, which is half of their time in the mean: it shows at once, while times are known
+ * afterwards. */
+static gboolean
+is_saturated (const RagifyLimiter *limiter, guint64 now)
 {
-  const double rate = per_second (limiter);
-  return rate > 0 ? works / rate * G_USEC_PER_SEC : 0;
+  return limiter->active >= FEW && (double)now - (double)limiter->began_sum / limiter->active > limiter->best_us;
 }
 
-/* Whether a work with `ahead` others before or beside it would be done in time. */
-static gboolean
-is_in_time (const RagifyLimiter *limiter, guint ahead, guint64 deadline, guint64 now)
+/* Until a work that has `queued` others before it would be done; 0 where that is not known. */
+static double
+time_until_done (const RagifyLimiter *limiter, guint queued, guint64 now)
 {
-  return ahead == 0 || (double)now + MARGIN * time_of (limiter, ahead + 1) <= (double)deadline;
+  if (limiter->samples < WARM_UP || limiter->active == 0)
+    return 0;
+  if (is_saturated (limiter, now))
+    return MARGIN * (limiter->active + queued + 1) / per_second (limiter) * G_USEC_PER_SEC;
+  const gboolean waits = queued > 0 || limiter->active >= limiter->limit;
+  return waits ? limiter->mean_us * ((queued + 1.0) / limiter->limit + 1) : 0;
+}
+
+static gboolean
+is_in_time (const RagifyLimiter *limiter, guint queued, guint64 deadline, guint64 now)
+{
+  return (double)now + time_until_done (limiter, queued, now) <= (double)deadline;
 }
 
 static void
@@ -84,6 +99,10 @@ take_sample (RagifyLimiter *limiter, const RagifyTicket *ticket, guint64 now)
   limiter->samples++;
   limiter->mean_us += (duration_us - limiter->mean_us) / part;
   limiter->mean_active += (active - limiter->mean_active) / part;
+  if (limiter->samples == WARM_UP || limiter->mean_us < limiter->best_us)
+    limiter->best_us = limiter->mean_us;
+  else
+    limiter->best_us *= FORGETTING;
   if (!limiter->options.adaptive)
     return;
   limiter->limit = ragify_gradient_sample (&limiter->gradient, duration_us, limiter->active + 1, now);
@@ -94,11 +113,11 @@ take_sample (RagifyLimiter *limiter, const RagifyTicket *ticket, guint64 now)
 /* ---- granting and refusing ---- */
 
 static void
-count_refusal (RagifyLimiter *limiter, RagifyTicket *ticket, RagifyRefusal refusal)
+count_refusal (RagifyLimiter *limiter, RagifyTicket *ticket, RagifyRefusal refusal, guint64 now)
 {
   ticket->refusal = refusal;
   ticket->state = RAGIFY_TICKET_OVER;
-  ticket->retry_after = (guint64)time_of (limiter, limiter->active + limiter->queued);
+  ticket->retry_after = (guint64)time_until_done (limiter, limiter->queued, now);
   limiter->refused++;
   if (limiter->refused_series[refusal] != NULL)
     ragify_series_add (limiter->refused_series[refusal], 1);
@@ -121,12 +140,14 @@ grant_next (RagifyLimiter *limiter, guint64 now)
   while (limiter->first != NULL && limiter->active < limiter->limit) {
     RagifyTicket *ticket = limiter->first;
     take_out (limiter, ticket);
-    if (!is_in_time (limiter, limiter->active, ticket->deadline, now))
-      count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE);
+    /* It has waited long enough to be sure that it would be for nothing. */
+    if (!is_in_time (limiter, 0, ticket->deadline, now) || (double)now + limiter->mean_us > (double)ticket->deadline)
+      count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE, now);
     else {
       ticket->state = RAGIFY_TICKET_COMING;
       ticket->began = now;
       ticket->beside = limiter->active;
+      limiter->began_sum += now;
       limiter->active++;
       limiter->granted++;
       if (limiter->waited_series != NULL)
@@ -146,7 +167,7 @@ expire (RagifyDeadline *expiry)
   const gboolean waits = ticket->state == RAGIFY_TICKET_QUEUED;
   if (waits) {
     take_out (limiter, ticket);
-    count_refusal (limiter, ticket, RAGIFY_REFUSED_TIMEOUT);
+    count_refusal (limiter, ticket, RAGIFY_REFUSED_TIMEOUT, ragify_now ());
     show (limiter);
   }
   pthread_mutex_unlock (&limiter->lock);
@@ -224,17 +245,19 @@ ragify_limiter_ask (RagifyLimiter *limiter, RagifyTicket *ticket, guint64 deadli
   ticket->expiry.expired = expire;
   pthread_mutex_lock (&limiter->lock);
   const gboolean free_place = limiter->active < limiter->limit && limiter->first == NULL;
-  if (!is_in_time (limiter, limiter->active + limiter->queued, deadline, now)) {
-    count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE);
+  if (!is_in_time (limiter, limiter->queued, deadline, now)) {
+    count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE, now);
   } else if (free_place) {
     ticket->state = RAGIFY_TICKET_GRANTED;
     ticket->beside = limiter->active;
+    limiter->began_sum += now;
     limiter->active++;
     limiter->granted++;
   } else if (limiter->queued >= limiter->options.queue)
-    count_refusal (limiter, ticket, RAGIFY_REFUSED_FULL);
-  else if (time_of (limiter, limiter->queued + 1) > (double)limiter->options.queue_timeout_us)
-    count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE);
+    count_refusal (limiter, ticket, RAGIFY_REFUSED_FULL, now);
+  else if (time_until_done (limiter, limiter->queued, now) >
+           (double)limiter->options.queue_timeout_us + limiter->mean_us)
+    count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE, now);
   else
     enqueue (limiter, ticket);
   const RagifyTicketState state = ticket->state;
@@ -276,6 +299,7 @@ ragify_limiter_give_back (RagifyTicket *ticket, gboolean counts)
   if (ticket->state == RAGIFY_TICKET_GRANTED) {
     ticket->state = RAGIFY_TICKET_OVER;
     limiter->active--;
+    limiter->began_sum -= ticket->began;
     if (counts)
       take_sample (limiter, ticket, now);
     grant_next (limiter, now);

@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: MIT
  *
  * Whoever asks is granted a place at once, waits in the order of asking, or is refused at once: when the queue is full,
- * or when it could not be done in time. What is done in a second is the mean of how many were at work, divided by the
- * mean time of one (Little's law), whether more at once make each slower or not; so those at work, those who wait and
- * the new one take so many seconds, of which the deadline must leave a quarter more. Who finds nobody at work is always
- * granted.
+ * or when it could not be done in time. While one takes about as long as at its best, that is its time, and the wait
+ * for a place. Where more at once make each slower (twice as long), what counts is how many are done in a second:
+ * the mean of how many were at work, divided by the mean time of one (Little's law); those at work, those who wait and
+ * the new one take so many seconds, and more for safety. Who finds nobody at work is always granted.
  *
  * Adaptive: the limit moves between four and the configured one by the gradient of the work's time (after Netflix's
  * concurrency-limits: Gradient2); where work takes twice as long as at its best, more at once only makes it longer.

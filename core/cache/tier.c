@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "core/cache/tier.h"
+#include "core/balance/attempt.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -43,7 +44,8 @@ struct RagifyTierGet {
   guint64 landed;
   guint level; /* that is being asked */
   RagifyCacheGet arguments;
-  RagifyCall *call;        /* under way */
+  RagifyAttempt attempt;   /* to get it from the level */
+  gboolean asking;         /* … which is under way */
   RagifyBuffer *stale;     /* what there is past its time, in case there is nothing else */
   const char *stale_kind;  /* its level's */
   RagifyBuffer *woken;     /* what `wake` brought */
@@ -388,10 +390,11 @@ judge (RagifyTierGet *get, RagifyBuffer *value, guint64 left_us)
 }
 
 static void
-level_answered (RagifyCall *call, void *user)
+level_answered (RagifyAttempt *attempt)
 {
-  RagifyTierGet *get = user;
-  get->call = NULL;
+  RagifyTierGet *get = (RagifyTierGet *)(void *)((char *)attempt - G_STRUCT_OFFSET (RagifyTierGet, attempt));
+  const RagifyCall *call = attempt->call;
+  get->asking = FALSE;
   ragify_level_note_get (get->tier->levels[get->level], call);
   const RagifyCacheGetResult *result = ragify_call_result (call);
   if (result != NULL && result->value != NULL && judge (get, result->value, result->ttl_us))
@@ -411,9 +414,10 @@ ask_level (RagifyTierGet *get)
   if (get->level < tier->n_levels && !get->cancelled) {
     RagifyLevel *level = tier->levels[get->level];
     const guint64 deadline = MIN (get->ask.deadline, ragify_level_deadline (level));
-    get->call =
-        ragify_call_new (get->owner, &ragify_operation_cache_get, &get->arguments, deadline, level_answered, get);
-    ragify_node_call (ragify_level_node (level), get->call);
+    get->asking = TRUE;
+    get->attempt = (RagifyAttempt){ 0 };
+    ragify_attempt_begin (&get->attempt, get->owner, ragify_level_node (level), &ragify_operation_cache_get,
+                          &get->arguments, deadline, level_answered);
   } else if (get->stale != NULL && !get->cancelled)
     deliver_stale (get, get->leads);
   else
@@ -443,8 +447,8 @@ ragify_tier_cancel (RagifyTierGet *get)
 {
   get->cancelled = TRUE;
   atomic_fetch_add (&get->tier->leaving, 1);
-  if (get->call != NULL) {
-    ragify_call_cancel (get->call);
+  if (get->asking) {
+    ragify_attempt_cancel (&get->attempt);
     return;
   }
   if (!ragify_flights_leave (get->tier->flights, &get->ask.key, &get->waiter))

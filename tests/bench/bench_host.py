@@ -19,6 +19,23 @@ def load_host_bench():
     return module
 
 
+def embedded_config(models, words):
+    """The embedded default without a cache, on one loop."""
+    return (f"[host]\nthreads = 1\n[http api]\nlisten = 127.0.0.1:0\n[embedder minilm]\nplugin = local\nmodel = {models / 'fast'}\n"
+            f"[vector-store docs]\nplugin = faiss\nembedder = minilm\npath = docs\n"
+            f"[text-index words]\nplugin = {words}\nof = docs\npath = words\n[pipeline default]\nretrieve = docs; words\n")
+
+
+def documents(root):
+    """Paragraphs of this project's own documentation."""
+    paragraphs = []
+    for path in sorted((root / "docs").glob("*.md")):
+        for number, text in enumerate(path.read_text().split("\n\n")):
+            if 80 < len(text) < 2000:
+                paragraphs.append({"id": f"{path.name}-{number}", "content": text})
+    return paragraphs[:300]
+
+
 def quantile(values, share):
     """Linear between closest ranks; 0 where there are none."""
     ordered = sorted(values)
@@ -31,10 +48,10 @@ def quantile(values, share):
 
 
 class Reply:
-    __slots__ = ("status", "began", "took", "body", "retry_after")
+    __slots__ = ("path", "status", "took", "body", "retry_after")
 
-    def __init__(self, status, began, took, body, retry_after):
-        self.status, self.began, self.took, self.body, self.retry_after = status, began, took, body, retry_after
+    def __init__(self, path, status, took, body, retry_after):
+        self.path, self.status, self.took, self.body, self.retry_after = path, status, took, body, retry_after
 
 
 class Client:
@@ -59,7 +76,7 @@ class Client:
             writer.close()
         else:
             self.free.append((reader, writer))
-        return Reply(int(fields[9:12]), began, took, answer, "retry-after:" in fields)
+        return Reply(path, int(fields[9:12]), took, answer, "retry-after:" in fields)
 
     def close(self):
         for _, writer in self.free:
