@@ -130,7 +130,7 @@ static const RagifyHostKey keys[] = {
              .default_value = "2000",
              .unit = "queries",
              .minimum = "1",
-             .maximum = "100000",
+             .maximum = "20000",
              .summary = "semantic: latest queries of a pipeline that are compared with." } },
 };
 

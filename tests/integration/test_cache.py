@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from conftest import models_dir
 from test_client_tools import tool, tool_json
 
 WORDS = "amber birch cedar delta ember fjord grove heath islet jetty knoll lagoon meadow nook oasis prairie quarry ridge".split()
@@ -401,3 +402,25 @@ def test_a_deleted_chunk_is_never_answered(make_host, invalidate):
 def test_a_deleted_chunk_is_never_answered_for_a_minute(make_host, invalidate):
     host = make_host(name="long-storm", tier=f"invalidate-every = {invalidate}", embed=False)
     Storm([host], 60, invalidate == "0").run()
+
+
+# ---- what means the same ----
+
+
+def test_a_query_that_means_the_same_has_the_same_answer(make_host):
+    if models_dir() is None:
+        pytest.skip("no models/fast")
+    host = make_host(name="semantic", tier="semantic = true\nsemantic-threshold = 0.9")
+    host.ingest([document(number) for number in range(30)])
+    first = host.context(query="Where is the amber by the water?", max_chunks=3).json
+    assert first["cache"] == "miss"
+    other = host.context(query="where is the amber by the water", max_chunks=3)
+    assert other.json["cache"] == "semantic" and other.headers["x-cache"] == "semantic", other
+    assert other.json["chunks"] == first["chunks"] and other.json["query"] == "where is the amber by the water"
+    assert cache_of(host, query="where is the amber by the water", max_chunks=4) == "miss"
+    assert cache_of(host, query="what do quokkas eat in winter", max_chunks=3) == "miss"
+    assert cache_of(host, query="where is  the amber by the water", max_chunks=3, cache="bypass") == "miss"
+    assert cache_of(host, query="where is the amber, by the water", max_chunks=3, mode="lexical") == "miss"
+    assert host.metric("ragify_cache_semantic_hits_total", pipeline="default") == 1
+    host.request("DELETE", "/v1/cache")
+    assert cache_of(host, query="Where's the amber by the water?", max_chunks=3) == "miss"  # its answer is gone
