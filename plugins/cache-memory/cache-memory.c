@@ -106,7 +106,8 @@ get (void *instance, RagifyCall *call, const RagifyCacheGet *args)
   if (!accept_key (memory, call, args->key))
     return;
   RagifyCacheGetResult result = { .struct_size = sizeof result };
-  result.value = memory_cache_get (memory->cache, args->key, memory->host->clock_us (), &result.ttl_us);
+  const uint64_t sought = memory_cache_seek (memory->cache, args->key);
+  result.value = memory_cache_get (memory->cache, args->key, sought, memory->host->clock_us (), &result.ttl_us);
   memory->host->call_done (call, &result);
 }
 
@@ -244,7 +245,7 @@ static const RagifyKey keys[] = {
     .flags = RAGIFY_KEY_RELOADABLE,
     .default_value = "256MiB",
     .minimum = "64KiB",
-    .summary = "The most bytes to keep: keys, values and about 87 bytes for each entry." },
+    .summary = "The most bytes to keep: keys, values and about 78 bytes for each entry." },
   { .name = "ttl",
     .type = RAGIFY_KEY_DURATION,
     .flags = RAGIFY_KEY_RELOADABLE,

@@ -7,7 +7,9 @@
 #include "cache.h"
 
 #include "ghost.h"
+#include "pages.h"
 #include "readers.h"
+#include "slabs.h"
 #include "table.h"
 #include "tuner.h"
 
@@ -24,8 +26,9 @@
 /* Fewer entries than that in a shard, and chance would make some shards fuller than others by more than it is worth. */
 #define SHARD_ENTRIES 2048
 #define SHARDS_AUTO 16
-/* What malloc adds, and an entry's share of table and ghost. */
-#define ENTRY_SHARE 39
+/* An entry's share of table and ghost, and what malloc adds to one that is not in the slabs. */
+#define ENTRY_SHARE 30
+#define MALLOC_SHARE 9
 /* A clear holds a lock for so many places at a time. */
 #define SWEEP 4096
 
@@ -42,6 +45,9 @@ struct MemoryCache {
   _Atomic uint64_t bytes_max;
   uint64_t seed;
   uint32_t shift; /* of a hash, to get its shard */
+  void *tables; /* of all shards, in one piece */
+  uint64_t tables_size;
+  MemorySlabs *slabs; /* entries whose key is short; the others are malloc's */
   MemoryReaders *readers;
   MemoryTuner *tuner;
   _Alignas(64) _Atomic uint64_t entries;
@@ -53,19 +59,49 @@ struct MemoryCache {
   Shard shards[];
 };
 
+static bool
+is_short (uint64_t key_size)
+{
+  return sizeof (MemoryEntry) + key_size <= MEMORY_SLAB_ITEM;
+}
+
+/* What an entry takes, but for its value and its share of what is there for all. */
+static uint64_t
+memory_of (uint64_t key_size)
+{
+  return is_short (key_size) ? MEMORY_SLAB_ITEM : sizeof (MemoryEntry) + key_size + MALLOC_SHARE;
+}
+
 static uint64_t
 entry_cost (const MemoryNode *node)
 {
   const MemoryEntry *entry = (const MemoryEntry *)node;
-  return sizeof *entry + node->user + ENTRY_SHARE + entry->value->size;
+  return memory_of (node->user) + ENTRY_SHARE + entry->value->size;
 }
 
 static void
-entry_release (MemoryNode *node)
+entry_release (MemoryNode *node, void *user)
 {
+  MemoryCache *cache = user;
   MemoryEntry *entry = (MemoryEntry *)node;
   entry->value->unref (entry->value);
-  free (entry);
+  if (is_short (node->user))
+    memory_slabs_give (cache->slabs, entry);
+  else
+    free (entry);
+}
+
+static MemoryEntry *
+entry_new (MemoryCache *cache, RagifyBytes key, uint64_t hash, RagifyBuffer *value, uint64_t expires_us)
+{
+  MemoryEntry *entry = is_short (key.size) ? memory_slabs_take (cache->slabs) : malloc (sizeof *entry + key.size);
+  if (entry == NULL)
+    return NULL;
+  *entry = (MemoryEntry){ .hash = hash, .value = value, .expires_us = expires_us };
+  entry->node.user = (uint16_t)key.size;
+  memcpy (entry->key, key.data, key.size);
+  value->ref (value);
+  return entry;
 }
 
 static bool
@@ -84,14 +120,23 @@ choose_shards (MemoryLimits limits)
   return shards;
 }
 
+/* Makes shards for `entries` each. */
 static bool
-shard_init (Shard *shard, uint64_t entries)
+init_shards (MemoryCache *cache, uint64_t entries)
 {
-  pthread_mutex_init (&shard->lock, NULL);
-  memory_policy_init (&shard->policy, entry_cost);
-  shard->table = memory_table_new (entries);
-  shard->ghost = memory_ghost_new (entries);
-  return shard->table != NULL && shard->ghost != NULL;
+  const uint64_t size = memory_table_size (entries);
+  cache->tables_size = size * cache->limits.shards;
+  cache->tables = memory_pages_new (cache->tables_size, MEMORY_LARGE_PAGE);
+  bool good = cache->tables != NULL;
+  for (uint32_t i = 0; i < cache->limits.shards; i++) {
+    Shard *shard = &cache->shards[i];
+    pthread_mutex_init (&shard->lock, NULL);
+    memory_policy_init (&shard->policy, entry_cost);
+    shard->table = cache->tables != NULL ? memory_table_init ((uint8_t *)cache->tables + i * size, entries) : NULL;
+    shard->ghost = memory_ghost_new (entries);
+    good = good && shard->ghost != NULL;
+  }
+  return good;
 }
 
 MemoryCache *
@@ -109,16 +154,14 @@ memory_cache_new (MemoryLimits limits)
   if (getrandom (&cache->seed, sizeof cache->seed, 0) != (ssize_t)sizeof cache->seed)
     cache->seed = (uint64_t)(uintptr_t)memory ^ (uint64_t)time (NULL);
   cache->shift = 64 - (uint32_t)__builtin_ctz (limits.shards);
-  cache->readers = memory_readers_new (entry_release);
+  cache->readers = memory_readers_new (entry_release, cache);
   cache->tuner = memory_tuner_new ();
-  bool good = cache->readers != NULL && cache->tuner != NULL;
+  cache->slabs = memory_slabs_new (limits.entries);
   /* A shard's part varies by chance: five standard deviations more, and it makes room early rather than overflow. */
   uint64_t entries = limits.entries / limits.shards;
   if (limits.shards > 1)
     entries += entries / 8 + 64;
-  for (uint32_t i = 0; i < limits.shards; i++)
-    good = shard_init (&cache->shards[i], entries) && good;
-  if (good)
+  if (init_shards (cache, entries) && cache->readers != NULL && cache->tuner != NULL && cache->slabs != NULL)
     return cache;
   memory_cache_free (cache);
   return NULL;
@@ -134,15 +177,16 @@ memory_cache_free (MemoryCache *cache)
     for (uint64_t place = 0; shard->table != NULL && place < memory_table_places (shard->table); place++) {
       MemoryEntry *entry = memory_table_at (shard->table, place);
       if (entry != NULL)
-        entry_release (&entry->node);
+        entry_release (&entry->node, cache);
     }
-    memory_table_free (shard->table);
     memory_ghost_free (shard->ghost);
     pthread_mutex_destroy (&shard->lock);
   }
   memory_tuner_free (cache->tuner);
   if (cache->readers != NULL)
     memory_readers_free (cache->readers);
+  memory_slabs_free (cache->slabs);
+  memory_pages_free (cache->tables, cache->tables_size);
   free (cache);
 }
 
@@ -208,10 +252,18 @@ drop_expired (MemoryCache *cache, Shard *shard, MemoryEntry *entry)
   return true;
 }
 
-RagifyBuffer *
-memory_cache_get (MemoryCache *cache, RagifyBytes key, uint64_t now_us, uint64_t *left_us)
+uint64_t
+memory_cache_seek (MemoryCache *cache, RagifyBytes key)
 {
   const uint64_t hash = hash_key (cache, key);
+  memory_table_prefetch (find_shard (cache, hash)->table, hash);
+  return hash;
+}
+
+RagifyBuffer *
+memory_cache_get (MemoryCache *cache, RagifyBytes key, uint64_t sought, uint64_t now_us, uint64_t *left_us)
+{
+  const uint64_t hash = sought;
   Shard *shard = find_shard (cache, hash);
   const MemoryTicket ticket = memory_readers_enter (cache->readers);
   MemoryEntry *entry = memory_table_find (shard->table, hash, key);
@@ -372,22 +424,15 @@ memory_cache_set (MemoryCache *cache, RagifyBytes key, RagifyBuffer *value, uint
 {
   const uint64_t bytes_max = atomic_load (&cache->bytes_max);
   atomic_fetch_add_explicit (&cache->sets, 1, memory_order_relaxed);
-  if (sizeof (MemoryEntry) + key.size + ENTRY_SHARE + value->size > bytes_max) {
+  if (memory_of (key.size) + ENTRY_SHARE + value->size > bytes_max) {
     atomic_fetch_add_explicit (&cache->rejected, 1, memory_order_relaxed);
     memory_cache_remove (cache, key);
     return true;
   }
-  MemoryEntry *entry = calloc (1, sizeof *entry + key.size);
+  const uint64_t hash = hash_key (cache, key);
+  MemoryEntry *entry = entry_new (cache, key, hash, value, expires_us);
   if (entry == NULL)
     return false;
-  entry->hash = hash_key (cache, key);
-  entry->expires_us = expires_us;
-  entry->node.user = (uint16_t)key.size;
-  memcpy (entry->key, key.data, key.size);
-  entry->value = value;
-  value->ref (value);
-
-  const uint64_t hash = entry->hash;
   Shard *shard = find_shard (cache, hash);
   insert (cache, shard, entry, now_us);
   make_room (cache, shard, now_us, bytes_max);
@@ -430,6 +475,14 @@ sweep (MemoryCache *cache, Shard *shard, uint64_t first, uint64_t last, bool all
   return gone;
 }
 
+/* What has gone is the system's again. */
+static void
+give_back (MemoryCache *cache)
+{
+  memory_readers_reclaim (cache->readers, true);
+  memory_slabs_trim (cache->slabs);
+}
+
 static uint64_t
 sweep_all (MemoryCache *cache, bool all, uint64_t now_us)
 {
@@ -445,7 +498,7 @@ sweep_all (MemoryCache *cache, bool all, uint64_t now_us)
       pthread_mutex_unlock (&shard->lock);
     }
   }
-  memory_readers_reclaim (cache->readers, true);
+  give_back (cache);
   return gone;
 }
 
@@ -467,7 +520,7 @@ uint64_t
 memory_cache_shrink (MemoryCache *cache, uint64_t now_us, uint64_t target_bytes)
 {
   const uint64_t gone = make_room (cache, NULL, now_us, target_bytes);
-  memory_readers_reclaim (cache->readers, true);
+  give_back (cache);
   return gone;
 }
 
@@ -477,7 +530,8 @@ memory_cache_stats (MemoryCache *cache)
   MemoryStats stats = {
     .entries = atomic_load (&cache->entries),
     .bytes = atomic_load (&cache->bytes),
-    .fixed_bytes = sizeof *cache + cache->limits.shards * sizeof (Shard) + memory_tuner_size (cache->tuner),
+    .fixed_bytes = sizeof *cache + cache->limits.shards * sizeof (Shard) + cache->tables_size +
+                   memory_tuner_size (cache->tuner),
     .hits = memory_readers_sum (cache->readers, MEMORY_COUNT_HITS),
     .misses = memory_readers_sum (cache->readers, MEMORY_COUNT_MISSES),
     .sets = atomic_load (&cache->sets),
@@ -489,6 +543,6 @@ memory_cache_stats (MemoryCache *cache)
     .mode = memory_tuner_mode (cache->tuner)->name,
   };
   for (uint32_t i = 0; i < cache->limits.shards; i++)
-    stats.fixed_bytes += memory_table_size (cache->shards[i].table) + memory_ghost_size (cache->shards[i].ghost);
+    stats.fixed_bytes += memory_ghost_size (cache->shards[i].ghost);
   return stats;
 }

@@ -33,17 +33,18 @@ struct MemoryReaders {
   pthread_mutex_t lock; /* guards the rest */
   Limbo now;            /* retired in this turn */
   Limbo before;         /* retired in turns before */
-  void (*release) (MemoryNode *node);
+  void (*release) (MemoryNode *node, void *user);
+  void *user;
 };
 
 MemoryReaders *
-memory_readers_new (void (*release) (MemoryNode *node))
+memory_readers_new (void (*release) (MemoryNode *node, void *user), void *user)
 {
   void *memory = NULL;
   if (posix_memalign (&memory, 64, sizeof (MemoryReaders)) != 0)
     return NULL;
   MemoryReaders *readers = memory;
-  *readers = (MemoryReaders){ .release = release };
+  *readers = (MemoryReaders){ .release = release, .user = user };
   pthread_mutex_init (&readers->lock, NULL);
   return readers;
 }
@@ -54,7 +55,7 @@ release_all (MemoryReaders *readers, Limbo limbo)
   while (limbo.first != NULL) {
     MemoryNode *node = limbo.first;
     limbo.first = node->next;
-    readers->release (node);
+    readers->release (node, readers->user);
   }
 }
 

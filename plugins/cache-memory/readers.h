@@ -18,7 +18,7 @@ typedef struct MemoryTicket {
 } MemoryTicket;
 
 /* `release` frees one retired node. NULL when memory is exhausted. */
-MemoryReaders *memory_readers_new (void (*release) (MemoryNode *node));
+MemoryReaders *memory_readers_new (void (*release) (MemoryNode *node, void *user), void *user);
 
 /* Nobody reads any more; frees all that is retired. */
 void memory_readers_free (MemoryReaders *readers);

@@ -2,57 +2,56 @@
 #include "table.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* Pointers to entries are multiples of 16: the low bits carry four bits of the hash, so that most wrong entries are
- * passed over without looking at them. */
+/* Bits that the addresses do not need carry bits of the hash, so that wrong entries are passed over without looking at
+ * them: four where entries are multiples of 16, six more where only the value's cache line matters. */
 #define TAG_MASK ((uintptr_t)15)
+#define LINE 64
+#define HINT_MASK ((uintptr_t)LINE - 1)
 #define TRIES 64
 _Static_assert(_Alignof(max_align_t) >= 16, "what malloc returns has four low bits to spare");
 
 typedef struct Slot {
   _Atomic uintptr_t entry; /* with its tag; 0: nothing */
-  _Atomic uintptr_t value; /* a hint, never followed: fetched along with the entry, and not after it */
+  _Atomic uintptr_t value; /* its line with more of the tag; never followed: fetched along with the entry, not after */
 } Slot;
 
 struct MemoryTable {
   uint64_t places;
   uint64_t capacity;
   _Atomic uint32_t version; /* odd while entries are being moved */
-  Slot slots[];
+  _Alignas (LINE) Slot slots[];
 };
 
-MemoryTable *
-memory_table_new (uint64_t entries)
+static uint64_t
+count_places (uint64_t entries)
 {
-  const uint64_t places = entries + entries / 5 * 2 + 8;
-  if (places > UINT32_MAX || places > (SIZE_MAX - sizeof (MemoryTable)) / sizeof (Slot))
-    return NULL;
-  MemoryTable *table = calloc (1, sizeof *table + places * sizeof (Slot));
-  if (table == NULL)
-    return NULL;
-  table->places = places;
-  table->capacity = places - places / 8 - 1;
-  return table;
+  return entries + entries / 5 * 2 + 8;
 }
 
-void
-memory_table_free (MemoryTable *table)
+uint64_t
+memory_table_size (uint64_t entries)
 {
-  free (table);
+  if (entries > UINT32_MAX / 2)
+    return 0;
+  const uint64_t size = sizeof (MemoryTable) + count_places (entries) * sizeof (Slot);
+  return (size + LINE - 1) / LINE * LINE;
+}
+
+MemoryTable *
+memory_table_init (void *zeros, uint64_t entries)
+{
+  MemoryTable *table = zeros;
+  table->places = count_places (entries);
+  table->capacity = table->places - table->places / 8 - 1;
+  return table;
 }
 
 uint64_t
 memory_table_capacity (const MemoryTable *table)
 {
   return table->capacity;
-}
-
-uint64_t
-memory_table_size (const MemoryTable *table)
-{
-  return sizeof *table + table->places * sizeof (Slot);
 }
 
 uint64_t
@@ -85,6 +84,27 @@ slot_entry (uintptr_t slot)
   return (MemoryEntry *)(slot & ~TAG_MASK);
 }
 
+static uintptr_t
+make_hint (const MemoryEntry *entry)
+{
+  return ((uintptr_t)entry->value & ~HINT_MASK) | (uintptr_t)(entry->hash >> 49 & HINT_MASK);
+}
+
+void
+memory_table_prefetch (const MemoryTable *table, uint64_t hash)
+{
+  /* Where the place is in the second half of its cache line, the search often goes on in the next one. */
+  const Slot *home = &table->slots[find_home (table, hash)];
+  __builtin_prefetch (home);
+  __builtin_prefetch ((const char *)home + LINE / 2);
+}
+
+static bool
+is_key (const MemoryEntry *entry, uint64_t hash, RagifyBytes key)
+{
+  return entry->hash == hash && entry->node.user == key.size && memcmp (entry->key, key.data, key.size) == 0;
+}
+
 static MemoryEntry *
 probe (MemoryTable *table, uint64_t hash, RagifyBytes key)
 {
@@ -93,11 +113,13 @@ probe (MemoryTable *table, uint64_t hash, RagifyBytes key)
     const uintptr_t slot = atomic_load (&table->slots[place].entry);
     if (slot == 0)
       return NULL;
-    if ((slot & TAG_MASK) == (hash >> 55 & TAG_MASK)) {
+    const uintptr_t hint = atomic_load_explicit (&table->slots[place].value, memory_order_relaxed);
+    if ((slot & TAG_MASK) == (hash >> 55 & TAG_MASK) && (hint & HINT_MASK) == (hash >> 49 & HINT_MASK)) {
       MemoryEntry *entry = slot_entry (slot);
       /* Its count is about to be raised. Two cache misses at once take as long as one. */
-      __builtin_prefetch ((const void *)atomic_load_explicit (&table->slots[place].value, memory_order_relaxed), 1);
-      if (entry->hash == hash && entry->node.user == key.size && memcmp (entry->key, key.data, key.size) == 0)
+      __builtin_prefetch ((const void *)(hint & ~HINT_MASK), 1);
+      __builtin_prefetch (entry, 1);
+      if (is_key (entry, hash, key))
         return entry;
     }
     place = next_place (table, place);
@@ -130,7 +152,7 @@ find_place (const MemoryTable *table, const MemoryEntry *entry)
 static void
 fill (Slot *slot, const MemoryEntry *entry)
 {
-  atomic_store_explicit (&slot->value, (uintptr_t)entry->value, memory_order_relaxed);
+  atomic_store_explicit (&slot->value, make_hint (entry), memory_order_relaxed);
   atomic_store (&slot->entry, make_slot (entry));
 }
 

@@ -18,13 +18,17 @@ typedef struct MemoryEntry {
 
 typedef struct MemoryTable MemoryTable;
 
-/* For up to `entries`. NULL when memory is exhausted. */
-MemoryTable *memory_table_new (uint64_t entries);
-void memory_table_free (MemoryTable *table);
+/* The bytes of a table for up to `entries`, a multiple of a cache line; 0: too many. */
+uint64_t memory_table_size (uint64_t entries);
 
-/* How many entries it takes, and the bytes that it occupies. */
+/* Makes one of so many zeros at a multiple of a cache line. They stay the caller's. */
+MemoryTable *memory_table_init (void *zeros, uint64_t entries);
+
+/* How many entries it takes. */
 uint64_t memory_table_capacity (const MemoryTable *table);
-uint64_t memory_table_size (const MemoryTable *table);
+
+/* Begins to fetch what memory_table_find() will read, without waiting. */
+void memory_table_prefetch (const MemoryTable *table, uint64_t hash);
 
 /* The entry of a key, or NULL. Without the lock it may answer NULL for a key that is being moved just then, if that
  * happens many times over; and what it finds stays valid only between memory_readers_enter and _leave. */
