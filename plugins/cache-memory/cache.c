@@ -45,7 +45,7 @@ struct MemoryCache {
   _Atomic uint64_t bytes_max;
   uint64_t seed;
   uint32_t shift; /* of a hash, to get its shard */
-  void *tables; /* of all shards, in one piece */
+  void *tables;   /* of all shards, in one piece */
   uint64_t tables_size;
   MemorySlabs *slabs; /* entries whose key is short; the others are malloc's */
   MemoryReaders *readers;
@@ -530,8 +530,8 @@ memory_cache_stats (MemoryCache *cache)
   MemoryStats stats = {
     .entries = atomic_load (&cache->entries),
     .bytes = atomic_load (&cache->bytes),
-    .fixed_bytes = sizeof *cache + cache->limits.shards * sizeof (Shard) + cache->tables_size +
-                   memory_tuner_size (cache->tuner),
+    .fixed_bytes =
+        sizeof *cache + cache->limits.shards * sizeof (Shard) + cache->tables_size + memory_tuner_size (cache->tuner),
     .hits = memory_readers_sum (cache->readers, MEMORY_COUNT_HITS),
     .misses = memory_readers_sum (cache->readers, MEMORY_COUNT_MISSES),
     .sets = atomic_load (&cache->sets),

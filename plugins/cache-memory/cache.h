@@ -44,7 +44,8 @@ void memory_cache_set_bytes (MemoryCache *cache, uint64_t bytes);
 uint64_t memory_cache_seek (MemoryCache *cache, RagifyBytes key);
 
 /* The value of a key with a reference for the caller, or NULL. `*left_us`: what is left of its time; 0: no end. */
-RagifyBuffer *memory_cache_get (MemoryCache *cache, RagifyBytes key, uint64_t sought, uint64_t now_us, uint64_t *left_us);
+RagifyBuffer *
+memory_cache_get (MemoryCache *cache, RagifyBytes key, uint64_t sought, uint64_t now_us, uint64_t *left_us);
 
 /* Keeps a reference to `value` until `expires_us` (0: no end). False when memory is exhausted; a value that is larger
  * than the cache may be is not kept, and that is no error. */

@@ -20,7 +20,7 @@
 #define PAGE_SIZE ((size_t)4096)
 #define PAGE_ITEMS 64
 #define BLOCK_MIN ((size_t)64 << 10)
-_Static_assert (PAGE_ITEMS * MEMORY_SLAB_ITEM == PAGE_SIZE, "one word of the bitmap is one page");
+_Static_assert(PAGE_ITEMS *MEMORY_SLAB_ITEM == PAGE_SIZE, "one word of the bitmap is one page");
 
 typedef struct Block {
   struct Block *next; /* of those that have a free item, or of all in trim() */
@@ -32,8 +32,8 @@ typedef struct Block {
 
 struct MemorySlabs {
   size_t block_size;
-  uint64_t pages;    /* of a block */
-  uint64_t head;     /* items that a block's head takes */
+  uint64_t pages;       /* of a block */
+  uint64_t head;        /* items that a block's head takes */
   pthread_mutex_t lock; /* guards the rest */
   Block *open;          /* blocks with a free item */
 };

@@ -21,7 +21,7 @@ struct MemoryTable {
   uint64_t places;
   uint64_t capacity;
   _Atomic uint32_t version; /* odd while entries are being moved */
-  _Alignas (LINE) Slot slots[];
+  _Alignas(LINE) Slot slots[];
 };
 
 static uint64_t

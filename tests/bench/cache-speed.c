@@ -1,15 +1,17 @@
 /* What a hit of the memory cache costs, through the loaded plugin and a host that does nothing else.
  *
- *     cache-speed [--assert] PLUGIN [ENTRIES]          1,000,000 entries by default
+ *     cache-speed [--assert] [--instructions] PLUGIN [ENTRIES]          1,000,000 entries by default
  *
  * Prints bytes per entry (resident memory beyond keys and values), nanoseconds per hit on random keys for one thread
- * and for two at once, and how often a lock was taken when a hit wanted it: then the hit goes on without. Beside it
- * stands what the machine itself needs for two dependent reads and a write at random places of as much memory, since
- * that, and not the cache's instructions, is most of a hit. With --assert the exit code is 1 above 400 ns per hit,
- * above 100 bytes per entry, or where a key was missing. SPDX-License-Identifier: MIT */
+ * and for two at once with their throughput, and how often a lock was taken when a hit wanted it: then the hit goes on
+ * without. Beside it stands what the machine itself needs for two dependent reads and a write at random places of as
+ * much memory, since that, and not the cache's instructions, is most of a hit. With --instructions it runs itself
+ * again in valgrind's callgrind (half a minute) and prints the instructions per hit, this program's loop among them.
+ * With --assert the exit code is 1 above 400 ns per hit, above 100 bytes per entry, or where a key was missing.
+ * SPDX-License-Identifier: MIT */
 #include "kit.h"
 
-#include <dlfcn.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,9 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define KEY_SIZE 16
 #define HITS 4000000u
+#define HITS_COUNTED 200000u /* in callgrind */
 #define NS_LIMIT 400
 #define BYTES_LIMIT 100
 
@@ -42,6 +46,7 @@ typedef struct Reader {
   const RagifyCacheOperations *operations;
   void *cache;
   uint64_t entries;
+  uint64_t hits;
   uint64_t random;
   uint64_t missing;
   uint64_t spent_us;
@@ -166,7 +171,7 @@ read_keys (void *user)
 {
   Reader *reader = user;
   const uint64_t begin_us = thread_us ();
-  for (uint32_t i = 0; i < HITS; i++) {
+  for (uint64_t i = 0; i < reader->hits; i++) {
     uint8_t key[KEY_SIZE];
     make_key (key, draw (&reader->random) % reader->entries);
     RagifyCall call;
@@ -205,7 +210,7 @@ measure_memory (uint64_t entries)
   return ns;
 }
 
-/* Nanoseconds of CPU per hit. */
+/* Hits per CPU second of all `count` threads together, in millions. */
 static double
 measure (const RagifyCacheOperations *operations, void *cache, uint64_t entries, size_t count, uint64_t *missed)
 {
@@ -214,7 +219,8 @@ measure (const RagifyCacheOperations *operations, void *cache, uint64_t entries,
   double rate = 0;
   uint64_t missing = 0;
   for (size_t i = 0; i < count; i++) {
-    readers[i] = (Reader){ .operations = operations, .cache = cache, .entries = entries, .random = i + 7 };
+    readers[i] =
+        (Reader){ .operations = operations, .cache = cache, .entries = entries, .hits = HITS, .random = i + 7 };
     pthread_create (&threads[i], NULL, read_keys, &readers[i]);
   }
   for (size_t i = 0; i < count; i++) {
@@ -222,24 +228,65 @@ measure (const RagifyCacheOperations *operations, void *cache, uint64_t entries,
     rate += HITS / (double)readers[i].spent_us;
     missing += readers[i].missing;
   }
-  printf ("%zu thread%s: %.0f ns of CPU per hit, %.2f million hits per CPU second, %llu missing\n", count,
-          count > 1 ? "s" : " ", (double)count * 1000 / rate, rate / (double)count, (unsigned long long)missing);
+  printf ("%zu thread%s: %.0f ns of CPU per hit, %.2f million hits in a second of CPU%s, %llu missing\n", count,
+          count > 1 ? "s" : " ", (double)count * 1000 / rate, rate, count > 1 ? " each" : "",
+          (unsigned long long)missing);
   *missed += missing;
-  return (double)count * 1000 / rate;
+  return rate;
+}
+
+/* Fills a cache and reads it a little: what callgrind looks at is read_keys(). */
+static int
+read_a_little (const RagifyCacheOperations *operations, void *cache, uint64_t entries)
+{
+  Reader reader = { .operations = operations, .cache = cache, .entries = entries, .hits = HITS_COUNTED, .random = 7 };
+  read_keys (&reader);
+  return reader.missing > 0;
+}
+
+/* Runs itself with --counted in callgrind. */
+static void
+count_instructions (const char *plugin, uint64_t entries)
+{
+  char self[PATH_MAX] = "";
+  char command[3 * PATH_MAX];
+  char line[256];
+  unsigned long long collected = 0;
+  if (readlink ("/proc/self/exe", self, sizeof self - 1) < 0)
+    return;
+  snprintf (command, sizeof command,
+            "valgrind --tool=callgrind --toggle-collect=read_keys --callgrind-out-file=/dev/null '%s' --counted '%s' "
+            "%llu 2>&1",
+            self, plugin, (unsigned long long)entries);
+  FILE *output = popen (command, "r");
+  while (output != NULL && fgets (line, sizeof line, output) != NULL) {
+    const char *found = strstr (line, "Collected : ");
+    if (found != NULL)
+      collected = strtoull (found + strlen ("Collected : "), NULL, 10);
+  }
+  if (output != NULL && pclose (output) == 0 && collected > 0)
+    printf ("%llu instructions per hit (callgrind)\n", collected / HITS_COUNTED);
+  else
+    printf ("instructions per hit: not counted, valgrind is missing or failed\n");
 }
 
 int
 main (int argc, char **argv)
 {
-  const bool check = argc > 1 && strcmp (argv[1], "--assert") == 0;
-  argc -= check;
-  argv += check;
+  bool check = false;
+  bool counting = false;
+  bool counted = false;
+  for (; argc > 1 && argv[1][0] == '-'; argc--, argv++) {
+    check = check || strcmp (argv[1], "--assert") == 0;
+    counting = counting || strcmp (argv[1], "--instructions") == 0;
+    counted = counted || strcmp (argv[1], "--counted") == 0;
+  }
   const uint64_t entries = argc > 2 ? strtoull (argv[2], NULL, 10) : 1000000;
   RagifyKit *kit = ragify_kit_new (NULL);
   const RagifyPlugin *plugin = argc > 1 ? ragify_kit_load (kit, argv[1]) : NULL;
   const RagifyComponent *component = plugin != NULL ? ragify_kit_find (kit, plugin, RAGIFY_KIND_CACHE, "memory") : NULL;
   if (component == NULL || entries == 0) {
-    fprintf (stderr, "usage: cache-speed [--assert] PLUGIN [ENTRIES]\n%s\n", ragify_kit_error (kit));
+    fprintf (stderr, "usage: cache-speed [--assert] [--instructions] PLUGIN [ENTRIES]\n%s\n", ragify_kit_error (kit));
     return 2;
   }
   RagifyBuffer **values = calloc (entries, sizeof (RagifyBuffer *));
@@ -256,11 +303,18 @@ main (int argc, char **argv)
   if (component->create (&host, &context, &which, &cache) != RAGIFY_OK)
     return 1;
   fill (component->operations, cache, values, entries);
+  if (counted)
+    return read_a_little (component->operations, cache, entries);
   const double bytes = (double)(resident_bytes () - before) / (double)entries - KEY_SIZE;
   uint64_t missing = 0;
   printf ("%llu entries: %.0f bytes per entry beyond key and value\n", (unsigned long long)entries, bytes);
-  const double ns = measure (component->operations, cache, entries, 1, &missing);
-  (void)measure (component->operations, cache, entries, 2, &missing);
+  fflush (stdout);
+  const double one = measure (component->operations, cache, entries, 1, &missing);
+  const double two = measure (component->operations, cache, entries, 2, &missing);
+  const double ns = 1000 / one;
+  printf ("two threads give %.2f times one's throughput\n", two / one);
+  if (counting)
+    count_instructions (argv[1], entries);
   printf ("the memory alone: %.0f ns for as many dependent accesses\n", measure_memory (entries));
   RagifyCall call = { 0 };
   const RagifyNothing nothing = { .struct_size = sizeof nothing };
