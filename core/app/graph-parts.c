@@ -425,6 +425,15 @@ set_freshness (RagifyPipelineOptions *options, const RagifyConfigNode *cache)
   options->semantic_entries = (guint)ragify_config_node_get_int (cache, "semantic-entries");
 }
 
+/* One that is not running is left out: it is not essential. */
+static void
+set_reranker (RagifyPipelineOptions *options, RagifyGraph *graph, const RagifyConfigNode *reranker)
+{
+  options->reranker = ragify_graph_node (graph, reranker);
+  if (options->reranker != NULL)
+    options->rerank_deadline_us = ragify_config_node_get_duration (reranker, "deadline");
+}
+
 static RagifyPipeline *
 new_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, const RagifyRetriever *retrievers, guint n_retrievers,
               RagifyTier *tier)
@@ -446,6 +455,8 @@ new_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, const RagifyRe
                            : 0,
     .freshness_half_life_us = ragify_config_node_get_duration (config, "freshness-half-life"),
     .freshness_weight = ragify_config_node_get_double (config, "freshness-weight"),
+    .rerank_candidates = (guint)ragify_config_node_get_int (config, "rerank-candidates"),
+    .diversify = ragify_config_node_get_double (config, "diversify"),
     .min_relevance = ragify_config_node_get_double (config, "min-relevance"),
     .deadline_us = ragify_config_node_get_duration (config, "deadline"),
     .source_batch = (guint)ragify_config_node_get_int (config, "source-batch"),
@@ -462,16 +473,19 @@ new_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, const RagifyRe
     .fail_on_partial = g_str_equal (ragify_config_node_get_string (config, "on-partial"), "fail"),
     .fingerprint = fingerprint.high ^ fingerprint.low,
   };
+  set_reranker (&options, graph, ragify_config_node_ref (config, "rerank"));
   set_freshness (&options, ragify_config_node_ref (config, "cache"));
   return ragify_pipeline_new (graph->runtime, &options);
 }
 
 /* Everything that the pipeline holds an address of. */
 static GPtrArray *
-basis_of_pipeline (RagifyGraph *graph, const RagifyRetriever *retrievers, guint n_retrievers, RagifyTier *tier)
+basis_of_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, const RagifyRetriever *retrievers,
+                   guint n_retrievers, RagifyTier *tier)
 {
   GPtrArray *basis = g_ptr_array_new ();
   g_ptr_array_add (basis, tier);
+  g_ptr_array_add (basis, ragify_graph_node (graph, ragify_config_node_ref (config, "rerank")));
   g_ptr_array_add (basis, limiter_of (graph));
   for (guint i = 0; i < n_retrievers; i++) {
     g_ptr_array_add (basis, retrievers[i].node);
@@ -498,7 +512,7 @@ make_pipeline (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode
   if (!give_embedders (retrievers, n_retrievers, config, diagnostics))
     return;
   RagifyTier *tier = make_tier (graph, previous, ragify_config_node_ref (config, "cache"));
-  g_autoptr (GPtrArray) basis = basis_of_pipeline (graph, retrievers, n_retrievers, tier);
+  g_autoptr (GPtrArray) basis = basis_of_pipeline (graph, config, retrievers, n_retrievers, tier);
   RagifyPart *part = share_part (previous != NULL ? previous->pipelines : NULL, config, basis);
   if (part == NULL) {
     RagifyPipeline *pipeline = new_pipeline (graph, config, retrievers, n_retrievers, tier);

@@ -12,7 +12,9 @@ static void
 warn_of_ignored (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 {
   static const char *const keys[] = {
-    "memory-limit", "upsert-batch", "optimize-every", "rerank", "rerank-candidates",
+    "memory-limit",
+    "upsert-batch",
+    "optimize-every",
   };
   for (gsize i = 0; i < G_N_ELEMENTS (keys); i++) {
     const RagifyConfigValue *value = ragify_config_node_value (node, keys[i]);
@@ -25,7 +27,7 @@ warn_of_ignored (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 static void
 refuse_node (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 {
-  static const char *const kinds[] = { "reranker", "extractor", "ingest" };
+  static const char *const kinds[] = { "extractor", "ingest" };
   for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
     if (is_kind (node, kinds[i]))
       ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, NULL,

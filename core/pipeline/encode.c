@@ -87,6 +87,10 @@ write_scores (RagifyWriter *writer, const RagifyRun *run, const RagifyChosen *ch
     ragify_writer_number (writer, (double)cosine, SCORE_DECIMALS);
   }
   write_adjustments (writer, run, chosen);
+  if (run->reranked != NULL) {
+    ragify_writer_text (writer, ",\"reranker\":");
+    ragify_writer_number (writer, (double)run->reranked[chosen->candidate], SCORE_DECIMALS);
+  }
   for (guint i = 0; i < run->n_asks; i++) {
     const RagifyAsk *ask = &run->asks[i];
     guint place;

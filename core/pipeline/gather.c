@@ -299,6 +299,10 @@ float
 ragify_run_relevance (const RagifyRun *run, guint32 candidate, const char **kind)
 {
   const RagifyCandidates *candidates = &run->candidates;
+  if (run->reranked != NULL && !isnan (run->reranked[candidate])) {
+    *kind = "reranker";
+    return run->reranked[candidate];
+  }
   if (!isnan (candidates->cosines[candidate])) {
     *kind = "cosine";
     return CLAMP (candidates->cosines[candidate], 0, 1);

@@ -11,6 +11,7 @@
 #define DEFAULT_WAVE 10
 #define BUSIEST_PLACES 1024 /* for each loop: what makes up a thousandth of its requests is among them */
 #define DEFAULT_AT_ONCE 10
+#define DEFAULT_RERANKED 100
 #define DEFAULT_CHUNKS 10
 /* Of the whole deadline, what retrieving leaves for what follows: a tenth, inside these bounds. */
 #define RESERVE_MIN_US 1000
@@ -197,6 +198,8 @@ ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *option
     pipeline->options.source_batch = DEFAULT_WAVE;
   if (options->max_at_once == 0)
     pipeline->options.max_at_once = DEFAULT_AT_ONCE;
+  if (options->rerank_candidates == 0)
+    pipeline->options.rerank_candidates = DEFAULT_RERANKED;
   if (options->max_chunks == 0)
     pipeline->options.max_chunks = DEFAULT_CHUNKS;
   pipeline->retrievers = g_new0 (RagifyRetrieverPlace, options->n_retrievers);

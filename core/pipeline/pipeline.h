@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: MIT
  *
- *   cache ─► embed ─► fan-out ─► fuse ─► dedupe ─► cut ─► encode ─► cache
+ *   cache ─► embed ─► fan-out ─► fuse ─► dedupe ─► rerank ─► diversify ─► cut ─► encode ─► cache
  */
 #pragma once
 
@@ -74,6 +74,10 @@ typedef struct RagifyPipelineOptions {
   double near_duplicates; /* similarity from which of two passages the better one is kept; 0: they may be near */
   guint64 freshness_half_life_us; /* 0: age does not matter */
   double freshness_weight;        /* what of the fused score age can take, 0..1 */
+  RagifyNode *reranker;           /* that judges the best candidates anew; NULL: none */
+  guint rerank_candidates;        /* which it, and `diversify`, see; 100 */
+  guint64 rerank_deadline_us;     /* of the reranker's own; 0: what is left */
+  double diversify;               /* what being different counts for against relevance, 0..1; 0: nothing */
   double min_relevance;
   guint64 deadline_us;
   guint source_batch; /* asked in one wave, 10 */
@@ -89,7 +93,7 @@ typedef struct RagifyPipelineOptions {
   guint64 queue_timeout_us;    /* so long */
   gboolean adaptive;           /* the limit moves below max_concurrent */
   guint64 fingerprint;         /* of the configuration of all that it uses: part of cache keys */
-} RagifyPipelineOptions;       /* numbers that are 0 have the default; weights and min_relevance are as given */
+} RagifyPipelineOptions; /* numbers that are 0 have the default; weights, min_relevance and diversify are as given */
 
 /* Copies the options; the nodes, which are started, and the tier outlive it. Asks the stores for their generations: a
  * store that does not tell keeps answers out of the cache until ragify_pipeline_store_changed. [control] */

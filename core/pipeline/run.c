@@ -11,7 +11,8 @@
 const char *const ragify_stage_names[RAGIFY_N_STAGES] = {
   [RAGIFY_STAGE_EMBED] = "embed",     [RAGIFY_STAGE_SEARCH] = "search",   [RAGIFY_STAGE_WORDS] = "words",
   [RAGIFY_STAGE_SOURCES] = "sources", [RAGIFY_STAGE_VECTORS] = "vectors", [RAGIFY_STAGE_FUSE] = "fuse",
-  [RAGIFY_STAGE_FETCH] = "fetch",     [RAGIFY_STAGE_TOKENS] = "tokens",   [RAGIFY_STAGE_ENCODE] = "encode",
+  [RAGIFY_STAGE_FETCH] = "fetch",     [RAGIFY_STAGE_RERANK] = "rerank",   [RAGIFY_STAGE_DIVERSIFY] = "diversify",
+  [RAGIFY_STAGE_TOKENS] = "tokens",   [RAGIFY_STAGE_ENCODE] = "encode",
 };
 
 const char *const ragify_ask_state_names[RAGIFY_N_ASK_STATES] = {

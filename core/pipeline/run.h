@@ -12,6 +12,7 @@
  *   retrieve.c   embed the query, ask the retrievers in waves
  *   gather.c     candidates, missing vectors, fusion
  *   select.c     fetch, filter, dedupe, count tokens, cut
+ *   rerank.c     where there is a reranker, or diversity: judge what was fetched anew, before the cut
  *   encode.c     the answer
  */
 #pragma once
@@ -42,6 +43,8 @@ typedef enum {
   RAGIFY_STAGE_VECTORS,
   RAGIFY_STAGE_FUSE,
   RAGIFY_STAGE_FETCH,
+  RAGIFY_STAGE_RERANK,
+  RAGIFY_STAGE_DIVERSIFY,
   RAGIFY_STAGE_TOKENS,
   RAGIFY_STAGE_ENCODE,
   RAGIFY_N_STAGES,
@@ -219,6 +222,13 @@ struct RagifyRun {
   gint64 wall_now; /* µs since 1970, for freshness; 0: not needed yet */
   RagifyChosen *chosen, *batch;
   guint n_chosen, n_batch, batch_size; /* batch_size: before it was screened */
+  guint pool_size;    /* 0: the best are taken as they come; otherwise that many are gathered first, … */
+  RagifyChosen *pool; /* … here, to be put into another order, … */
+  gboolean ordered;   /* … which they have */
+  guint n_pool;
+  const float *reranked; /* of each candidate; NAN: not judged; NULL: none was */
+  const float **vectors; /* of each in the pool; NULL: none */
+  guint *dimensions;     /* of each holder's vectors */
   guint64 tokens;
   gboolean lost;    /* passages that could not be fetched */
   RagifyHeld *held; /* what the pipeline's passages gave */
@@ -312,9 +322,16 @@ void ragify_run_ask_all (RagifyRun *run);  /* the same, past the semantic stage 
 /* Begins to embed the query with one of the pipeline's embedders; holds the run. */
 void ragify_run_embed (RagifyRun *run, guint embedder);
 void ragify_run_gather (RagifyRun *run);   /* → ragify_run_select */
-void ragify_run_select (RagifyRun *run);   /* → ragify_run_complete */
+void ragify_run_select (RagifyRun *run);   /* → ragify_run_rerank, where there is a pool, or ragify_run_complete */
+void ragify_run_rerank (RagifyRun *run);   /* → ragify_run_cut */
+void ragify_run_cut (RagifyRun *run);      /* → ragify_run_complete */
 void ragify_run_let_go (RagifyRun *run);   /* of the passages held */
 void ragify_run_complete (RagifyRun *run); /* encodes, caches, answers */
+
+/* How many passages are gathered before the cut; 0: none. */
+guint ragify_run_pool_size (const RagifyRun *run);
+/* Whether a reranker is going to be asked: what passages are worth is not known before. */
+gboolean ragify_run_reranks (const RagifyRun *run);
 
 /* What a source's passage is worth before anything else is known. `rank` from 1. */
 float ragify_source_relevance (const RagifyAsk *ask, const RagifyChunk *chunk, guint rank);

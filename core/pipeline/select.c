@@ -141,16 +141,26 @@ fill_batch (RagifyRun *run, guint wanted)
   guint32 candidate;
   run->batch = ragify_arena_alloc (run->arena, wanted * sizeof *run->batch);
   run->n_batch = 0;
+  const gboolean judged_later = ragify_run_reranks (run);
   while (run->n_batch < wanted && ragify_ranking_next (&run->ranking, &candidate))
-    if ((double)ragify_run_relevance (run, candidate, &kind) >= run->min_relevance)
+    if (judged_later || (double)ragify_run_relevance (run, candidate, &kind) >= run->min_relevance)
       run->batch[run->n_batch++].candidate = candidate;
   run->batch_size = run->n_batch;
   return run->n_batch > 0;
 }
 
+/* How many more are looked for. */
+static guint
+room_left (const RagifyRun *run)
+{
+  return run->pool_size != 0 ? run->pool_size - run->n_pool : run->request->max_chunks - run->n_chosen;
+}
+
 static gboolean
 is_full (const RagifyRun *run)
 {
+  if (run->pool_size != 0)
+    return run->n_pool == run->pool_size;
   return run->n_chosen == run->request->max_chunks ||
          (run->request->max_tokens != 0 && run->tokens >= run->request->max_tokens);
 }
@@ -158,13 +168,16 @@ is_full (const RagifyRun *run)
 static void
 next_batch (RagifyRun *run)
 {
-  const guint missing = run->request->max_chunks - run->n_chosen;
+  const guint missing = room_left (run);
   /* What went before fell short, so more of what follows will, too. */
   const gboolean fresh = run->pipeline->options.freshness_half_life_us > 0;
   const guint least = fresh ? MIN (FRESH_SURPLUS * missing, MAX (missing, MAX_BATCH)) : missing;
   const guint wanted = CLAMP (2 * run->batch_size, least, MAX (missing, MAX_BATCH));
-  if (is_full (run) || !fill_batch (run, wanted)) {
-    ragify_run_complete (run);
+  if (run->ordered || is_full (run) || !fill_batch (run, wanted)) {
+    if (run->pool_size != 0 && !run->ordered)
+      ragify_run_rerank (run);
+    else
+      ragify_run_complete (run);
     return;
   }
   run->stage_began = ragify_now ();
@@ -243,12 +256,23 @@ count_tokens (RagifyRun *run)
                    ragify_run_late_deadline (run), tokens_counted);
 }
 
+/* The batch's tokens are counted, then it is cut. */
+static void
+weigh_batch (RagifyRun *run)
+{
+  run->stage_began = ragify_now ();
+  ragify_run_begin (run, accept_batch);
+  ragify_run_hold (run);
+  count_tokens (run);
+  ragify_run_release (run);
+}
+
 static void
 screen (RagifyRun *run)
 {
   ragify_run_stage_add (run, RAGIFY_STAGE_FETCH, ragify_now () - run->stage_began);
   /* With a budget of tokens some will be skipped, so all are counted; otherwise no more than fit. */
-  const guint room = run->request->max_tokens != 0 ? G_MAXUINT : run->request->max_chunks - run->n_chosen;
+  const guint room = run->request->max_tokens != 0 && run->pool_size == 0 ? G_MAXUINT : room_left (run);
   guint kept = 0;
   ragify_run_freshen (run);
   for (guint i = 0; i < run->n_batch && kept < room; i++) {
@@ -258,11 +282,22 @@ screen (RagifyRun *run)
       run->dropped++;
   }
   run->n_batch = kept;
-  run->stage_began = ragify_now ();
-  ragify_run_begin (run, accept_batch);
-  ragify_run_hold (run);
-  count_tokens (run);
-  ragify_run_release (run);
+  if (run->pool_size == 0) {
+    weigh_batch (run);
+    return;
+  }
+  memcpy (run->pool + run->n_pool, run->batch, kept * sizeof *run->batch);
+  run->n_pool += kept;
+  next_batch (run);
+}
+
+void
+ragify_run_cut (RagifyRun *run)
+{
+  run->ordered = TRUE;
+  run->batch = run->pool;
+  run->n_batch = run->request->max_tokens != 0 ? run->n_pool : MIN (run->n_pool, run->request->max_chunks);
+  weigh_batch (run);
 }
 
 static void
@@ -284,6 +319,8 @@ ragify_run_select (RagifyRun *run)
 {
   const RagifyRequest *request = run->request;
   run->chosen = ragify_arena_alloc (run->arena, request->max_chunks * sizeof *run->chosen);
+  run->pool_size = ragify_run_pool_size (run);
+  run->pool = ragify_arena_alloc (run->arena, MAX (run->pool_size, 1) * sizeof *run->pool);
   ragify_dedupe_init (&run->dedupe, run->arena);
   ragify_near_init (&run->near, run->arena, run->pipeline->options.near_duplicates);
   next_batch (run);

@@ -44,7 +44,7 @@ typedef struct Script {
   gint sick;           /* probed sources: the probe fails (atomic) */
   gboolean hangs;      /* answers when it is cancelled only, */
   gboolean deaf;       /* or not even then, but at script_release */
-  gboolean forgets;    /* stores: fetch finds nothing */
+  gboolean forgets;    /* stores: fetch finds nothing; rerankers: no ranks */
   gboolean no_vectors; /* stores: fetch of vectors fails */
   gboolean scores;     /* stores: a search scores what others have found */
   gboolean scored;     /* sources: declare scores */
@@ -61,6 +61,7 @@ typedef struct Script {
 } Script;
 
 extern const RagifyComponent scripted_embedder, scripted_store, scripted_index, scripted_source, scripted_cache;
+extern const RagifyComponent scripted_reranker;      /* by common words */
 extern const RagifyComponent scripted_shared_store;  /* the same store, and others write to it, too */
 extern const RagifyComponent scripted_probed_source; /* the same source, and it can be probed */
 

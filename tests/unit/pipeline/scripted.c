@@ -251,7 +251,8 @@ by_score (const void *a, const void *b)
 static RagifyHitList
 best (Actor *actor, RagifyCall *call, Scored *scored, guint count, guint top_k)
 {
-  qsort (scored, count, sizeof *scored, by_score);
+  if (count > 0)
+    qsort (scored, count, sizeof *scored, by_score);
   count = MIN (count, top_k);
   RagifyHit *hits = actor->host->call_alloc (call, MAX (count, 1) * sizeof *hits);
   for (guint i = 0; i < count; i++)
@@ -408,6 +409,38 @@ source_query (void *instance, RagifyCall *call, const RagifySourceQuery *args)
   actor->host->call_done (call, &result);
 }
 
+/* ---- reranker: the share of the query's words that a passage has; nothing of those with "(unjudged)" ---- */
+
+static int
+by_rank (const void *a, const void *b)
+{
+  const RagifyRank *left = a, *right = b;
+  return left->score < right->score ? 1 : left->score > right->score ? -1 : 0;
+}
+
+static void
+rerank (void *instance, RagifyCall *call, const RagifyRerank *args)
+{
+  Actor *actor = instance;
+  Script *script = actor->script;
+  g_atomic_int_set (&script->top_k, (gint)args->top_k);
+  if (!begin (actor, call))
+    return;
+  guint words[64];
+  const float all = (float)MAX (words_of (args->query, words, G_N_ELEMENTS (words)), 1);
+  RagifyRank *ranks = actor->host->call_alloc (call, MAX (args->chunks.count, 1) * sizeof *ranks);
+  RagifyRerankResult result = { .struct_size = sizeof result, .ranks.items = ranks };
+  for (guint64 i = 0; i < args->chunks.count && !script->forgets; i++) {
+    const RagifyChunk *chunk =
+        (const RagifyChunk *)(const void *)((const char *)args->chunks.items + i * args->chunks.stride);
+    if (g_strstr_len (chunk->content.data, (gssize)chunk->content.size, "(unjudged)") == NULL)
+      ranks[result.ranks.count++] =
+          (RagifyRank){ .index = (guint32)i, .score = MIN (common_words (args->query, chunk->content) / all, 1) };
+  }
+  qsort (ranks, result.ranks.count, sizeof *ranks, by_rank);
+  actor->host->call_done (call, &result);
+}
+
 /* ---- cache: one that never has anything, or fails ---- */
 
 static void
@@ -442,6 +475,8 @@ static const RagifyTextIndexOperations index_operations = { .struct_size = sizeo
                                                             .search = text_search };
 static const RagifySourceOperations source_operations = { .struct_size = sizeof source_operations,
                                                           .query = source_query };
+static const RagifyRerankerOperations reranker_operations = { .struct_size = sizeof reranker_operations,
+                                                              .rerank = rerank };
 static const RagifyCacheOperations cache_operations = { .struct_size = sizeof cache_operations,
                                                         .get = cache_get,
                                                         .set = cache_set };
@@ -466,3 +501,5 @@ const RagifyComponent scripted_probed_source = { LIFECYCLE, .probe = probe, .kin
                                                  .name = "probed", .operations = &source_operations };
 const RagifyComponent scripted_cache = { LIFECYCLE, .kind = RAGIFY_KIND_CACHE, .name = "scripted",
                                          .operations = &cache_operations };
+const RagifyComponent scripted_reranker = { LIFECYCLE, .kind = RAGIFY_KIND_RERANKER, .name = "scripted",
+                                            .operations = &reranker_operations };
