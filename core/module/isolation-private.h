@@ -77,7 +77,11 @@ struct RagifyIsolated {
   guint64 up_again;          /* (lock) when the next child is tried */
 };
 
-/* ---- isolation.c ---- */
+/* ---- isolation.c and isolation-calls.c ---- */
+
+/* Asks the child to stop working on a call. [any] */
+void ragify_isolated_cancel (RagifyIsolated *isolated, guint64 id);
+void ragify_isolated_call_free (RagifyIsolatedCall *call);
 
 /* What came for a call: `data` is copied where it is kept. On the supervisor's thread. */
 void ragify_isolated_done (RagifyIsolated *isolated, const RagifyFrame *frame);

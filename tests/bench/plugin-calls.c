@@ -76,7 +76,7 @@ finished (RagifyCall *call, void *user)
 static void
 next_call (Chain *chain)
 {
-  if (chain->left % CALLS_OF_AN_OWNER == 0) { /* a request makes a few calls */
+  if (chain->owner == NULL || chain->left % CALLS_OF_AN_OWNER == 0) { /* a request makes a few calls */
     if (chain->owner != NULL)
       ragify_owner_unref (chain->owner);
     chain->owner = chain->left > 0 ? ragify_owner_new (sizeof (RagifyOwner), NULL) : NULL;
@@ -251,7 +251,7 @@ count_calls (Subject *subjects, gsize n_subjects, const char *label, int calls, 
   for (gsize i = 0; i < n_subjects; i++) {
     if (!g_str_equal (subjects[i].label, label))
       continue;
-    subjects[i].calls = (guint)calls;
+    subjects[i].calls = MAX ((guint)calls / CALLS_OF_AN_OWNER, 1) * CALLS_OF_AN_OWNER;
     measure (&subjects[i], loop, 0, -1);
   }
 }

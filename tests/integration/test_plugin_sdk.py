@@ -27,7 +27,7 @@ def sdk(tmp_path_factory):
     installed = pathlib.Path(f"{root}{prefix}")
     pc.write_text(re.sub(r"^prefix=.*$", f"prefix={installed}", pc.read_text(), flags=re.M))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAGIFY_", "PKG_CONFIG"))}
-    environment["PATH"] = f"{installed / 'bin'}:{build_dir() / 'core'}:{environment['PATH']}"
+    environment["PATH"] = f"{installed / 'bin'}:{build_dir() / 'core'}:{build_dir() / 'tools' / 'ragify-inspect'}:{environment['PATH']}"
     environment["PKG_CONFIG_PATH"] = str(pc.parent)
     environment["installed"] = str(installed)
     return environment
