@@ -7,7 +7,7 @@
 
 #define WARM_UP 8u   /* works whose time must be known before anybody is refused for it */
 #define SMOOTHING 64 /* samples that a mean is about of */
-#define MARGIN 1.6
+#define MARGIN 2.0
 #define FEW 4
 #define FORGETTING (1 + 1.0 / 65536) /* of the best time, each sample */
 

@@ -5,7 +5,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <sys/resource.h>
 #include <time.h>
+
+#define NICER 5
 
 typedef struct Worker Worker;
 
@@ -76,15 +79,22 @@ wait_for_task (RagifyWorkers *workers, Worker *worker)
   pthread_mutex_lock (&workers->lock);
 }
 
+/* What computes neither interrupts the loops, which answer, nor takes their share where all cores are busy: health,
+ * refusals and cached answers stay quick. Niceness is a thread's own on Linux. */
+static void
+yield_to_loops (void)
+{
+  sched_setscheduler (0, SCHED_BATCH, &(struct sched_param){ 0 });
+  setpriority (PRIO_PROCESS, 0, getpriority (PRIO_PROCESS, 0) + NICER);
+}
+
 static void *
 worker_main (void *data)
 {
   Worker *worker = data;
   RagifyWorkers *workers = worker->pool;
   on_worker = TRUE;
-  /* What computes does not interrupt the loops, which answer: health, refusals and cached answers stay quick while all
-   * cores are busy. The share of the processor stays the same. */
-  sched_setscheduler (0, SCHED_BATCH, &(struct sched_param){ 0 });
+  yield_to_loops ();
   pthread_mutex_lock (&workers->lock);
   while (!worker->replaced) {
     if (workers->first != NULL) {
