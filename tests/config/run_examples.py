@@ -21,6 +21,7 @@ EXAMPLES = [
     ("folder-search", None, "default", "local", False),
     ("words-only", "docs", "default", "local", False),
     ("shared-cache", "docs", "default", "local", False),
+    ("tenants", "common-docs", "acme", "local", False),
     ("documents-and-notes", "docs", "default", "local", True),
     ("several-collections", "support-docs", "support", "local", True),
     ("agent-memory", "memory", "default", "local", True),
