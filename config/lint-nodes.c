@@ -187,6 +187,44 @@ check_retrievers (RagifyLoader *loader, const RagifyConfigNode *node)
                           parts[i]->group);
 }
 
+/* As many as the balancer has room for (core/balance/balancer.h). */
+#define MOST_MEMBERS 64
+
+static void
+check_balancer (RagifyLoader *loader, const RagifyConfigNode *node)
+{
+  size_t count = 0;
+
+  ragify_config_node_refs (node, "members", &count);
+  if (count > MOST_MEMBERS)
+    ragify_load_report (loader, RAGIFY_SEVERITY_ERROR, node, "members",
+                        "a balancer has at most %d members, this one has %zu", MOST_MEMBERS, count);
+  if (count == 1 && (is_written (node, "hedge") || is_written (node, "hedge-at-p95")))
+    ragify_load_report (loader, RAGIFY_SEVERITY_WARNING, node, is_written (node, "hedge") ? "hedge" : "hedge-at-p95",
+                        "hedging has no effect with a single member");
+}
+
+/* A source that is asked by itself and as a balancer's member gives the same chunks twice. */
+static void
+check_members (RagifyLoader *loader, const RagifyConfigNode *node)
+{
+  size_t count = 0;
+  const RagifyConfigNode *const *parts = ragify_config_node_refs (node, "retrieve", &count);
+
+  for (size_t i = 0; i < count; i++) {
+    size_t n_members = 0;
+    const RagifyConfigNode *const *members = NULL;
+
+    if (parts[i]->kind == RAGIFY_KIND_ID_BALANCER)
+      members = ragify_config_node_refs (parts[i], "members", &n_members);
+    for (size_t k = 0; k < n_members; k++)
+      for (size_t other = 0; other < count; other++)
+        if (parts[other] == members[k])
+          ragify_load_report (loader, RAGIFY_SEVERITY_WARNING, node, "retrieve",
+                              "[%s] is asked by itself and as a member of [%s]", members[k]->group, parts[i]->group);
+  }
+}
+
 /* Says of a key that only one way of fusing reads that it is not read. */
 static void
 check_fuse_key (RagifyLoader *loader, const RagifyConfigNode *node, const char *key, const char *way)
@@ -203,6 +241,7 @@ static void
 check_pipeline (RagifyLoader *loader, const RagifyConfigNode *node)
 {
   check_retrievers (loader, node);
+  check_members (loader, node);
   check_fuse_key (loader, node, "fuse-weight", "convex");
   check_fuse_key (loader, node, "rrf-k", "rrf");
   if (is_written (node, "rerank-candidates") && !is_written (node, "rerank"))
@@ -216,7 +255,7 @@ ragify_lint_nodes (RagifyLoader *loader)
   static const NodeRule rules[RAGIFY_N_KINDS] = {
     [RAGIFY_KIND_ID_HTTP] = check_http,         [RAGIFY_KIND_ID_VECTOR_STORE] = check_store,
     [RAGIFY_KIND_ID_INGEST] = check_ingest,     [RAGIFY_KIND_ID_TIER] = check_tier,
-    [RAGIFY_KIND_ID_PIPELINE] = check_pipeline,
+    [RAGIFY_KIND_ID_PIPELINE] = check_pipeline, [RAGIFY_KIND_ID_BALANCER] = check_balancer,
   };
 
   for (unsigned int i = 0; i < loader->config->nodes->len; i++) {
