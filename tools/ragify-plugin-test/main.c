@@ -30,6 +30,9 @@
 
 enum { EXIT_HOLDS = 0, EXIT_DOES_NOT = 1, EXIT_USAGE = 2 };
 
+/* What a case's process exits with; sanitizers have codes of their own, 1 among them. */
+enum { CASE_HOLDS = 0, CASE_DOES_NOT = 70, CASE_SKIPPED = 77 };
+
 typedef struct Options {
   const char *path, *filter, *component, *sample;
   const char *config[MOST_TEXTS];
@@ -129,8 +132,8 @@ run_here (const Run *run, const RagifyComponent *component, const Case *what, in
   folder_remove (folder);
   free (config);
   if (subject.found > 0)
-    return EXIT_DOES_NOT;
-  return subject.skipped ? 77 : EXIT_HOLDS;
+    return CASE_DOES_NOT;
+  return subject.skipped ? CASE_SKIPPED : CASE_HOLDS;
 }
 
 static int64_t
@@ -173,13 +176,13 @@ judge (int status, bool in_time, char *lines)
   else if (WIFSIGNALED (status))
     snprintf (ending, sizeof ending, "the process was ended by signal %d (%s)\n", WTERMSIG (status),
               strsignal (WTERMSIG (status)));
-  else if (WEXITSTATUS (status) == 77)
+  else if (WEXITSTATUS (status) == CASE_SKIPPED)
     verdict.skipped = true;
-  else if (WEXITSTATUS (status) > EXIT_DOES_NOT)
+  else if (WEXITSTATUS (status) != CASE_HOLDS && WEXITSTATUS (status) != CASE_DOES_NOT)
     snprintf (ending, sizeof ending, "the process exited with code %d: the sanitizer's report is above\n",
               WEXITSTATUS (status));
   strncat (lines, ending, REPORT_SIZE - strlen (lines) - 1);
-  verdict.holds = *ending == '\0' && WIFEXITED (status) && WEXITSTATUS (status) == EXIT_HOLDS;
+  verdict.holds = *ending == '\0' && WIFEXITED (status) && WEXITSTATUS (status) == CASE_HOLDS;
   return verdict;
 }
 
@@ -193,6 +196,7 @@ run_apart (const Run *run, const RagifyComponent *component, const Case *what)
   fflush (NULL);
   const pid_t child = fork ();
   if (child == 0) {
+    free (lines); /* the parent's; a leak checker would find it */
     close (pipes[0]);
     setpgid (0, 0);
     signal (SIGPIPE, SIG_IGN);
@@ -223,7 +227,7 @@ run_in_process (const Run *run, const RagifyComponent *component, const Case *wh
   const ssize_t got = pread (fileno (file), lines, REPORT_SIZE - 1, 0);
   lines[got > 0 ? got : 0] = '\0';
   fclose (file);
-  return (Verdict){ .holds = code == EXIT_HOLDS, .skipped = code == 77, .lines = lines };
+  return (Verdict){ .holds = code == CASE_HOLDS, .skipped = code == CASE_SKIPPED, .lines = lines };
 }
 
 /* ---- all of them ---- */
