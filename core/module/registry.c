@@ -229,11 +229,46 @@ open_module (const char *path, char **refusal)
   return query ();
 }
 
+/* The module of this path that was loaded, if it was; one that was refused is forgotten, so that it is tried again. */
+static RagifyModule *
+take_known (RagifyRegistry *registry, const char *path)
+{
+  for (guint i = 0; i < registry->modules->len; i++) {
+    RagifyModule *module = g_ptr_array_index (registry->modules, i);
+    if (!g_str_equal (module->path, path))
+      continue;
+    if (module->plugin != NULL)
+      return module;
+    g_ptr_array_remove_index (registry->modules, i);
+    return NULL;
+  }
+  return NULL;
+}
+
+/* What has been loaded stays, whatever becomes of its file. */
+static void
+warn_of_change (RagifyModule *module)
+{
+  GStatBuf now;
+  if (g_stat (module->path, &now) != 0 ||
+      (now.st_ino == module->file.st_ino && now.st_mtim.tv_sec == module->file.st_mtim.tv_sec &&
+       now.st_mtim.tv_nsec == module->file.st_mtim.tv_nsec))
+    return;
+  g_warning ("%s has changed since it was loaded, and stays as it was until the host is restarted", module->path);
+}
+
 gboolean
 ragify_registry_load (RagifyRegistry *registry, const char *path, GError **error)
 {
+  RagifyModule *known = take_known (registry, path);
+  if (known != NULL) {
+    warn_of_change (known);
+    return TRUE;
+  }
   RagifyModule *module = g_new0 (RagifyModule, 1);
   module->path = g_strdup (path);
+  if (g_stat (path, &module->file) != 0)
+    module->file = (GStatBuf){ 0 };
   const RagifyPlugin *plugin = open_module (path, &module->refusal);
   if (module->refusal == NULL)
     module->refusal = refuse_plugin (registry, plugin);

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include <glib.h>
+#include <glib/gstdio.h>
 #include <ragify/ragify.h>
 
 typedef struct RagifyRegistry RagifyRegistry;
@@ -15,6 +15,7 @@ typedef struct RagifyModule {
   char *path;
   const RagifyPlugin *plugin; /* NULL: refused */
   char *refusal;              /* NULL: loaded */
+  GStatBuf file;              /* as it was then */
 } RagifyModule;
 
 RagifyRegistry *ragify_registry_new (void);
@@ -23,7 +24,7 @@ void ragify_registry_free (RagifyRegistry *registry); /* modules stay resident *
 /* Loads every *.so of `folder`, in name order. Refusals are kept, see ragify_registry_modules; FALSE only when the
  * folder cannot be read. [control] */
 gboolean ragify_registry_load_folder (RagifyRegistry *registry, const char *folder, GError **error);
-/* Loads one module. [control] */
+/* Loads one module; one that is loaded already stays, one that was refused is tried again. [control] */
 gboolean ragify_registry_load (RagifyRegistry *registry, const char *path, GError **error);
 
 /* All that were tried: RagifyModule. */

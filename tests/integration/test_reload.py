@@ -164,6 +164,25 @@ def test_a_text_index_comes_and_is_filled(words_host):
     assert words_host.context(query="garden", cache="bypass").json["sources"]["more"]["chunks"] == 2
 
 
+def test_a_plugin_that_was_put_there_is_loaded(words_host, monkeypatch):
+    folder = words_host.plugins()
+    module = folder / "source-files.so"
+    target = os.readlink(module)
+    words_host.stop()
+    module.unlink()
+    monkeypatch.setattr(words_host, "plugins", lambda: folder)
+    words_host.start()
+    rewrite(words_host, ("retrieve = words", "retrieve = words; notes"),
+            append=f"[source notes]\nplugin = files\nroot = {words_host.folder}\n")
+    answer = reload(words_host)
+    assert answer.status == 422 and "'files'" in answer.body.decode(), answer
+    module.symlink_to(target)
+    assert changes(reload(words_host))["source notes"] == "built"
+    log = words_host.log()
+    assert reload(words_host).status == 200
+    assert "warning" not in words_host.log()[len(log):]
+
+
 def test_listeners_come_change_and_go(words_host, tmp_path):
     path = tmp_path / "extra.sock"
     rewrite(words_host, append=f"[http extra]\nlisten = unix:{path}\n")
