@@ -24,7 +24,7 @@ def test_stats_list_every_metric(host):
 
 
 @pytest.mark.parametrize("method, path, status, allow", [
-    ("GET", "/", 404, None),
+    ("GET", "/nothing", 404, None),
     ("GET", "/v1", 404, None),
     ("GET", "/v1/contexts", 404, None),
     ("GET", "/v1/context/", 404, None),

@@ -51,7 +51,7 @@ parameters_are_cut_out (void **state)
 static void
 other_paths_are_not_found (void **state)
 {
-  static const char *const paths[] = { "/",
+  static const char *const paths[] = { "/v2",
                                        "/v1",
                                        "/v1/contex",
                                        "/v1/contexts",
