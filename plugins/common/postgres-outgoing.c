@@ -76,6 +76,17 @@ send_timeout (RagifyPostgresSession *session, guint64 deadline)
   return send_text (session, sql, EXPECT_OWN, 0);
 }
 
+/* Prepared, or about to be by an earlier step of the same query. */
+static gboolean
+is_prepared (const RagifyPostgresSession *session, guint index)
+{
+  const RagifyPostgresStep *steps = session->query->steps;
+  for (guint i = 0; i < index; i++)
+    if (steps[i].name != NULL && strcmp (steps[i].name, steps[index].name) == 0)
+      return TRUE;
+  return g_hash_table_contains (session->prepared, steps[index].name);
+}
+
 static gboolean
 send_step (RagifyPostgresSession *session, guint index)
 {
@@ -86,7 +97,7 @@ send_step (RagifyPostgresSession *session, guint index)
     return PQsendQueryParams (connection, step->sql, step->count, NULL, step->values, step->lengths, step->formats,
                               step->result_format) == 1;
   }
-  if (!g_hash_table_contains (session->prepared, step->name)) {
+  if (!is_prepared (session, index)) {
     expect (session, EXPECT_PREPARED, index);
     g_array_index (session->expected, Expected, session->expected->len - 1).name = step->name;
     if (PQsendPrepare (connection, step->name, step->sql, 0, NULL) != 1)
