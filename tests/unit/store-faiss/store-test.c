@@ -16,6 +16,16 @@ static const Piece three[] = { { "a", 1, "one", "{\"n\":1,\"lang\":\"en\"}" },
                                { "a", 2, "two", "{\"n\":2,\"lang\":\"en\"}" },
                                { "a", 3, "three", "{\"n\":3,\"lang\":\"de\"}" } };
 
+/* A store may write JSON in its own way. */
+static bool
+same_but_for_blanks (RagifyStr text, const char *expected)
+{
+  for (uint64_t i = 0; i < text.size; i++)
+    if (text.data[i] != ' ' && text.data[i] != *expected++)
+      return false;
+  return *expected == '\0';
+}
+
 static void
 test_what_was_written_is_found_and_fetched (void **state)
 {
@@ -37,7 +47,7 @@ test_what_was_written_is_found_and_fetched (void **state)
   assert_int_equal (result->chunks.items[0].begin, 20);
   assert_int_equal (result->chunks.items[0].document_id.size, 1);
   assert_memory_equal (result->chunks.items[0].title.data, "a title", 7);
-  assert_memory_equal (result->chunks.items[0].metadata.data, three[2].metadata, strlen (three[2].metadata));
+  assert_true (same_but_for_blanks (result->chunks.items[0].metadata, three[2].metadata));
   assert_true (result->chunks.items[0].created_at > 0);
   assert_int_equal (result->chunks.items[1].flags, RAGIFY_CHUNK_MISSING);
   assert_int_equal (result->vectors.count, 3);
@@ -709,6 +719,12 @@ main (void)
     TEST (test_a_store_without_embedder_keeps_words_alone),
     TEST (test_probe_stats_flush_and_optimize_answer),
   };
+  if (!fixture_begin ()) {
+    puts ("1..0 # SKIP what the store needs is not there");
+    return 0;
+  }
   cmocka_set_message_output (CM_OUTPUT_TAP);
-  return cmocka_run_group_tests (tests, NULL, NULL);
+  const int failed = cmocka_run_group_tests (tests, NULL, NULL);
+  fixture_end ();
+  return failed;
 }
