@@ -8,7 +8,7 @@
 
 #include <glib.h>
 
-#include "tree.h"
+#include "files-tree.h"
 
 typedef struct FilesPassages FilesPassages;
 

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "ignore.h"
-#include "pattern.h"
+#include "files-ignore.h"
+#include "files-pattern.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "pattern.h"
+#include "files-pattern.h"
 
 #include <fnmatch.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "watch.h"
+#include "files-watch.h"
 
 #include <errno.h>
 #include <stdalign.h>
@@ -80,6 +80,12 @@ files_watch_changed (FilesWatch *watch)
       at += (gssize)(sizeof *event + event->len);
     }
   }
+}
+
+int
+files_watch_descriptor (const FilesWatch *watch)
+{
+  return watch->fd;
 }
 
 guint

@@ -9,9 +9,10 @@
 #pragma once
 
 #include <glib.h>
+#include <sys/stat.h>
 
-#include "pattern.h"
-#include "watch.h"
+#include "files-pattern.h"
+#include "files-watch.h"
 
 /* Why files were left out. */
 typedef enum FilesReason {
@@ -32,6 +33,9 @@ typedef struct FilesTree {
   guint64 max_size;             /* of all files */
   guint max_files;
   FilesWatch *watch; /* gets every folder; NULL: none */
+  /* Told of each file and folder that is left out, by its path from the root; NULL: nobody is. */
+  void (*left_out) (void *user, const char *path, FilesReason reason);
+  void *user;
 } FilesTree;
 
 typedef struct FilesEntry {
@@ -42,6 +46,13 @@ typedef struct FilesEntry {
 
 /* All files, by path. `left_out` is added to. NULL when the root cannot be read. */
 GPtrArray *files_tree_list (const FilesTree *tree, guint left_out[N_FILES_REASONS], GError **error);
+
+/* Opens a regular file below the root for reading; −1 with errno, EINVAL where it is something else. */
+int files_tree_open (const FilesTree *tree, const char *path);
+/* When the file was changed last, µs since 1970. */
+gint64 files_modified_at (const struct stat *info);
+/* Whether the root holds nothing at all, as the place of a file system that is not mounted does. */
+gboolean files_tree_is_empty (const FilesTree *tree);
 
 /* The text of one file as valid UTF-8, with the entry's time and size brought up to date; NULL, and `*why`, where there
  * is none to be had. Free with g_free. */

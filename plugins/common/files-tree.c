@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "tree.h"
+#include "files-tree.h"
 
-#include "beneath.h"
-#include "ignore.h"
+#include "files-beneath.h"
+#include "files-ignore.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -70,10 +70,21 @@ is_selected (const Walk *walk)
   return included && !matches_any (tree->exclude, place (walk));
 }
 
-static gint64
-modified_at (const struct stat *info)
+gint64
+files_modified_at (const struct stat *info)
 {
   return (gint64)info->st_mtim.tv_sec * 1000000 + info->st_mtim.tv_nsec / 1000;
+}
+
+/* The place where the walk is. */
+static void
+leave_out (Walk *walk, FilesReason reason)
+{
+  walk->left_out[reason]++;
+  if (walk->tree->left_out == NULL)
+    return;
+  g_autofree char *path = g_strjoinv ("/", (char **)walk->names->pdata);
+  walk->tree->left_out (walk->tree->user, path, reason);
 }
 
 /* FALSE where the same file or folder was taken under another name; always TRUE where no links are followed. */
@@ -93,18 +104,18 @@ take_file (Walk *walk, const struct stat *info)
     return;
   const guint64 size = (guint64)info->st_size;
   if (size > walk->tree->max_file_size) {
-    walk->left_out[FILES_TOO_LARGE]++;
+    leave_out (walk, FILES_TOO_LARGE);
     return;
   }
   if (walk->entries->len >= walk->tree->max_files || walk->size + size > walk->tree->max_size) {
-    walk->left_out[FILES_TOO_MANY]++;
+    leave_out (walk, FILES_TOO_MANY);
     return;
   }
   walk->size += size;
   FilesEntry *entry = g_new0 (FilesEntry, 1);
   entry->path = g_strjoinv ("/", (char **)walk->names->pdata);
   entry->size = size;
-  entry->modified = modified_at (info);
+  entry->modified = files_modified_at (info);
   g_ptr_array_add (walk->entries, entry);
 }
 
@@ -146,8 +157,11 @@ static void
 take_name (Walk *walk, int fd, const char *name)
 {
   struct stat info;
-  if (fstatat (fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
-    return; /* gone */
+  if (fstatat (fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno != ENOENT) /* otherwise it is gone */
+      leave_out (walk, FILES_UNREADABLE);
+    return;
+  }
   if (S_ISREG (info.st_mode)) {
     if (is_new (walk, &info))
       take_file (walk, &info);
@@ -158,7 +172,7 @@ take_name (Walk *walk, int fd, const char *name)
     if (child >= 0)
       walk_folder (walk, child);
     else if (errno != ENOENT)
-      walk->left_out[FILES_UNREADABLE]++;
+      leave_out (walk, FILES_UNREADABLE);
   } else if (S_ISLNK (info.st_mode) && walk->tree->follow) {
     g_ptr_array_add (walk->links, g_strjoinv ("/", (char **)walk->names->pdata));
   }
@@ -178,17 +192,23 @@ walk_folder (Walk *walk, int fd)
   if (walk->tree->watch != NULL)
     files_watch_add (walk->tree->watch, fd); /* before it is listed: what comes later is an event */
   read_ignore_files (walk, fd);
-  for (const struct dirent *item = readdir (folder); item != NULL; item = readdir (folder)) {
+  errno = 0;
+  for (const struct dirent *item = readdir (folder); item != NULL; errno = 0, item = readdir (folder)) {
     if (item->d_name[0] == '.')
       continue;
     if (!g_utf8_validate (item->d_name, -1, NULL)) {
-      walk->left_out[FILES_NO_TEXT]++;
+      g_autofree char *name = g_utf8_make_valid (item->d_name, -1);
+      enter (walk, name);
+      leave_out (walk, FILES_NO_TEXT);
+      leave (walk);
       continue;
     }
     enter (walk, item->d_name);
     take_name (walk, fd, item->d_name);
     leave (walk);
   }
+  if (errno != 0) /* the list is not whole */
+    leave_out (walk, FILES_UNREADABLE);
   files_ignore_cut (walk->ignore, rules);
   closedir (folder);
 }
@@ -250,7 +270,33 @@ files_tree_list (const FilesTree *tree, guint left_out[N_FILES_REASONS], GError 
   return walk.entries;
 }
 
+gboolean
+files_tree_is_empty (const FilesTree *tree)
+{
+  g_autoptr (GDir) folder = g_dir_open (tree->root, 0, NULL);
+  return folder != NULL && g_dir_read_name (folder) == NULL;
+}
+
 /* ---- reading ---- */
+
+int
+files_tree_open (const FilesTree *tree, const char *path)
+{
+  const int root = open (tree->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0)
+    return -1;
+  struct stat info;
+  int fd = files_open_beneath (root, path, tree->follow);
+  int code = errno;
+  if (fd >= 0 && (fstat (fd, &info) != 0 || !S_ISREG (info.st_mode))) {
+    close (fd);
+    fd = -1;
+    code = EINVAL;
+  }
+  close (root);
+  errno = code;
+  return fd;
+}
 
 typedef enum Outcome { WHOLE, CHANGED, REFUSED } Outcome;
 
@@ -273,9 +319,9 @@ read_once (const FilesTree *tree, int root, FilesEntry *entry, GString *text, Fi
       *why = FILES_TOO_LARGE; /* it grew while it was read */
     return REFUSED;
   }
-  if (modified_at (&before) != modified_at (&after) || (guint64)after.st_size != text->len)
+  if (files_modified_at (&before) != files_modified_at (&after) || (guint64)after.st_size != text->len)
     return CHANGED;
-  entry->modified = modified_at (&after);
+  entry->modified = files_modified_at (&after);
   entry->size = text->len;
   return WHOLE;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "ignore.h"
+#include "files-ignore.h"
 
-#include "pattern.h"
+#include "files-pattern.h"
 
 #include <string.h>
 

@@ -20,6 +20,9 @@ void files_watch_add (FilesWatch *watch, int fd);
 /* TRUE once after something has changed. Does not block. */
 gboolean files_watch_changed (FilesWatch *watch);
 
+/* For poll(2): something can be read where something has changed; −1: nothing is watched. */
+int files_watch_descriptor (const FilesWatch *watch);
+
 /* How many folders are watched, and whether one could not be. */
 guint files_watch_count (const FilesWatch *watch);
 gboolean files_watch_is_partial (const FilesWatch *watch);
