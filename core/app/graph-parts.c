@@ -14,8 +14,8 @@
 
 /* ---- parts ---- */
 
-static RagifyPart *
-part_new (const RagifyConfigNode *config, GPtrArray *basis, gpointer object, GDestroyNotify free)
+RagifyPart *
+ragify_graph_part_new (const RagifyConfigNode *config, GPtrArray *basis, gpointer object, GDestroyNotify free)
 {
   RagifyPart *part = g_new0 (RagifyPart, 1);
   part->references = 1;
@@ -27,8 +27,8 @@ part_new (const RagifyConfigNode *config, GPtrArray *basis, gpointer object, GDe
   return part;
 }
 
-static void
-part_unref (RagifyPart *part)
+void
+ragify_graph_part_unref (RagifyPart *part)
 {
   if (--part->references > 0)
     return;
@@ -55,9 +55,8 @@ is_same_basis (const GPtrArray *one, const GPtrArray *other)
   return one->len == other->len && memcmp (one->pdata, other->pdata, one->len * sizeof *one->pdata) == 0;
 }
 
-/* A reference to the part among `parts` (or NULL) that would be made anew just the same; NULL: there is none. */
-static RagifyPart *
-share_part (const GPtrArray *parts, const RagifyConfigNode *config, const GPtrArray *basis)
+RagifyPart *
+ragify_graph_share_part (const GPtrArray *parts, const RagifyConfigNode *config, const GPtrArray *basis)
 {
   RagifyPart *part = parts != NULL ? ragify_graph_find_part (parts, config) : NULL;
   const RagifyFingerprint fingerprint = ragify_config_node_fingerprint (config);
@@ -120,9 +119,10 @@ make_tier (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *co
   }
   if (n_levels == 0)
     return NULL;
-  part = share_part (previous != NULL ? previous->tiers : NULL, config, basis);
+  part = ragify_graph_share_part (previous != NULL ? previous->tiers : NULL, config, basis);
   if (part == NULL)
-    part = part_new (config, basis, new_tier (graph, config, levels, n_levels), (GDestroyNotify)ragify_tier_free);
+    part = ragify_graph_part_new (config, basis, new_tier (graph, config, levels, n_levels),
+                                  (GDestroyNotify)ragify_tier_free);
   g_ptr_array_add (graph->tiers, part);
   return part->object;
 }
@@ -151,7 +151,8 @@ make_limiter (RagifyGraph *graph, RagifyGraph *previous)
     return;
   }
   g_autoptr (GPtrArray) basis = g_ptr_array_new ();
-  graph->limiter = part_new (host, basis, ragify_limiter_new (&options), (GDestroyNotify)ragify_limiter_free);
+  graph->limiter =
+      ragify_graph_part_new (host, basis, ragify_limiter_new (&options), (GDestroyNotify)ragify_limiter_free);
   graph->limiter->fingerprint = fingerprint;
 }
 
@@ -283,10 +284,10 @@ make_balancer (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode
   g_autoptr (GPtrArray) basis = basis_of_balancer (graph, config);
   if (basis->len == 0)
     return NULL;
-  part = share_part (previous != NULL ? previous->balancers : NULL, config, basis);
+  part = ragify_graph_share_part (previous != NULL ? previous->balancers : NULL, config, basis);
   if (part == NULL)
-    part = part_new (config, basis, ragify_balancer_from_config (config, graph->runtime->metrics, find_node, graph),
-                     free_balancer);
+    part = ragify_graph_part_new (
+        config, basis, ragify_balancer_from_config (config, graph->runtime->metrics, find_node, graph), free_balancer);
   g_ptr_array_add (graph->balancers, part);
   return part->object;
 }
@@ -315,7 +316,7 @@ make_nested (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *
     return part != NULL ? ragify_nested_node (part->object) : NULL;
   g_autoptr (GPtrArray) basis = g_ptr_array_new ();
   g_ptr_array_add (basis, inner->object);
-  part = share_part (previous != NULL ? previous->nested : NULL, config, basis);
+  part = ragify_graph_share_part (previous != NULL ? previous->nested : NULL, config, basis);
   if (part == NULL) {
     const RagifyNodeOptions options = { .name = ragify_config_node_name (config), .weight = 1 };
     g_autoptr (GError) error = NULL;
@@ -324,7 +325,7 @@ make_nested (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *
       g_warning ("%s", error->message);
       return NULL;
     }
-    part = part_new (config, basis, nested, (GDestroyNotify)ragify_nested_free);
+    part = ragify_graph_part_new (config, basis, nested, (GDestroyNotify)ragify_nested_free);
   }
   g_ptr_array_add (graph->nested, part);
   return ragify_nested_node (part->object);
@@ -513,10 +514,10 @@ make_pipeline (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode
     return;
   RagifyTier *tier = make_tier (graph, previous, ragify_config_node_ref (config, "cache"));
   g_autoptr (GPtrArray) basis = basis_of_pipeline (graph, config, retrievers, n_retrievers, tier);
-  RagifyPart *part = share_part (previous != NULL ? previous->pipelines : NULL, config, basis);
+  RagifyPart *part = ragify_graph_share_part (previous != NULL ? previous->pipelines : NULL, config, basis);
   if (part == NULL) {
     RagifyPipeline *pipeline = new_pipeline (graph, config, retrievers, n_retrievers, tier);
-    part = part_new (config, basis, pipeline, (GDestroyNotify)ragify_pipeline_free);
+    part = ragify_graph_part_new (config, basis, pipeline, (GDestroyNotify)ragify_pipeline_free);
     pthread_mutex_lock (&graph->audience->lock);
     g_ptr_array_add (graph->audience->pipelines, pipeline);
     pthread_mutex_unlock (&graph->audience->lock);
@@ -592,7 +593,7 @@ make_library (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode 
       return;
     }
     g_ptr_array_add (basis, options.store);
-    part = part_new (config, basis, library, (GDestroyNotify)ragify_library_free);
+    part = ragify_graph_part_new (config, basis, library, (GDestroyNotify)ragify_library_free);
   }
   g_ptr_array_add (graph->libraries, part);
 }
@@ -619,6 +620,7 @@ ragify_graph_make_parts (RagifyGraph *graph, RagifyGraph *previous, RagifyDiagno
   make_limiter (graph, previous);
   each_of_kind (graph, previous, "pipeline", diagnostics, make_pipeline);
   each_of_kind (graph, previous, "vector-store", diagnostics, make_library);
+  each_of_kind (graph, previous, "ingest", diagnostics, ragify_graph_make_job);
 }
 
 /* What stands for the pipeline in others, which are gone, before the pipeline itself. */
@@ -629,7 +631,7 @@ free_nested (RagifyGraph *graph, const RagifyPart *pipeline)
     RagifyPart *part = g_ptr_array_index (graph->nested, i - 1);
     if (g_str_equal (part->group, pipeline->group)) {
       g_ptr_array_remove_index (graph->nested, i - 1);
-      part_unref (part);
+      ragify_graph_part_unref (part);
     }
   }
 }
@@ -646,7 +648,7 @@ free_pipelines (RagifyGraph *graph)
       g_ptr_array_remove_fast (graph->audience->pipelines, part->object);
       pthread_mutex_unlock (&graph->audience->lock);
     }
-    part_unref (part);
+    ragify_graph_part_unref (part);
   }
   g_ptr_array_unref (graph->pipelines);
 }
@@ -655,16 +657,17 @@ static void
 free_parts (GPtrArray *parts)
 {
   for (guint i = 0; i < parts->len; i++)
-    part_unref (g_ptr_array_index (parts, i));
+    ragify_graph_part_unref (g_ptr_array_index (parts, i));
   g_ptr_array_unref (parts);
 }
 
 void
 ragify_graph_free_parts (RagifyGraph *graph)
 {
+  free_parts (graph->jobs);      /* they use the libraries */
   free_parts (graph->libraries); /* their threads use everything else */
   free_pipelines (graph);
-  g_clear_pointer (&graph->limiter, part_unref);
+  g_clear_pointer (&graph->limiter, ragify_graph_part_unref);
   free_parts (graph->tiers);
   free_parts (graph->balancers);
   free_parts (graph->nested);

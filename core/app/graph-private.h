@@ -6,6 +6,7 @@
  *   graph-parts.c   what stands on nodes: tiers, pipelines, libraries
  *   graph-warm.c    warming, and the gauges of tiers
  *   graph-adopt.c   from the running graph to the next
+ *   graph-ingest.c  jobs
  *   graph-sources.c what /v1/sources tells of
  */
 #pragma once
@@ -50,9 +51,9 @@ struct RagifyGraph {
   RagifyAudience *audience;
   RagifyMaking *makings; /* by index of the configuration's node */
   gsize n_makings;
-  GPtrArray *tiers, *balancers, *nested, *pipelines, *libraries; /* RagifyPart */
-  RagifyPart *limiter;                                           /* of all pipelines together */
-  RagifyWarming *warming;                                        /* NULL: not made yet */
+  GPtrArray *tiers, *balancers, *nested, *pipelines, *libraries, *jobs; /* RagifyPart */
+  RagifyPart *limiter;                                                  /* of all pipelines together */
+  RagifyWarming *warming;                                               /* NULL: not made yet */
   RagifyTierGauges *gauges;
   RagifyServing serving;
   void (*released) (RagifyGraph *graph, void *user);
@@ -80,6 +81,19 @@ RagifyLibraryOptions
 ragify_graph_library_options (RagifyGraph *graph, const RagifyConfigNode *store, GPtrArray *text_indexes);
 /* The part of `parts` that the node describes; NULL: none. */
 RagifyPart *ragify_graph_find_part (const GPtrArray *parts, const RagifyConfigNode *node);
+
+/* A part that takes `object`; `basis` is shared. */
+RagifyPart *
+ragify_graph_part_new (const RagifyConfigNode *config, GPtrArray *basis, gpointer object, GDestroyNotify free);
+void ragify_graph_part_unref (RagifyPart *part);
+/* A reference to the part among `parts` (or NULL) that would be made anew just the same; NULL: there is none. */
+RagifyPart *ragify_graph_share_part (const GPtrArray *parts, const RagifyConfigNode *config, const GPtrArray *basis);
+
+/* ---- graph-ingest.c ---- */
+
+/* Makes the job that the node describes, or shares that of `previous` (or NULL); once the libraries are made. */
+void ragify_graph_make_job (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config,
+                            RagifyDiagnostics *diagnostics);
 
 /* ---- graph-warm.c ---- */
 

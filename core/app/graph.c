@@ -229,6 +229,7 @@ ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *pre
   graph->nested = g_ptr_array_new ();
   graph->pipelines = g_ptr_array_new ();
   graph->libraries = g_ptr_array_new ();
+  graph->jobs = g_ptr_array_new ();
   if (make_nodes (graph, previous, diagnostics))
     ragify_graph_make_parts (graph, previous, diagnostics);
   graph->serving = (RagifyServing){ .references = 1,
@@ -237,6 +238,8 @@ ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *pre
                                     .libraries = (RagifyLibrary **)objects_of (graph->libraries),
                                     .n_libraries = graph->libraries->len,
                                     .tiers = (RagifyTier **)objects_of (graph->tiers),
+                                    .jobs = (RagifyIngestJob **)objects_of (graph->jobs),
+                                    .n_jobs = graph->jobs->len,
                                     .n_tiers = graph->tiers->len,
                                     .graph = printed (config, ragify_config_print_graph_json),
                                     .configuration = printed (config, ragify_config_print),
@@ -266,6 +269,7 @@ ragify_graph_free (RagifyGraph *graph)
   g_free (graph->serving.pipelines);
   g_free (graph->serving.libraries);
   g_free (graph->serving.tiers);
+  g_free (graph->serving.jobs);
   g_free ((gpointer)graph->serving.sources);
   g_free ((char *)graph->serving.graph);
   g_free ((char *)graph->serving.configuration);

@@ -25,6 +25,10 @@ ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *pre
  * writers of stores. All of it or, with an error in `diagnostics`, nothing. With it, the graph may serve. [control] */
 gboolean ragify_graph_adopt (RagifyGraph *graph, RagifyGraph *previous, RagifyDiagnostics *diagnostics);
 
+/* Once the graph serves: those of its jobs begin that `previous` (or NULL) has not, and those end that the graph has
+ * not. [control] */
+void ragify_graph_start_jobs (RagifyGraph *graph, RagifyGraph *previous);
+
 /* Frees what no other graph shares, nodes after those that use them; no request may be under way in it. [control] */
 void ragify_graph_free (RagifyGraph *graph);
 

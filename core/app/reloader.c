@@ -112,6 +112,7 @@ put_in_force (RagifyReloader *reloader, RagifyGraph *graph, RagifyDiagnostics *d
   ragify_log_configure (ragify_config_node_get_string (host, "log-format"),
                         ragify_config_node_get_string (host, "log-level"));
   reloader->drain_timeout = ragify_config_node_get_duration (host, "drain-timeout");
+  ragify_graph_start_jobs (graph, reloader->graph);
   release (reloader, reloader->graph);
   reloader->graph = graph;
   reloader->number++;
@@ -318,6 +319,7 @@ ragify_reloader_begin (RagifyReloader *reloader, RagifyConfig *config, RagifyDia
       ragify_listeners_prepare (reloader->listeners, config, ragify_graph_serving (reloader->graph), diagnostics);
   if (open) {
     ragify_listeners_commit (reloader->listeners, ragify_graph_serving (reloader->graph), diagnostics);
+    ragify_graph_start_jobs (reloader->graph, NULL);
     ragify_warming_start (ragify_graph_serving (reloader->graph)->warming);
   }
   reloader->thread = g_thread_new ("reloader", reloader_main, reloader);

@@ -27,7 +27,7 @@ warn_of_ignored (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 static void
 refuse_node (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 {
-  static const char *const kinds[] = { "extractor", "ingest" };
+  static const char *const kinds[] = { "extractor" };
   for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
     if (is_kind (node, kinds[i]))
       ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, NULL,

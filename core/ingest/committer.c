@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/call/operations.h"
-#include "core/ingest/chunker.h"
+#include "core/ingest/cutter.h"
 #include "core/ingest/follower.h"
 #include "core/pipeline/filter.h"
 
@@ -20,7 +20,7 @@ struct RagifyCommitter {
   RagifyLibraryOptions options;
   RagifyFollower *follower;
   gboolean unsure; /* a write failed, and may have been committed nevertheless, or yet be */
-  RagifyChunker *chunker;
+  RagifyCutter *cutter;
   char *salt[2]; /* by RagifyChunking: what decides about chunks and vectors besides the document */
   guint dimension;
 };
@@ -85,9 +85,9 @@ ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *option
   committer->runtime = runtime;
   committer->options = *options;
   committer->follower = ragify_follower_new (options->store, options->text_indexes, options->n_text_indexes);
-  committer->chunker = ragify_chunker_new (options->chunk_size, options->chunk_overlap);
+  committer->cutter = ragify_cutter_new (options->chunk_size, options->chunk_overlap);
   g_autofree char *fingerprint = NULL;
-  if (committer->chunker == NULL) {
+  if (committer->cutter == NULL) {
     g_set_error_literal (error, RAGIFY_NODE_ERROR, RAGIFY_E_INTERNAL, "ICU has no data for sentence boundaries");
   } else if (options->embedder == NULL || describe_embedder (committer, &fingerprint, error)) {
     const char *embedder = fingerprint != NULL ? fingerprint : "";
@@ -103,7 +103,7 @@ ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *option
 void
 ragify_committer_free (RagifyCommitter *committer)
 {
-  g_clear_pointer (&committer->chunker, ragify_chunker_free);
+  g_clear_pointer (&committer->cutter, ragify_cutter_free);
   g_free (committer->salt[0]);
   g_free (committer->salt[1]);
   ragify_follower_free (committer->follower);
@@ -282,9 +282,24 @@ find_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize 
   return TRUE;
 }
 
+/* What a chunk that begins at `begin` has for metadata: its section's, where that has some. `*section` goes along with
+ * the chunks, which come in order. */
+static RagifyStr
+metadata_of_chunk (Batch *batch, const RagifyIncoming *incoming, const RagifyDocument *document, gsize begin,
+                   guint *section)
+{
+  if (incoming->sections == NULL)
+    return document->metadata;
+  while (*section + 1 < incoming->sections->len &&
+         begin >= g_array_index (incoming->sections, RagifySection, *section).end)
+    ++*section;
+  const char *metadata = g_array_index (incoming->sections, RagifySection, *section).metadata;
+  return metadata != NULL ? copy_str (batch, metadata, strlen (metadata)) : document->metadata;
+}
+
 static void
 add_chunk (RagifyCommitter *committer, Batch *batch, const RagifyIncoming *incoming, const RagifyDocument *document,
-           const RagifyCut *cut, guint64 ordinal)
+           const RagifyCut *cut, guint64 ordinal, guint *section)
 {
   const char *text = incoming->content + cut->begin;
   const gsize size = cut->end - cut->begin;
@@ -295,7 +310,7 @@ add_chunk (RagifyCommitter *committer, Batch *batch, const RagifyIncoming *incom
     .content = copy_str (batch, text, size),
     .title = document->title,
     .uri = document->uri,
-    .metadata = document->metadata,
+    .metadata = metadata_of_chunk (batch, incoming, document, cut->begin, section),
     .ordinal = ordinal,
     .begin = cut->begin,
     .end = cut->end,
@@ -412,28 +427,16 @@ write_batch (RagifyCommitter *committer, Batch *batch, RagifyIngestReport *repor
   return TRUE;
 }
 
-static GArray *
-cut_document (RagifyCommitter *committer, const RagifyIncoming *incoming, RagifyChunking chunking)
-{
-  if (chunking == RAGIFY_CHUNKING_DEFAULT)
-    return ragify_chunker_cut (committer->chunker, incoming->content, incoming->content_size);
-  GArray *cuts = g_array_new (FALSE, FALSE, sizeof (RagifyCut));
-  const RagifyCut whole = { 0, incoming->content_size };
-  for (const char *p = incoming->content; *p != '\0' && cuts->len == 0; p = g_utf8_next_char (p))
-    if (!g_unichar_isspace (g_utf8_get_char (p)))
-      g_array_append_val (cuts, whole);
-  return cuts;
-}
-
 /* Adds one document to the batch, unless it is unchanged or holds nothing. */
 static void
 add_document (RagifyCommitter *committer, Batch *batch, const RagifyIncoming *incoming, const GArray *cuts,
               const RagifyUuid *hash)
 {
   const RagifyDocument document = describe_document (batch, incoming, hash);
+  guint section = 0;
   g_array_append_val (batch->documents, document);
   for (guint i = 0; i < cuts->len; i++)
-    add_chunk (committer, batch, incoming, &document, &g_array_index (cuts, RagifyCut, i), i);
+    add_chunk (committer, batch, incoming, &document, &g_array_index (cuts, RagifyCut, i), i, &section);
 }
 
 gboolean
@@ -466,7 +469,7 @@ ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documen
       report->unchanged++;
       continue;
     }
-    g_autoptr (GArray) cuts = cut_document (committer, incoming, chunking);
+    g_autoptr (GArray) cuts = ragify_cutter_cut (committer->cutter, incoming, chunking);
     if (cuts->len == 0) {
       ragify_ingest_report_fail (report, incoming->id, "content", "holds no text but white space");
       continue;
@@ -483,39 +486,46 @@ ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documen
   return write_batch (committer, &batch, report, problem);
 }
 
-/* Whether the document is one that the holder may not delete, and so must not learn of. */
+/* Those of the documents that the holder may delete; of others he must not learn. */
 static gboolean
-find_foreign (RagifyCommitter *committer, const char *document, const RagifyHold *hold, gboolean *foreign,
-              RagifyProblem *problem)
+find_own (RagifyCommitter *committer, const char *const *documents, gsize count, const RagifyHold *hold, GPtrArray *own,
+          RagifyProblem *problem)
 {
-  RagifyIncoming incoming = { .id = (char *)document };
-  RagifyIncoming *const one[] = { &incoming };
+  g_autofree RagifyIncoming *named = g_new0 (RagifyIncoming, MAX (count, 1));
+  g_autofree RagifyIncoming **all = g_new0 (RagifyIncoming *, MAX (count, 1));
   g_autoptr (GHashTable) known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  *foreign = FALSE;
-  if (hold == NULL)
-    return TRUE;
-  if (!find_known (committer, one, 1, hold, known, problem))
+  for (gsize i = 0; i < count; i++) {
+    named[i].id = (char *)documents[i];
+    all[i] = &named[i];
+  }
+  if (hold != NULL && !find_known (committer, all, count, hold, known, problem))
     return FALSE;
-  const Known *facts = g_hash_table_lookup (known, document);
-  *foreign = facts != NULL && facts->foreign;
+  for (gsize i = 0; i < count; i++) {
+    const Known *facts = g_hash_table_lookup (known, documents[i]);
+    if (facts == NULL || !facts->foreign)
+      g_ptr_array_add (own, (gpointer)documents[i]);
+  }
   return TRUE;
 }
 
 gboolean
-ragify_committer_delete (RagifyCommitter *committer, const char *document, const RagifyHold *hold, guint64 *chunks,
-                         RagifyGeneration *generation, RagifyProblem *problem)
+ragify_committer_delete (RagifyCommitter *committer, const char *const *documents, gsize count, const RagifyHold *hold,
+                         guint64 *chunks, RagifyGeneration *generation, RagifyProblem *problem)
 {
-  gboolean foreign = FALSE;
-  if (!make_sure (committer, problem) || !find_foreign (committer, document, hold, &foreign, problem))
+  g_autoptr (GPtrArray) own = g_ptr_array_new ();
+  if (!make_sure (committer, problem) || !find_own (committer, documents, count, hold, own, problem))
     return FALSE;
   *chunks = 0;
-  if (foreign)
+  if (own->len == 0)
     return TRUE;
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
-  RagifyStr *id = ragify_arena_alloc (owner->arena, sizeof *id);
-  *id = ragify_str (ragify_arena_copy (owner->arena, document, strlen (document)), strlen (document));
+  RagifyStr *ids = ragify_arena_alloc (owner->arena, own->len * sizeof *ids);
+  for (guint i = 0; i < own->len; i++) {
+    const char *id = g_ptr_array_index (own, i);
+    ids[i] = ragify_str (ragify_arena_copy (owner->arena, id, strlen (id)), strlen (id));
+  }
   RagifyStoreRemove *args = ragify_arena_alloc (owner->arena, sizeof *args);
-  *args = (RagifyStoreRemove){ .struct_size = sizeof *args, .documents = { id, 1 } };
+  *args = (RagifyStoreRemove){ .struct_size = sizeof *args, .documents = { ids, own->len } };
   RagifyCall *call =
       ragify_call_new (owner, &ragify_operation_store_remove, args, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
   if (ragify_call_wait (committer->options.store, call) != RAGIFY_OK)

@@ -22,9 +22,11 @@ gboolean ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const
                                RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
                                RagifyProblem *problem);
 
-/* Deletes a document; `*chunks` is how many it had: none, too, where `hold` (or NULL) keeps it from the holder. */
-gboolean ragify_committer_delete (RagifyCommitter *committer, const char *document, const RagifyHold *hold,
-                                  guint64 *chunks, RagifyGeneration *generation, RagifyProblem *problem);
+/* Deletes documents; `*chunks` is how many they had, without those that `hold` (or NULL) keeps from the holder, which
+ * stay. Where that is none, nothing was written and `*generation` is as it was. */
+gboolean
+ragify_committer_delete (RagifyCommitter *committer, const char *const *documents, gsize count, const RagifyHold *hold,
+                         guint64 *chunks, RagifyGeneration *generation, RagifyProblem *problem);
 
 /* Says the store's generation to `changed`. */
 void ragify_committer_announce (RagifyCommitter *committer);

@@ -14,7 +14,22 @@ ragify_incoming_free (RagifyIncoming *incoming)
   g_free (incoming->title);
   g_free (incoming->uri);
   g_free (incoming->metadata);
+  g_clear_pointer (&incoming->sections, g_array_unref);
   g_free (incoming);
+}
+
+static void
+clear_section (gpointer section)
+{
+  g_free (((RagifySection *)section)->metadata);
+}
+
+GArray *
+ragify_sections_new (void)
+{
+  GArray *sections = g_array_new (FALSE, FALSE, sizeof (RagifySection));
+  g_array_set_clear_func (sections, clear_section);
+  return sections;
 }
 
 /* ---- members ---- */
@@ -207,6 +222,46 @@ ragify_incoming_parse (const json_t *object, char **field, char **reason)
   return g_steal_pointer (&incoming);
 }
 
+RagifyIncoming *
+ragify_incoming_new (const char *id, char *content, gsize size, const char *title, const char *uri)
+{
+  RagifyIncoming *incoming = g_new0 (RagifyIncoming, 1);
+  *incoming = (RagifyIncoming){ .id = g_strdup (id),
+                                .given_id = TRUE,
+                                .content = content,
+                                .content_size = size,
+                                .title = g_strdup (title),
+                                .uri = g_strdup (uri),
+                                .metadata = g_strdup ("") };
+  const char *slash = strchr (id, '/');
+  if (strlen (id) <= LONGEST_ID)
+    return incoming;
+  char text[37];
+  const RagifyUuid uuid = uuid_of (XXH3_128bits (id, strlen (id)));
+  ragify_uuid_write (&uuid, text);
+  g_free (incoming->id);
+  incoming->id =
+      slash != NULL && slash - id < 500 ? g_strdup_printf ("%.*s/%s", (int)(slash - id), id, text) : g_strdup (text);
+  return incoming;
+}
+
+/* How it is cut, where it says so itself. */
+static void
+hash_cutting (const RagifyIncoming *incoming, XXH3_state_t *state)
+{
+  if (incoming->chunk_size > 0) {
+    XXH3_128bits_update (state, &incoming->chunk_size, sizeof incoming->chunk_size);
+    XXH3_128bits_update (state, &incoming->chunk_overlap, sizeof incoming->chunk_overlap);
+  }
+  for (guint i = 0; incoming->sections != NULL && i < incoming->sections->len; i++) {
+    const RagifySection *section = &g_array_index (incoming->sections, RagifySection, i);
+    const char *metadata = section->metadata != NULL ? section->metadata : "";
+    XXH3_128bits_update (state, &section->begin, sizeof section->begin);
+    XXH3_128bits_update (state, &section->end, sizeof section->end);
+    XXH3_128bits_update (state, metadata, strlen (metadata) + 1);
+  }
+}
+
 RagifyUuid
 ragify_incoming_hash (const RagifyIncoming *incoming, const char *salt)
 {
@@ -216,6 +271,7 @@ ragify_incoming_hash (const RagifyIncoming *incoming, const char *salt)
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
     XXH3_128bits_update (state, texts[i], strlen (texts[i]) + 1); /* with the NUL: no two lists of texts look alike */
   XXH3_128bits_update (state, &incoming->created_at, sizeof incoming->created_at);
+  hash_cutting (incoming, state);
   const XXH128_hash_t hash = XXH3_128bits_digest (state);
   XXH3_freeState (state);
   return uuid_of (hash);

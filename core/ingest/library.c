@@ -211,8 +211,8 @@ deletion_step (RagifyLibraryJob *job, RagifyCommitter *committer)
   RagifyProblem problem = { 0 };
   guint64 chunks = 0;
   RagifyGeneration generation;
-  gboolean well =
-      ragify_committer_delete (committer, deletion->document, deletion->hold, &chunks, &generation, &problem);
+  const char *const documents[] = { deletion->document };
+  gboolean well = ragify_committer_delete (committer, documents, 1, deletion->hold, &chunks, &generation, &problem);
   if (well && chunks == 0)
     well = ragify_problem_set (&problem, 404, "Not found", "id", "the store '%s' has no document '%s'",
                                deletion->library->name, deletion->document);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/ingest/documents.h"
+#include "core/ingest/job.h"
 #include "core/module/node.h"
 #include "core/pipeline/pipeline.h"
 #include "core/pipeline/warming.h"
@@ -30,6 +31,8 @@ typedef struct RagifyServing {
   guint n_libraries;
   RagifyTier **tiers; /* that the pipelines have */
   guint n_tiers;
+  RagifyIngestJob **jobs;
+  guint n_jobs;
   RagifyWarming *warming; /* NULL: none */
   const RagifyServedSource *sources;
   guint n_sources;

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 TEXT = "The turbine on the north ridge was repaired in May. Its gearbox had been leaking oil since winter."
 QUERY = "When was the turbine on the north ridge repaired?"
@@ -19,6 +20,7 @@ QUERY = "When was the turbine on the north ridge repaired?"
 # name, store to ingest into (None: the text is a file of the source), pipeline, [http] group, needs a model
 EXAMPLES = [
     ("folder-search", None, "default", "local", False),
+    ("folder-sync", None, "default", "local", False),
     ("words-only", "docs", "default", "local", False),
     ("shared-cache", "docs", "default", "local", False),
     ("tenants", "common-docs", "acme", "local", False),
@@ -59,6 +61,8 @@ def run(example, host_path, plugin_folders, examples, models, state):
                 f"http {listener}.listen=127.0.0.1:0"]
     if name in ("folder-search", "documents-and-notes"):
         settings.append(f"source notes.root={notes}")
+    if name == "folder-sync":
+        settings.append(f"ingest handbook.root={notes}")
     command = [host_path, "--config", os.path.join(examples, name + ".conf")]
     for setting in settings:
         command += ["--set", setting]
@@ -68,6 +72,11 @@ def run(example, host_path, plugin_folders, examples, models, state):
             if store is not None:
                 request(address, "POST", f"/v1/documents?store={store}", {"id": "turbine", "content": TEXT})
             answer = request(address, "POST", "/v1/context", {"query": QUERY, "pipeline": pipeline})
+            for _ in range(600 if name == "folder-sync" else 0):  # the job is at work meanwhile
+                if answer["chunks"]:
+                    break
+                time.sleep(0.1)
+                answer = request(address, "POST", "/v1/context", {"query": QUERY, "pipeline": pipeline})
             assert any("gearbox" in chunk["content"] for chunk in answer["chunks"]), json.dumps(answer)
             assert not answer["degraded"], json.dumps(answer)
         finally:

@@ -14,7 +14,7 @@ static const Command commands[] = {
   { "query", ragify_control_query },         { "ingest", ragify_control_ingest }, { "status", ragify_control_status },
   { "documents", ragify_control_documents }, { "keys", ragify_control_keys },     { "cache", ragify_control_cache },
   { "reload", ragify_control_reload },       { "config", ragify_control_config }, { "sources", ragify_control_sources },
-  { "tune", ragify_control_tune },
+  { "tune", ragify_control_tune },           { "jobs", ragify_control_jobs },
 };
 
 static const char summary[] = "Asks a running ragify-host, fills it with documents, and shows how it is.\n"
@@ -26,6 +26,7 @@ static const char summary[] = "Asks a running ragify-host, fills it with documen
                               "  documents list|get|delete  See and remove what the store holds\n"
                               "  cache stats|get|clear|warm What the caches do and have; compute answers in advance\n"
                               "  sources [enable NAME …]    How each source fares; enable, disable, weight\n"
+                              "  jobs [pause NAME …]        What keeps stores in step with folders, and how far it is\n"
                               "  keys new NAME              Make an API key\n"
                               "  reload                     Put the changed configuration in force\n"
                               "  config check|print|…       Check and print configurations and profiles\n"

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/app/graph-private.h"
+#include "core/call/operations.h"
+
+/* The store's own, where the node says nothing. */
+static gint64
+int_of (const RagifyConfigNode *config, const RagifyConfigNode *store, const char *key)
+{
+  const RagifyConfigValue *value = ragify_config_node_value (config, key);
+  const gboolean written = value != NULL && value->origin.kind != RAGIFY_ORIGIN_NONE;
+  return ragify_config_node_get_int (written ? config : store, key);
+}
+
+static const char *const *
+list_of (const RagifyConfigNode *config, const char *key)
+{
+  const RagifyConfigValue *value = ragify_config_node_value (config, key);
+  return value != NULL && value->origin.kind != RAGIFY_ORIGIN_NONE ? (const char *const *)value->list.items : NULL;
+}
+
+static const char *
+string_of (const RagifyConfigNode *config, const char *key)
+{
+  const RagifyConfigValue *value = ragify_config_node_value (config, key);
+  return value != NULL && value->origin.kind != RAGIFY_ORIGIN_NONE ? ragify_config_node_get_string (config, key) : NULL;
+}
+
+/* Everything that decides about chunks and vectors besides the documents. */
+static char *
+cutting_of (RagifyGraph *graph, const RagifyConfigNode *store, const RagifyIngestJobOptions *options)
+{
+  const RagifyEmbedderInfo *embedder = ragify_graph_embedder_of (graph, store);
+  return g_strdup_printf ("%s %u %u %.*s", RAGIFY_VERSION, options->chunk_size, options->chunk_overlap,
+                          embedder != NULL ? (int)embedder->fingerprint.size : 0,
+                          embedder != NULL ? embedder->fingerprint.data : "");
+}
+
+static gboolean
+find_source (RagifyGraph *graph, const RagifyConfigNode *config, RagifyNode **source, RagifyDiagnostics *diagnostics)
+{
+  const RagifyConfigNode *named = ragify_config_node_ref (config, "source");
+  *source = ragify_graph_node (graph, named);
+  if (named == NULL)
+    return TRUE;
+  if (*source == NULL)
+    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_WARNING, config, "source",
+                            "'%s' is not running, so that nothing is ingested from it",
+                            ragify_config_node_name (named));
+  else if (!ragify_operation_source_scan.present (ragify_node_component (*source)))
+    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, config, "source",
+                            "the plugin of '%s' can be searched but cannot list what it has, which ingest needs",
+                            ragify_config_node_name (named));
+  else
+    return TRUE;
+  return FALSE;
+}
+
+static RagifyPart *
+new_job (RagifyGraph *graph, const RagifyConfigNode *config, const RagifyIngestJobOptions *options, GPtrArray *basis)
+{
+  const char *state_dir = ragify_config_node_get_string (ragify_config_host (graph->config), "state-dir");
+  g_autofree char *file = g_strdup_printf ("%s/ingest/%s.json", state_dir, options->name);
+  RagifyIngestJobOptions whole = *options;
+  whole.state_file = file;
+  return ragify_graph_part_new (config, basis, ragify_ingest_job_new (graph->runtime, &whole),
+                                (GDestroyNotify)ragify_ingest_job_free);
+}
+
+void
+ragify_graph_make_job (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config,
+                       RagifyDiagnostics *diagnostics)
+{
+  const RagifyConfigNode *store = ragify_config_node_ref (config, "store");
+  const RagifyPart *library = store != NULL ? ragify_graph_find_part (graph->libraries, store) : NULL;
+  RagifyNode *source = NULL;
+  if (library == NULL || !find_source (graph, config, &source, diagnostics))
+    return; /* a store that failed was reported */
+  RagifyIngestJobOptions options = {
+    .name = ragify_config_node_name (config),
+    .library = library->object,
+    .store = ragify_graph_node (graph, store),
+    .root = source == NULL ? string_of (config, "root") : NULL,
+    .source = source,
+    .include = list_of (config, "include"),
+    .exclude = list_of (config, "exclude"),
+    .max_file_size = ragify_config_node_get_size (config, "max-file-size"),
+    .chunk_size = (guint)int_of (config, store, "chunk-size"),
+    .chunk_overlap = (guint)int_of (config, store, "overlap"),
+    .interval_us = ragify_config_node_get_duration (config, "interval"),
+    .watch = ragify_config_node_get_bool (config, "watch"),
+  };
+  g_autofree char *cutting = cutting_of (graph, store, &options);
+  options.cutting = cutting;
+  g_autoptr (GPtrArray) basis = g_ptr_array_new ();
+  g_ptr_array_add (basis, library->object);
+  g_ptr_array_add (basis, source);
+  RagifyPart *part = ragify_graph_share_part (previous != NULL ? previous->jobs : NULL, config, basis);
+  if (part != NULL && !ragify_ingest_job_cuts_as (part->object, cutting))
+    g_clear_pointer (&part, ragify_graph_part_unref);
+  if (part == NULL)
+    part = new_job (graph, config, &options, basis);
+  g_ptr_array_add (graph->jobs, part);
+}
+
+void
+ragify_graph_start_jobs (RagifyGraph *graph, RagifyGraph *previous)
+{
+  for (guint i = 0; previous != NULL && i < previous->jobs->len; i++) {
+    RagifyPart *part = g_ptr_array_index (previous->jobs, i);
+    if (!g_ptr_array_find (graph->jobs, part, NULL))
+      ragify_ingest_job_stop (part->object);
+  }
+  for (guint i = 0; i < graph->jobs->len; i++)
+    ragify_ingest_job_start (((RagifyPart *)g_ptr_array_index (graph->jobs, i))->object);
+}

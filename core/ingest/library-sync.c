@@ -1,0 +1,67 @@
+/* The library as jobs use it, which have threads of their own and wait.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "core/ingest/errand.h"
+#include "core/ingest/sync.h"
+
+typedef struct Writing {
+  RagifyErrand errand;
+  RagifyIncoming *const *documents; /* a put */
+  const char *const *ids;           /* a deletion */
+  gsize count;
+  const RagifyHold *hold;
+  RagifyIngestReport *report;
+  guint64 *chunks;
+  RagifyProblem *problem;
+  gboolean well;
+} Writing;
+
+static gboolean
+write_step (RagifyLibraryJob *job, RagifyCommitter *committer)
+{
+  Writing *writing = (Writing *)job;
+  RagifyGeneration generation;
+  if (writing->documents != NULL)
+    writing->well = ragify_committer_put (committer, writing->documents, writing->count, RAGIFY_CHUNKING_DEFAULT,
+                                          writing->hold, writing->report, writing->problem);
+  else
+    writing->well = ragify_committer_delete (committer, writing->ids, writing->count, writing->hold, writing->chunks,
+                                             &generation, writing->problem);
+  ragify_errand_finish (&writing->errand);
+  return FALSE;
+}
+
+static gboolean
+run (Writing *writing)
+{
+  if (ragify_errand_run (&writing->errand, FALSE))
+    return writing->well;
+  return ragify_problem_set (writing->problem, 503, "Shutting down", NULL, "the host is shutting down");
+}
+
+gboolean
+ragify_library_put (RagifyLibrary *library, RagifyIncoming *const *documents, gsize count, const RagifyHold *hold,
+                    RagifyIngestReport *report, RagifyProblem *problem)
+{
+  Writing writing = { .errand = { .job.step = write_step, .library = library },
+                      .documents = documents,
+                      .count = count,
+                      .hold = hold,
+                      .report = report,
+                      .problem = problem };
+  return run (&writing);
+}
+
+gboolean
+ragify_library_remove (RagifyLibrary *library, const char *const *ids, gsize count, const RagifyHold *hold,
+                       guint64 *chunks, RagifyProblem *problem)
+{
+  Writing writing = { .errand = { .job.step = write_step, .library = library },
+                      .ids = ids,
+                      .count = count,
+                      .hold = hold,
+                      .chunks = chunks,
+                      .problem = problem };
+  return run (&writing);
+}
