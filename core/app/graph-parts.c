@@ -531,10 +531,12 @@ static void
 store_changed (void *user, RagifyNode *store, const RagifyGeneration *generation, const RagifyUuidList *removed)
 {
   RagifyAudience *audience = user;
+  gboolean news = FALSE; /* a writer also says what everybody knows */
   pthread_mutex_lock (&audience->lock);
   for (guint i = 0; i < audience->pipelines->len; i++)
-    ragify_pipeline_store_changed (g_ptr_array_index (audience->pipelines, i), store, generation, removed);
-  for (guint i = 0; i < audience->warmings->len; i++)
+    news =
+        ragify_pipeline_store_changed (g_ptr_array_index (audience->pipelines, i), store, generation, removed) || news;
+  for (guint i = 0; i < audience->warmings->len && news; i++)
     ragify_warming_store_changed (g_ptr_array_index (audience->warmings, i));
   pthread_mutex_unlock (&audience->lock);
 }

@@ -77,7 +77,7 @@ take_commit (RagifyStoreWatch *watch, const RagifyUuidList *removed)
     atomic_store (&watch->outdates_at, due);
 }
 
-void
+gboolean
 ragify_store_watch_changed (RagifyStoreWatch *watch, const RagifyGeneration *generation, const RagifyUuidList *removed)
 {
   pthread_mutex_lock (&watch->lock);
@@ -90,6 +90,7 @@ ragify_store_watch_changed (RagifyStoreWatch *watch, const RagifyGeneration *gen
   else if (!same || atomic_load (&watch->generation) == 0)
     raise_generation (watch); /* others have written as well, and what they deleted is not known */
   pthread_mutex_unlock (&watch->lock);
+  return !same;
 }
 
 /* What the store said when it was asked at `asked_at`. */

@@ -27,8 +27,9 @@ RagifyStoreWatch *ragify_store_watch_new (const RagifyStoreWatchOptions *options
 /* Nothing may be under way. [control] */
 void ragify_store_watch_free (RagifyStoreWatch *watch);
 
-/* A batch was committed here; takes effect before this returns. [any] */
-void
+/* A batch was committed here; takes effect before this returns. FALSE where that was known already. [any]
+ */
+gboolean
 ragify_store_watch_changed (RagifyStoreWatch *watch, const RagifyGeneration *generation, const RagifyUuidList *removed);
 
 /* What a request begins with. */

@@ -262,10 +262,11 @@ ragify_pipeline_busiest (RagifyPipeline *pipeline)
   return pipeline->busiest;
 }
 
-void
+gboolean
 ragify_pipeline_store_changed (RagifyPipeline *pipeline, RagifyNode *store, const RagifyGeneration *generation,
                                const RagifyUuidList *removed)
 {
+  gboolean news = FALSE;
   for (guint i = 0; i < pipeline->n_holders; i++) {
     RagifyHolder *holder = &pipeline->holders[i];
     if (holder->node != store)
@@ -273,8 +274,9 @@ ragify_pipeline_store_changed (RagifyPipeline *pipeline, RagifyNode *store, cons
     if (atomic_load (&holder->contents) != 0)
       atomic_fetch_add (&holder->contents, 1);
     if (holder->watch != NULL)
-      ragify_store_watch_changed (holder->watch, generation, removed);
+      news = ragify_store_watch_changed (holder->watch, generation, removed) || news;
   }
+  return news;
 }
 
 /* ---- the end of a run ---- */

@@ -133,6 +133,6 @@ gboolean ragify_pipeline_identify (RagifyPipeline *pipeline, RagifyRequest *requ
                                    RagifyTierKey *key, RagifyProblem *problem);
 
 /* Tells the pipeline the store's new state after a committed write, and which chunks are gone; it takes effect before
- * this returns. [any] */
-void ragify_pipeline_store_changed (RagifyPipeline *pipeline, RagifyNode *store, const RagifyGeneration *generation,
-                                    const RagifyUuidList *removed);
+ * this returns. TRUE where cached answers of its are outdated by that, now or soon. [any] */
+gboolean ragify_pipeline_store_changed (RagifyPipeline *pipeline, RagifyNode *store, const RagifyGeneration *generation,
+                                        const RagifyUuidList *removed);
