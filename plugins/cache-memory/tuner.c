@@ -15,9 +15,11 @@
 #define ROUND_MIN 64
 /* What is left of a score after a round. */
 #define DECAY 0.98
-/* How much better another mode must be: by this part, and by so many standard deviations of chance, squared. */
+/* How much better another mode must be: by this part, and by so many standard deviations of chance, squared. The way
+ * back to the first mode, which is never bad, is shorter: a sample that errs should not keep the cache away from it. */
 #define MARGIN 0.002
 #define CHANCE 0.5
+#define CHANCE_BACK 0.1
 
 typedef struct Item {
   MemoryNode node; /* first; `user` is the next item of the chain, 0 for none */
@@ -158,10 +160,10 @@ insert_item (Miniature *miniature, const MemoryMode *mode, uint32_t fingerprint,
 }
 
 static bool
-is_better (double score, double than)
+is_better (double score, double than, double chance)
 {
   const double lead = score - than;
-  return lead > MARGIN * than && lead * lead > CHANCE * than;
+  return lead > MARGIN * than && lead * lead > chance * than;
 }
 
 static void
@@ -173,7 +175,7 @@ end_round (MemoryTuner *tuner)
     if (tuner->miniatures[i].score > tuner->miniatures[best].score)
       best = i;
   }
-  if (is_better (tuner->miniatures[best].score, tuner->miniatures[now].score))
+  if (is_better (tuner->miniatures[best].score, tuner->miniatures[now].score, best == 0 ? CHANCE_BACK : CHANCE))
     atomic_store_explicit (&tuner->mode, best, memory_order_relaxed);
   for (uint32_t i = 0; i < MEMORY_MODES; i++)
     tuner->miniatures[i].score *= DECAY;

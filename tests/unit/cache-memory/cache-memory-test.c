@@ -344,9 +344,9 @@ what_is_cleared_is_given_back_to_the_system (void **state)
 {
   (void)state;
   Fixture fixture;
-  open_cache (&fixture, (const char *[]){ "max-entries=200000", NULL });
+  open_cache (&fixture, (const char *[]){ "max-entries=100000", NULL });
   RagifyBuffer *value = ragify_kit_buffer_new ("v", 1);
-  const uint32_t entries = 150000;
+  const uint32_t entries = 60000;
   for (int round = 0; round < 3; round++) {
     for (uint32_t i = 0; i < entries; i++)
       set_buffer (&fixture, (RagifyBytes){ (const uint8_t *)&i, sizeof i }, value, 0);
