@@ -193,7 +193,10 @@ static guint64
 retry_after (const RagifyHttpExchange *exchange)
 {
   const char *text = header (exchange, "Retry-After");
-  guint64 seconds = 0;
+  const char *exact = header (exchange, "retry-after-ms"); /* OpenAI's and Azure's */
+  guint64 seconds = 0, milliseconds = 0;
+  if (exact != NULL && g_ascii_string_to_unsigned (exact, 10, 0, 86400000, &milliseconds, NULL))
+    return milliseconds * 1000;
   if (text == NULL)
     return 0;
   if (g_ascii_string_to_unsigned (text, 10, 0, 86400, &seconds, NULL))
