@@ -8,6 +8,7 @@
  *   graph-adopt.c   from the running graph to the next
  *   graph-ingest.c  jobs
  *   graph-sources.c what /v1/sources tells of
+ *   graph-embedders.c what /v1/embeddings names
  */
 #pragma once
 
@@ -101,6 +102,13 @@ void ragify_graph_make_job (RagifyGraph *graph, RagifyGraph *previous, const Rag
 void ragify_graph_make_warming (RagifyGraph *graph);
 /* Before anything else is freed. */
 void ragify_graph_free_warming (RagifyGraph *graph);
+
+/* ---- graph-embedders.c ---- */
+
+/* Fills the serving's embedders. Once the nodes are running. */
+void ragify_graph_list_embedders (RagifyGraph *graph);
+/* Before the nodes are freed. */
+void ragify_graph_free_embedders (RagifyGraph *graph);
 
 /* ---- graph-sources.c ---- */
 

@@ -249,6 +249,7 @@ ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *pre
     return NULL;
   }
   ragify_graph_list_sources (graph);
+  ragify_graph_list_embedders (graph);
   ragify_graph_make_warming (graph);
   graph->serving.warming = graph->warming;
   return graph;
@@ -258,6 +259,7 @@ void
 ragify_graph_free (RagifyGraph *graph)
 {
   ragify_graph_free_warming (graph);
+  ragify_graph_free_embedders (graph);
   ragify_graph_free_parts (graph);
   /* Nodes come after those that they refer to, so the users go first. */
   for (gsize i = graph->n_makings; i > 0; i--) {

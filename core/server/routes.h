@@ -90,6 +90,7 @@ extern const RagifyAction ragify_action_job_run;
 extern const RagifyAction ragify_action_job_pause;
 extern const RagifyAction ragify_action_job_resume;
 extern const RagifyAction ragify_action_job_cancel;
+extern const RagifyAction ragify_action_openai_embeddings;
 extern const RagifyAction ragify_action_openai_search;
 extern const RagifyAction ragify_action_graph;
 extern const RagifyAction ragify_action_history;

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "core/batch/embed-batcher.h"
 #include "core/ingest/documents.h"
 #include "core/ingest/job.h"
 #include "core/module/node.h"
@@ -21,6 +22,15 @@ typedef struct RagifyServedSource {
   RagifyBalancer *balancer; /* NULL: a node */
 } RagifyServedSource;
 
+/* What /v1/embeddings may name. */
+typedef struct RagifyServedEmbedder {
+  const char *name, *model; /* of the configuration; model NULL: none */
+  guint dimension;
+  RagifyNode *node;
+  RagifyEmbedBatcher *batcher;
+  RagifyWorkers *workers; /* for what takes long to write */
+} RagifyServedEmbedder;
+
 /* What a request works with. References are counted: a request keeps the one that it began with, so that a reload can
  * put another in its place. */
 typedef struct RagifyServing {
@@ -36,6 +46,8 @@ typedef struct RagifyServing {
   RagifyWarming *warming; /* NULL: none */
   const RagifyServedSource *sources;
   guint n_sources;
+  const RagifyServedEmbedder *embedders; /* those that are running */
+  guint n_embedders;
   const char *graph;         /* what there is and what refers to what, as JSON */
   const char *configuration; /* with the origin of each value, secrets left out */
   void (*free) (struct RagifyServing *serving);
