@@ -194,16 +194,18 @@ static const char *const templates[PGVECTOR_N_STATEMENTS] = {
   [PGVECTOR_GENERATION] = "SELECT store, counter, documents, chunks, vectors, horizon FROM @store@",
 
   /* Each of the query's lexemes by itself, so that its weight is that of BM25's rare words; ts_rank of one lexeme is a
-   * saturating function of how often it is there. */
+   * saturating function of how often it is there. `w` takes a chunk's words out of the table's side store once, and not
+   * for each lexeme. */
   [PGVECTOR_TEXT_SEARCH] =
       "WITH words AS MATERIALIZED (SELECT (('''' || replace (replace (lexeme, '\\', '\\\\'), '''', '''''') || '''')"
       "::tsquery) AS word FROM unnest (tsvector_to_array (to_tsvector (@language@::regconfig, $1::text))) AS lexeme"
       " LIMIT 64), weighed AS MATERIALIZED (SELECT word, ln (1 + (greatest (s.chunks - n.found, 0) + 0.5)"
       " / (n.found + 0.5)) AS weight, s.lexemes::float8 / greatest (s.chunks, 1) AS mean FROM @store@ s, words,"
       " LATERAL (SELECT count(*) AS found FROM @chunks@ c WHERE c.words @@ word AND NOT c.staged) AS n)"
-      " SELECT c.id, ((SELECT sum (weight * ts_rank ('{0.7, 0.7, 0.7, 1}', c.words, word)) FROM weighed)"
-      " / (0.5 + 0.5 * length (c.words) / (SELECT greatest (mean, 1) FROM weighed LIMIT 1)))::float8 AS score"
-      " FROM @chunks@ c WHERE NOT c.staged AND c.words @@ (SELECT string_agg (word::text, ' | ')::tsquery FROM words)",
+      " SELECT c.id, ((SELECT sum (weight * ts_rank ('{0.7, 0.7, 0.7, 1}', w.words, word)) FROM weighed)"
+      " / (0.5 + 0.5 * length (w.words) / (SELECT greatest (mean, 1) FROM weighed LIMIT 1)))::float8 AS score"
+      " FROM @chunks@ c, LATERAL (SELECT c.words || ''::tsvector AS words OFFSET 0) AS w"
+      " WHERE NOT c.staged AND c.words @@ (SELECT string_agg (word::text, ' | ')::tsquery FROM words)",
   [PGVECTOR_TEXT_SEARCH_END] = " ORDER BY score DESC, c.number LIMIT $2::int8",
 };
 
