@@ -219,7 +219,15 @@ static const RagifyHostKey keys[] = {
              .default_value = "false",
              .summary = "true: the host does not start without it. false: it starts without it and says what is "
                         "missing; a reload tries again." } },
-  { .kinds = PLUGIN_KINDS,
+  { .kinds = EXTRACTOR,
+    .traits = RAGIFY_HOST_KEY_OPERATIONAL,
+    .key = { .name = "isolation",
+             .type = RAGIFY_KEY_ENUM,
+             .default_value = "process",
+             .choices = "none|process",
+             .summary = "process: runs in a supervised child process, whose crash leaves the host whole; what it reads "
+                        "is not to be trusted." } },
+  { .kinds = PLUGIN_KINDS & ~EXTRACTOR,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "isolation",
              .type = RAGIFY_KEY_ENUM,

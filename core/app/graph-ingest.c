@@ -2,6 +2,9 @@
 #include "core/app/graph-private.h"
 #include "core/call/operations.h"
 
+/* For one file, where its extractor says nothing. */
+#define EXTRACT_US (60 * (guint64)G_USEC_PER_SEC)
+
 /* The store's own, where the node says nothing. */
 static gint64
 int_of (const RagifyConfigNode *config, const RagifyConfigNode *store, const char *key)
@@ -30,9 +33,13 @@ static char *
 cutting_of (RagifyGraph *graph, const RagifyConfigNode *store, const RagifyIngestJobOptions *options)
 {
   const RagifyEmbedderInfo *embedder = ragify_graph_embedder_of (graph, store);
-  return g_strdup_printf ("%s %u %u %.*s", RAGIFY_VERSION, options->chunk_size, options->chunk_overlap,
-                          embedder != NULL ? (int)embedder->fingerprint.size : 0,
-                          embedder != NULL ? embedder->fingerprint.data : "");
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_string_printf (text, "%s %u %u %.*s", RAGIFY_VERSION, options->chunk_size, options->chunk_overlap,
+                   embedder != NULL ? (int)embedder->fingerprint.size : 0,
+                   embedder != NULL ? embedder->fingerprint.data : "");
+  for (guint i = 0; i < options->n_extractors; i++)
+    g_string_append_printf (text, " %s", ragify_node_name (options->extractors[i].node));
+  return g_strdup (text->str);
 }
 
 static gboolean
@@ -53,6 +60,26 @@ find_source (RagifyGraph *graph, const RagifyConfigNode *config, RagifyNode **so
   else
     return TRUE;
   return FALSE;
+}
+
+/* Those that run, on the basis; RagifyExtractor. */
+static GArray *
+find_extractors (RagifyGraph *graph, GPtrArray *basis)
+{
+  GArray *extractors = g_array_new (FALSE, FALSE, sizeof (RagifyExtractor));
+  for (gsize i = 0; i < graph->n_makings; i++) {
+    const RagifyConfigNode *config = graph->makings[i].config;
+    RagifyNode *node = ragify_graph_is_kind (config, "extractor") ? ragify_graph_node (graph, config) : NULL;
+    const RagifyConfigValue *value = ragify_config_node_value (config, "deadline");
+    const gboolean bounded = node != NULL && value != NULL && value->origin.kind != RAGIFY_ORIGIN_NONE;
+    const RagifyExtractor extractor = { node,
+                                        bounded ? ragify_config_node_get_duration (config, "deadline") : EXTRACT_US };
+    if (node == NULL)
+      continue;
+    g_array_append_val (extractors, extractor);
+    g_ptr_array_add (basis, node);
+  }
+  return extractors;
 }
 
 static RagifyPart *
@@ -89,11 +116,14 @@ ragify_graph_make_job (RagifyGraph *graph, RagifyGraph *previous, const RagifyCo
     .interval_us = ragify_config_node_get_duration (config, "interval"),
     .watch = ragify_config_node_get_bool (config, "watch"),
   };
-  g_autofree char *cutting = cutting_of (graph, store, &options);
-  options.cutting = cutting;
   g_autoptr (GPtrArray) basis = g_ptr_array_new ();
   g_ptr_array_add (basis, library->object);
   g_ptr_array_add (basis, source);
+  g_autoptr (GArray) extractors = find_extractors (graph, basis);
+  options.extractors = (const RagifyExtractor *)(const void *)extractors->data;
+  options.n_extractors = extractors->len;
+  g_autofree char *cutting = cutting_of (graph, store, &options);
+  options.cutting = cutting;
   RagifyPart *part = ragify_graph_share_part (previous != NULL ? previous->jobs : NULL, config, basis);
   if (part != NULL && !ragify_ingest_job_cuts_as (part->object, cutting))
     g_clear_pointer (&part, ragify_graph_part_unref);

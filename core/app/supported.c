@@ -24,16 +24,6 @@ warn_of_ignored (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
   }
 }
 
-static void
-refuse_node (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
-{
-  static const char *const kinds[] = { "extractor" };
-  for (gsize i = 0; i < G_N_ELEMENTS (kinds); i++)
-    if (is_kind (node, kinds[i]))
-      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, node, NULL,
-                              "this version of ragify-host has no %s nodes", kinds[i]);
-}
-
 /* What a pipeline asks of another is kept by that one, which knows the stores that it was made from. */
 static void
 refuse_nested_cache (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
@@ -56,7 +46,6 @@ ragify_supported_check (RagifyConfig *config, RagifyDiagnostics *diagnostics)
   for (gsize i = 0; i < count; i++) {
     if (!ragify_config_node_enabled (nodes[i]))
       continue;
-    refuse_node (nodes[i], diagnostics);
     warn_of_ignored (nodes[i], diagnostics);
     if (is_kind (nodes[i], "pipeline"))
       refuse_nested_cache (nodes[i], diagnostics);

@@ -8,7 +8,9 @@
 #include "core/ingest/plain-text.h"
 
 #define LARGEST (64 * 1024 * 1024) /* bytes of a file that is taken whole */
-#define ATTEMPTS 3u                /* at a file that changes while it is read */
+#define ATTEMPTS 3u                /* at a file that changes while it is read, and with an extractor that crashed */
+#define RECOVERY_US (G_USEC_PER_SEC)
+#define LONGEST_TITLE 1024
 
 char *
 ragify_job_document_id (const RagifyIngestJob *job, const char *path)
@@ -116,25 +118,90 @@ find_foreign_type (const char *path, const char *text)
   return strncmp (text, "%PDF-", 5) == 0 ? "PDF" : NULL;
 }
 
-static void
-describe (const RagifyIngestJob *job, const FilesEntry *entry, const char *encoding, RagifyIncoming *incoming)
+static json_t *
+metadata_of (const RagifyIngestJob *job, const FilesEntry *entry, const char *encoding)
+{
+  return json_pack ("{s:s, s:s, s:I, s:s*}", "ingest", job->name, "path", entry->path, "size", (json_int_t)entry->size,
+                    "encoding", encoding);
+}
+
+/* Takes `text`, `title` (or NULL: the file's name) and `sections` (or NULL). */
+static RagifyIncoming *
+document_of (const RagifyIngestJob *job, const FilesEntry *entry, char *text, gsize size, char *title, GArray *sections,
+             const json_t *metadata)
+{
+  g_autofree char *id = g_strdup_printf ("%s/%s", job->name, entry->path);
+  g_autofree char *place = g_build_filename (job->tree.root, entry->path, NULL);
+  g_autofree char *uri = g_filename_to_uri (place, NULL, NULL);
+  g_autofree char *name = g_path_get_basename (entry->path);
+  const gboolean titled = title != NULL && strlen (title) <= LONGEST_TITLE;
+  RagifyIncoming *incoming = ragify_incoming_new (id, text, size, titled ? title : name, uri != NULL ? uri : "");
+  char *dumped = json_dumps (metadata, JSON_COMPACT | JSON_SORT_KEYS);
+  g_free (incoming->metadata);
+  incoming->metadata = g_strdup (dumped);
+  incoming->sections = sections;
+  incoming->updated_at = entry->modified;
+  incoming->chunk_size = job->chunk_size;
+  incoming->chunk_overlap = job->chunk_overlap;
+  free (dumped);
+  g_free (title);
+  return incoming;
+}
+
+/* Takes `bytes`. */
+static RagifyJobOutcome
+read_text (const RagifyIngestJob *job, const FilesEntry *entry, char *bytes, gsize size, RagifyIncoming **incoming,
+           char **reason)
 {
   static const char *const markdown[] = { "md", "markdown", "mkd", NULL };
-  json_t *metadata = json_pack ("{s:s, s:s, s:I, s:s*}", "ingest", job->name, "path", entry->path, "size",
-                                (json_int_t)entry->size, "encoding", encoding);
-  char *text = json_dumps (metadata, JSON_COMPACT | JSON_SORT_KEYS);
-  g_free (incoming->metadata);
-  incoming->metadata = g_strdup (text);
-  free (text);
-  if (is_called (entry->path, markdown)) {
-    g_autofree char *title = NULL;
-    incoming->sections = ragify_markdown_sections (incoming->content, incoming->content_size, metadata, &title);
-    if (title != NULL && strlen (title) <= 1024) {
-      g_free (incoming->title);
-      incoming->title = g_steal_pointer (&title);
-    }
+  const char *why = NULL;
+  char *title = NULL;
+  g_autofree char *encoding = NULL;
+  char *text = ragify_plain_text (bytes, size, &size, &encoding, &why);
+  const char *type = text != NULL ? find_foreign_type (entry->path, text) : NULL;
+  if (text == NULL || type != NULL || size == 0) {
+    *reason = type != NULL ? g_strdup_printf ("is %s, which no extractor is there for", type)
+                           : g_strdup (text != NULL ? "is empty" : why);
+    g_free (text);
+    return RAGIFY_JOB_UNFIT;
   }
+  json_t *metadata = metadata_of (job, entry, encoding);
+  GArray *sections = is_called (entry->path, markdown) ? ragify_markdown_sections (text, size, metadata, &title) : NULL;
+  *incoming = document_of (job, entry, text, size, title, sections, metadata);
   json_decref (metadata);
+  return RAGIFY_JOB_READ;
+}
+
+/* An extractor that crashed is started anew; it is given a while, and the file another time. */
+static gint32
+extract_at_last (const RagifyExtractor *extractor, const char *path, const GString *bytes, const json_t *metadata,
+                 RagifyExtraction *extraction, char **reason)
+{
+  gint32 code = RAGIFY_E_UNAVAILABLE;
+  for (guint i = 0; i < ATTEMPTS && code == RAGIFY_E_UNAVAILABLE; i++) {
+    if (i > 0)
+      g_usleep (RECOVERY_US);
+    g_clear_pointer (reason, g_free);
+    code =
+        ragify_extract (extractor, path, g_memdup2 (bytes->str, bytes->len), bytes->len, metadata, extraction, reason);
+  }
+  return code;
+}
+
+static RagifyJobOutcome
+read_extracted (const RagifyIngestJob *job, const FilesEntry *entry, const RagifyExtractor *extractor,
+                const GString *bytes, RagifyIncoming **incoming, char **reason)
+{
+  RagifyExtraction extraction = { 0 };
+  json_t *metadata = metadata_of (job, entry, NULL);
+  const gint32 code = extract_at_last (extractor, entry->path, bytes, metadata, &extraction, reason);
+  if (code == RAGIFY_OK)
+    *incoming =
+        document_of (job, entry, extraction.text, extraction.size, extraction.title, extraction.sections, metadata);
+  json_decref (metadata);
+  if (code == RAGIFY_OK)
+    return RAGIFY_JOB_READ;
+  return code == RAGIFY_E_UNAVAILABLE ? RAGIFY_JOB_UNREADABLE : RAGIFY_JOB_UNFIT;
 }
 
 RagifyJobOutcome
@@ -144,25 +211,11 @@ ragify_job_read_file (const RagifyIngestJob *job, FilesEntry *entry, RagifyIncom
   const RagifyJobOutcome outcome = read_whole (job, entry, bytes, reason);
   if (outcome != RAGIFY_JOB_READ)
     return outcome;
-  gsize size = bytes->len;
-  const char *why = NULL;
-  g_autofree char *encoding = NULL;
-  g_autofree char *text =
-      ragify_plain_text (g_string_free (g_steal_pointer (&bytes), FALSE), size, &size, &encoding, &why);
-  const char *type = text != NULL ? find_foreign_type (entry->path, text) : NULL;
-  if (text == NULL || type != NULL || size == 0) {
-    *reason = type != NULL ? g_strdup_printf ("is %s, which no extractor is there for", type)
-                           : g_strdup (text != NULL ? "is empty" : why);
-    return RAGIFY_JOB_UNFIT;
-  }
-  g_autofree char *id = g_strdup_printf ("%s/%s", job->name, entry->path);
-  g_autofree char *place = g_build_filename (job->tree.root, entry->path, NULL);
-  g_autofree char *uri = g_filename_to_uri (place, NULL, NULL);
-  g_autofree char *name = g_path_get_basename (entry->path);
-  *incoming = ragify_incoming_new (id, g_steal_pointer (&text), size, name, uri != NULL ? uri : "");
-  (*incoming)->updated_at = entry->modified;
-  (*incoming)->chunk_size = job->chunk_size;
-  (*incoming)->chunk_overlap = job->chunk_overlap;
-  describe (job, entry, encoding, *incoming);
-  return RAGIFY_JOB_READ;
+  const RagifyExtractor *extractor =
+      bytes->len > 0 ? ragify_extractor_find (job->extractors, job->n_extractors, entry->path, bytes->str, bytes->len)
+                     : NULL;
+  if (extractor != NULL)
+    return read_extracted (job, entry, extractor, bytes, incoming, reason);
+  const gsize size = bytes->len;
+  return read_text (job, entry, g_string_free (g_steal_pointer (&bytes), FALSE), size, incoming, reason);
 }

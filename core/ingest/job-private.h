@@ -70,6 +70,8 @@ struct RagifyIngestJob {
   RagifyNode *store, *source;
   RagifyHold *hold; /* {"ingest": name} */
   FilesTree tree;   /* root NULL: a source */
+  RagifyExtractor *extractors;
+  guint n_extractors;
   guint64 max_file_size;
   guint chunk_size, chunk_overlap;
   guint64 interval_us;

@@ -289,6 +289,8 @@ ragify_ingest_job_new (RagifyRuntime *runtime, const RagifyIngestJobOptions *opt
   job->store = options->store;
   job->source = options->source;
   job->hold = hold_of (options->name);
+  job->extractors = g_memdup2 (options->extractors, options->n_extractors * sizeof *options->extractors);
+  job->n_extractors = options->n_extractors;
   job->max_file_size = options->max_file_size;
   job->tree = (FilesTree){ .root = g_strdup (options->root),
                            .include = patterns_of (options->include),
@@ -354,6 +356,7 @@ ragify_ingest_job_free (RagifyIngestJob *job)
   ragify_hold_unref (job->hold);
   ragify_library_unref (job->library);
   pthread_mutex_destroy (&job->lock);
+  g_free (job->extractors);
   g_free (job->cutting);
   g_free (job->name);
   g_free (job);

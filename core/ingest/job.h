@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "core/ingest/documents.h"
+#include "core/ingest/extraction.h"
 #include "core/module/node.h"
 
 typedef struct RagifyIngestJob RagifyIngestJob;
@@ -23,9 +24,11 @@ typedef struct RagifyIngestJobOptions {
   const char *root;                            /* NULL: a source */
   RagifyNode *source;                          /* NULL: a folder */
   const char *const *include, *const *exclude; /* ended by NULL; NULL: none */
-  guint64 max_file_size;                       /* 0: no bound */
-  guint chunk_size, chunk_overlap;             /* characters; a size of 0: the store's */
-  guint64 interval_us;                         /* 0: only at the start */
+  const RagifyExtractor *extractors;           /* for files that are no text */
+  guint n_extractors;
+  guint64 max_file_size;           /* 0: no bound */
+  guint chunk_size, chunk_overlap; /* characters; a size of 0: the store's */
+  guint64 interval_us;             /* 0: only at the start */
   gboolean watch;
   const char *cutting;    /* all that decides about chunks and vectors besides the documents, as text */
   const char *state_file; /* NULL: nothing is kept from one run of the host to the next */

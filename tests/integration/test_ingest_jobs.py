@@ -1,7 +1,6 @@
 """[ingest] nodes: a folder or a source is kept in a store, whatever happens to either of them."""
 
 import os
-import pathlib
 import random
 import socket
 import sqlite3
@@ -11,7 +10,7 @@ import urllib.parse
 
 import pytest
 
-from conftest import Host, build_dir, embedded_config, test_data
+from conftest import build_dir, embedded_config
 
 
 def config(root, extra="", embed=False, **options):

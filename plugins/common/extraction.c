@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "extraction.h"
+
+#include <string.h>
+
+void
+ragify_pieces_init (RagifyPieces *pieces, const RagifyHost *host, RagifyCall *call, guint64 most)
+{
+  *pieces = (RagifyPieces){ .host = host, .call = call, .text = g_string_new (NULL), .most = most };
+}
+
+void
+ragify_pieces_clear (RagifyPieces *pieces)
+{
+  g_string_free (pieces->text, TRUE);
+}
+
+static void
+add (RagifyPieces *pieces, const char *text, gsize size, gboolean fold)
+{
+  if (pieces->stopped)
+    return;
+  g_autofree char *valid = g_utf8_make_valid (text, (gssize)size);
+  for (const char *p = valid; *p != '\0'; p = g_utf8_next_char (p)) {
+    const gunichar character = g_utf8_get_char (p);
+    if (fold && g_unichar_isspace (character)) {
+      if (pieces->text->len > 0 && pieces->text->str[pieces->text->len - 1] != ' ')
+        g_string_append_c (pieces->text, ' ');
+    } else if (!g_unichar_iscntrl (character) || character == '\n' || character == '\t') {
+      g_string_append_unichar (pieces->text, character);
+    }
+  }
+}
+
+void
+ragify_pieces_add (RagifyPieces *pieces, const char *text, gsize size)
+{
+  add (pieces, text, size, TRUE);
+}
+
+void
+ragify_pieces_add_raw (RagifyPieces *pieces, const char *text, gsize size)
+{
+  add (pieces, text, size, FALSE);
+}
+
+static void
+emit (RagifyPieces *pieces, const RagifyPiece *what, const char *text, gsize size)
+{
+  RagifyPiece piece = *what;
+  char *memory = size > 0 ? pieces->host->call_alloc (pieces->call, size) : NULL;
+  if (size > 0 && memory == NULL) {
+    pieces->stopped = TRUE;
+    return;
+  }
+  if (memory != NULL)
+    memcpy (memory, text, size);
+  piece.struct_size = sizeof piece;
+  piece.page = pieces->page;
+  piece.text = ragify_str (memory, size);
+  if (pieces->host->call_emit (pieces->call, &piece) == RAGIFY_EMIT_STOP)
+    pieces->stopped = TRUE;
+}
+
+void
+ragify_pieces_end (RagifyPieces *pieces, guint level)
+{
+  const RagifyPiece piece = { .type = level > 0 ? RAGIFY_PIECE_HEADING : RAGIFY_PIECE_PARAGRAPH, .level = level };
+  g_strstrip (pieces->text->str);
+  pieces->text->len = strlen (pieces->text->str);
+  if (pieces->most > 0 && pieces->gathered + pieces->text->len > pieces->most)
+    pieces->stopped = TRUE;
+  if (pieces->text->len > 0 && !pieces->stopped) {
+    pieces->gathered += pieces->text->len;
+    emit (pieces, &piece, pieces->text->str, pieces->text->len);
+  }
+  g_string_truncate (pieces->text, 0);
+}
+
+void
+ragify_pieces_break (RagifyPieces *pieces)
+{
+  const RagifyPiece piece = { .type = RAGIFY_PIECE_BREAK };
+  if (!pieces->stopped)
+    emit (pieces, &piece, NULL, 0);
+}
+
+void
+ragify_pieces_done (RagifyPieces *pieces, const char *title)
+{
+  RagifyExtractorExtractResult result = { .struct_size = sizeof result };
+  const gsize size = title != NULL ? MIN (strlen (title), 1000) : 0;
+  if (pieces->stopped) {
+    const gboolean cancelled = pieces->host->call_cancelled (pieces->call) != 0;
+    pieces->host->call_fail (pieces->call, cancelled ? RAGIFY_E_CANCELLED : RAGIFY_E_EXHAUSTED,
+                             ragify_str_from (cancelled ? "cancelled" : "holds more text than max-text"), 0);
+    return;
+  }
+  g_autofree char *valid = size > 0 ? g_utf8_make_valid (title, (gssize)size) : NULL;
+  char *memory = valid != NULL ? pieces->host->call_alloc (pieces->call, strlen (valid)) : NULL;
+  if (memory != NULL)
+    result.title = ragify_str (memcpy (memory, valid, strlen (valid)), strlen (valid));
+  pieces->host->call_done (pieces->call, &result);
+}
+
+void
+ragify_pieces_fail (RagifyPieces *pieces, const RagifyFault *fault)
+{
+  pieces->host->call_fail (pieces->call, fault->code, ragify_str_from (fault->message), 0);
+}
+
+GByteArray *
+ragify_pieces_read (RagifyPieces *pieces, RagifyStream *stream, guint64 most, RagifyFault *fault)
+{
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  guint8 piece[65536];
+  for (;;) {
+    const gint64 got = pieces->host->stream_read (stream, piece, sizeof piece);
+    if (got == 0)
+      return g_steal_pointer (&bytes);
+    if (got < 0) {
+      ragify_fault_set (fault, (gint32)got, "the file cannot be read to its end");
+      return NULL;
+    }
+    if (bytes->len + (guint64)got > most) {
+      ragify_fault_set (fault, RAGIFY_E_INVALID, "is larger than %" G_GUINT64_FORMAT " bytes", most);
+      return NULL;
+    }
+    g_byte_array_append (bytes, piece, (guint)got);
+  }
+}
+
+gboolean
+ragify_uri_ends (RagifyStr uri, const char *const *endings)
+{
+  for (; *endings != NULL; endings++) {
+    const gsize size = strlen (*endings);
+    if (uri.size > size && uri.data[uri.size - size - 1] == '.' &&
+        g_ascii_strncasecmp (uri.data + uri.size - size, *endings, size) == 0)
+      return TRUE;
+  }
+  return FALSE;
+}

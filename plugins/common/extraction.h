@@ -1,0 +1,42 @@
+/* What extractors share: the file as bytes, and pieces on their way to the host.
+ *
+ * One RagifyPieces belongs to one call, on its worker. */
+#ifndef RAGIFY_EXTRACTION_H
+#define RAGIFY_EXTRACTION_H
+
+#include "fault.h"
+
+#include <glib.h>
+#include <ragify/ragify.h>
+
+typedef struct RagifyPieces {
+  const RagifyHost *host;
+  RagifyCall *call;
+  GString *text;    /* of the piece under way, white space folded */
+  guint32 page;     /* 0: no pages */
+  guint64 gathered; /* bytes of text so far */
+  guint64 most;     /* that there may be; 0: no bound */
+  gboolean stopped; /* nobody wants more, or there is too much */
+} RagifyPieces;
+
+void ragify_pieces_init (RagifyPieces *pieces, const RagifyHost *host, RagifyCall *call, guint64 most);
+void ragify_pieces_clear (RagifyPieces *pieces);
+
+/* Adds text (any bytes; what is no UTF-8 is replaced) to the piece under way, each run of white space as one blank. */
+void ragify_pieces_add (RagifyPieces *pieces, const char *text, gsize size);
+/* Adds it as it stands, but for control characters. */
+void ragify_pieces_add_raw (RagifyPieces *pieces, const char *text, gsize size);
+/* Ends the piece under way as a paragraph or, with a level of 1 to 6, a heading; an empty one is none. */
+void ragify_pieces_end (RagifyPieces *pieces, guint level);
+/* The next piece is not to be in a chunk with the one before. */
+void ragify_pieces_break (RagifyPieces *pieces);
+/* Completes the call: with the title (or NULL), or where there was too much, or where it was cancelled. */
+void ragify_pieces_done (RagifyPieces *pieces, const char *title);
+void ragify_pieces_fail (RagifyPieces *pieces, const RagifyFault *fault);
+
+/* The whole stream; NULL, and the fault, where it breaks off or has more than `most` bytes. */
+GByteArray *ragify_pieces_read (RagifyPieces *pieces, RagifyStream *stream, guint64 most, RagifyFault *fault);
+
+/* Whether the name at the end of `uri` ends with one of `endings` ("html", …, NULL). */
+gboolean ragify_uri_ends (RagifyStr uri, const char *const *endings);
+#endif
