@@ -6,7 +6,8 @@
 #include "job.h"
 
 #define MOST_INDEXED 2000u /* dimensions that pgvector's indexes take */
-#define OPEN_TIMEOUT_US (20 * (guint64)G_USEC_PER_SEC)
+#define LOOK_TIMEOUT_US (5 * (guint64)G_USEC_PER_SEC)
+#define MAKE_TIMEOUT_US (60 * (guint64)G_USEC_PER_SEC)
 
 /* A call, or who else wants to know. */
 typedef struct Waiting {
@@ -109,9 +110,11 @@ static void
 ask (Opening *opening, bool (*row) (RagifyPostgresQuery *query, unsigned int step, const PGresult *row))
 {
   PgvectorStore *store = opening->store;
+  const gboolean looks = opening->stage == LOOKING || opening->stage == READING;
+  const guint64 timeout = looks ? LOOK_TIMEOUT_US : MAKE_TIMEOUT_US; /* calls that wait have deadlines of their own */
   opening->query = (RagifyPostgresQuery){ .steps = opening->steps,
                                           .n_steps = opening->n_steps,
-                                          .deadline_us = store->host->clock_us () + OPEN_TIMEOUT_US,
+                                          .deadline_us = store->host->clock_us () + timeout,
                                           .repeatable = true,
                                           .row = row,
                                           .done = ended,
