@@ -63,11 +63,12 @@ take_format (const json_t *body, RagifyEmbeddingsQuestion *question, RagifyProbl
 {
   const json_t *format = json_object_get (body, "encoding_format");
   const json_t *dimensions = json_object_get (body, "dimensions");
-  const json_int_t number = json_integer_value (dimensions);
+  const double number = json_number_value (dimensions); /* 384.0 is an integer to JSON Schema */
   question->base64 = g_strcmp0 (json_string_value (format), "base64") == 0;
   if (format != NULL && !question->base64 && g_strcmp0 (json_string_value (format), "float") != 0)
     return refuse (problem, "encoding_format", "\"float\" or \"base64\"", format);
-  if (dimensions != NULL && (!json_is_integer (dimensions) || number < 1 || number > 65536))
+  if (dimensions != NULL &&
+      (!json_is_number (dimensions) || !(number >= 1 && number <= 65536) || floor (number) < number))
     return refuse (problem, "dimensions", "an integer from 1 to 65536", dimensions);
   question->dimensions = (guint)number;
   return TRUE;
