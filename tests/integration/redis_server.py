@@ -17,6 +17,10 @@ class Redis:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
 
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}"
+
     def start(self):
         self.process = subprocess.Popen(
             ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder),
@@ -42,6 +46,13 @@ class Redis:
             self.process.kill()
             self.process.wait()
         self.process = None
+
+    def keys(self):
+        return self.command("DBSIZE")
+
+    def hits(self):
+        """GETs that found something, as Redis counted them."""
+        return int(self.command("INFO", "stats").split(b"keyspace_hits:")[1].split()[0])
 
     def command(self, *words):
         """One command and its reply: bytes, a number, a list, or None; an error raises."""

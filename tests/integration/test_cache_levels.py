@@ -7,17 +7,17 @@ import pytest
 
 from conftest import embedded_config
 from fault_proxy import FaultProxy
-from redis_server import RedisServer
+from redis_server import Redis
 
 DOCUMENTS = [{"id": f"d{i}", "content": f"The word of number {i} is w{i}x, and it stands here alone."} for i in range(40)]
 
 
 @pytest.fixture
 def redis(tmp_path):
-    server = RedisServer(tmp_path)
+    server = Redis(tmp_path)
     server.start()
     yield server
-    server.kill()
+    server.stop()
 
 
 def config_of(url, levels="ram; shared; disk", deadline="20s", ram=""):
@@ -65,7 +65,7 @@ def test_each_level_answers_and_fills_those_above(make_host, redis):
     assert ask(host, 1) == "redis"
     wait_for(lambda: ask(host, 1) == "memory")
     host.stop()
-    redis.ask("FLUSHALL")
+    redis.command("FLUSHALL")
     host.start()
     assert ask(host, 1) == "disk"
     wait_for(lambda: ask(host, 1) == "memory")
@@ -80,7 +80,7 @@ def test_replicas_share_answers(make_host, redis):
     first.ingest(DOCUMENTS)
     assert ask(first, 2) == "miss"
     wait_for(lambda: redis.keys() == 1)
-    assert redis.ask("TTL", "ragify:nothing") == "-2"
+    assert redis.command("TTL", "ragify:nothing") == -2
     before = redis.hits()
     first.stop()
     first.start()
@@ -89,7 +89,7 @@ def test_replicas_share_answers(make_host, redis):
 
 
 def test_the_host_starts_without_redis(make_host, redis):
-    redis.kill()
+    redis.stop()
     host = make_host(config_of(redis.url), name="alone")
     host.ingest(DOCUMENTS)
     assert ask(host, 3) == "miss"
@@ -165,7 +165,7 @@ def test_redis_fails_under_load(loaded, fault):
         load.go_on()
         redis.resume()
     else:
-        redis.kill()
+        redis.stop()
         if fault == "killed":
             load.go_on()
         redis.start()
@@ -196,7 +196,7 @@ def test_the_connection_fails_under_load(loaded, fault):
 ], ids=["out of memory", "read-only replica"])
 def test_redis_takes_nothing_more_under_load(loaded, fault):
     _, redis, _, load = loaded
-    assert redis.ask(*fault[0]) == "OK"
+    assert redis.command(*fault[0]) == b"OK"
     load.go_on()
-    assert redis.ask(*fault[1]) == "OK"
+    assert redis.command(*fault[1]) == b"OK"
     load.await_level("redis")
