@@ -2,6 +2,7 @@
 #include "kit-private.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,26 @@ ragify_kit_stop (RagifyKitInstance *instance)
   return run_lifecycle (instance, "stop", (RagifyKitFunction)instance->context.component->stop, &args);
 }
 
+static void
+passed (void *user)
+{
+  sem_post (user);
+}
+
+/* What is on its way to the instance's loop runs before the instance is destroyed. */
+static void
+await_loop (KitLoop *loop)
+{
+  sem_t reached;
+  if (loop == NULL)
+    return;
+  sem_init (&reached, 0, 0);
+  kit_loop_invoke (loop, passed, &reached);
+  while (sem_wait (&reached) != 0)
+    ;
+  sem_destroy (&reached);
+}
+
 void
 ragify_kit_destroy (RagifyKitInstance *instance)
 {
@@ -195,6 +216,7 @@ ragify_kit_destroy (RagifyKitInstance *instance)
   /* An instance that still has a call under way could touch freed memory: it is kept, and the fault says so. */
   if (!await_idle (context, "destroy"))
     return;
+  await_loop (context->loop);
   if (context->self != NULL)
     context->component->destroy (context->self);
   kit_loop_free (context->loop);

@@ -263,6 +263,10 @@ void
 ragify_http_client_close (RagifyHttpClient *client, void (*closed) (void *user), void *user)
 {
   client->closing = TRUE;
+  if (client->asked) {
+    client->quotas->notify_release (client->context, client->all, 1, NULL, client);
+    client->quotas->notify_release (client->context, client->per_host, 1, NULL, client);
+  }
   client->closed = closed;
   client->closed_user = user;
   for (GList *link = client->exchanges.head; link != NULL;) {

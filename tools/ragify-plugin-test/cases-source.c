@@ -218,7 +218,12 @@ scan_once (Subject *subject, RagifyKitInstance *instance, uint32_t limit, int64_
       abort ();
     scanned->ids = grown;
     const RagifyStr name = chunk->document_id.size > 0 ? chunk->document_id : chunk->uri;
-    scanned->ids[scanned->count++] = strndup (name.size > 0 ? name.data : "", name.size);
+    char *id = calloc (1, name.size + 1);
+    if (id == NULL)
+      abort ();
+    if (name.size > 0)
+      memcpy (id, name.data, name.size);
+    scanned->ids[scanned->count++] = id;
   }
   if (ok) {
     const RagifyStr cursor = ((const RagifySourceScanResult *)call->result)->cursor;
