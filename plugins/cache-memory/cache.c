@@ -174,11 +174,14 @@ memory_cache_free (MemoryCache *cache)
     return;
   for (uint32_t i = 0; i < cache->limits.shards; i++) {
     Shard *shard = &cache->shards[i];
+    /* Nobody is there any more; what other threads wrote under the lock is seen by whoever has it next. */
+    pthread_mutex_lock (&shard->lock);
     for (uint64_t place = 0; shard->table != NULL && place < memory_table_places (shard->table); place++) {
       MemoryEntry *entry = memory_table_at (shard->table, place);
       if (entry != NULL)
         entry_release (&entry->node, cache);
     }
+    pthread_mutex_unlock (&shard->lock);
     memory_ghost_free (shard->ghost);
     pthread_mutex_destroy (&shard->lock);
   }
