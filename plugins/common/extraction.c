@@ -119,7 +119,7 @@ ragify_pieces_read (RagifyPieces *pieces, RagifyStream *stream, guint64 most, Ra
     if (got == 0)
       return g_steal_pointer (&bytes);
     if (got < 0) {
-      ragify_fault_set (fault, (gint32)got, "the file cannot be read to its end");
+      ragify_fault_set (fault, (gint32)-got, "the file cannot be read to its end");
       return NULL;
     }
     if (bytes->len + (guint64)got > most) {

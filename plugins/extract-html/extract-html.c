@@ -188,7 +188,9 @@ accepts (void *instance, RagifyCall *call, const RagifyExtractorAccepts *args)
 {
   static const char *const endings[] = { "html", "htm", "xhtml", "shtml", NULL };
   const HtmlExtractor *extractor = instance;
-  g_autofree char *head = g_strndup ((const char *)args->head.data, args->head.size);
+  g_autofree char *head = g_malloc0 (args->head.size + 1); /* it does not end in a NUL */
+  if (args->head.size > 0)
+    memcpy (head, args->head.data, args->head.size);
   g_autofree char *lower = g_ascii_strdown (head, -1);
   const char *text = lower + strspn (lower, " \t\r\n\f");
   const gboolean marked = g_str_has_prefix (text, "<!doctype html") || strstr (text, "<html") != NULL;
