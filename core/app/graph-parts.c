@@ -337,7 +337,9 @@ retriever_of (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode 
   RagifyRetriever retriever = { .node = ragify_graph_node (graph, node),
                                 .source_type = source_type_of (node),
                                 .weight = ragify_config_node_get_double (node, "weight"),
-                                .authority = ragify_config_node_get_double (node, "authority"),
+                                .authority = ragify_graph_is_kind (node, "text-index")
+                                                 ? 1 /* its chunks are the store's */
+                                                 : ragify_config_node_get_double (node, "authority"),
                                 .deadline_us = ragify_config_node_get_duration (node, "deadline") };
   const RagifyConfigNode *store = NULL;
   if (ragify_graph_is_kind (node, "vector-store")) {

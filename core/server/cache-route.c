@@ -328,7 +328,8 @@ parse_key (RagifyExchange *exchange, const char *text, RagifyTierKey *key)
   for (gsize i = 0; good && i < sizeof key->bytes; i++) {
     const int high = g_ascii_xdigit_value (text[2 * i]), low = g_ascii_xdigit_value (text[2 * i + 1]);
     good = high >= 0 && low >= 0;
-    key->bytes[i] = (guint8)(high << 4 | low);
+    if (good)
+      key->bytes[i] = (guint8)(high << 4 | low);
   }
   return good || ragify_exchange_refuse (exchange, 422, "Invalid value", "key",
                                          "expected 32 hexadecimal digits, found '%.100s'", text);
