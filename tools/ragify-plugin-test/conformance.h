@@ -35,6 +35,15 @@ struct Case {
   const char *kind; /* RAGIFY_KIND_…; NULL: of any component */
 };
 
+/* What runs before a case, in a process of its own that is ended without stopping anything. It is started while the
+ * case has no threads yet: a process that is forked beside them may inherit a lock that nobody opens. */
+typedef struct Killed {
+  void (*before) (Subject *subject); /* a case's `run` */
+  void (*run) (Subject *subject);
+} Killed;
+
+extern const Killed conformance_killed_parts[]; /* ended by NULLs */
+
 /* Ended by one without a name. */
 extern const Case conformance_module_cases[]; /* once for a module: `component` is NULL */
 extern const Case conformance_schema_cases[];

@@ -109,6 +109,23 @@ config_of (const Options *options, const RagifyComponent *component)
   return texts;
 }
 
+/* The part of a case that is killed in the middle of its life. */
+static void
+run_killed (Subject *subject, const Killed *part)
+{
+  int status = 0;
+  fflush (NULL);
+  const pid_t child = fork ();
+  if (child == 0) {
+    subject->kit = subject_kit_new (subject, subject->folder, 0, 0);
+    part->run (subject);
+    _exit (subject->found > 0 ? CASE_DOES_NOT : CASE_HOLDS); /* neither stopped nor flushed */
+  }
+  waitpid (child, &status, 0);
+  expect (subject, WIFEXITED (status) && WEXITSTATUS (status) == CASE_HOLDS,
+          "the part of the case that is killed did not get there");
+}
+
 /* Runs a case in this process; findings go to `report`. Returns what the child exits with. */
 static int
 run_here (const Run *run, const RagifyComponent *component, const Case *what, int report)
@@ -125,6 +142,9 @@ run_here (const Run *run, const RagifyComponent *component, const Case *what, in
     .component = component,
     .report = report,
   };
+  for (const Killed *part = conformance_killed_parts; part->run != NULL; part++)
+    if (part->before == what->run)
+      run_killed (&subject, part);
   subject.kit = subject_kit_new (&subject, folder, 0, 0);
   if (ragify_kit_load (subject.kit, subject.path) != NULL || component == NULL)
     what->run (&subject);
