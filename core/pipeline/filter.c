@@ -243,7 +243,7 @@ compare (const json_t *found, const RagifyValue *value, int *order)
 static gboolean
 equals_any (const json_t *found, const RagifyValueList *values)
 {
-  int order;
+  int order = 0;
   for (guint64 i = 0; i < values->count; i++)
     if (compare (found, &values->items[i], &order) && order == 0)
       return TRUE;
@@ -257,7 +257,7 @@ matches_comparison (const RagifyFilter *filter, const json_t *metadata)
   if (found == NULL)
     return FALSE;
   const gboolean equal = equals_any (found, &filter->values);
-  int order;
+  int order = 0;
   const gboolean ordered = filter->values.count > 0 && compare (found, &filter->values.items[0], &order);
   switch (filter->op) {
   case RAGIFY_FILTER_EQ:
