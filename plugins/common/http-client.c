@@ -193,7 +193,16 @@ try_take (RagifyHttpClient *client, RagifyHttpExchange *exchange)
   }
   exchange->holds_all = TRUE;
   exchange->holds_host = exchange->at_home;
+  client->held++;
   return NULL;
+}
+
+static void
+begin_next (RagifyHttpClient *client, RagifyHttpExchange *next)
+{
+  g_queue_unlink (&client->waiting, &next->turn);
+  next->waits = FALSE;
+  ragify_http_exchange_resume (next);
 }
 
 /* What was released may be taken again before this runs, by this instance or another: then it is asked for anew. */
@@ -210,9 +219,7 @@ available (void *user)
       ask_for (client, lacking);
       continue;
     }
-    g_queue_unlink (&client->waiting, &exchange->turn);
-    exchange->waits = FALSE;
-    ragify_http_exchange_resume (exchange);
+    begin_next (client, exchange);
   }
 }
 
@@ -230,12 +237,32 @@ ragify_http_client_take (RagifyHttpClient *client, RagifyHttpExchange *exchange)
   return FALSE;
 }
 
+/* Who waits here gets what is given back, without a turn of the loop, in which the service would have nothing to do. What
+ * is beyond this instance's share goes to whoever asks first. */
+static gboolean
+hand_over (RagifyHttpClient *client, RagifyHttpExchange *exchange)
+{
+  RagifyHttpExchange *next = g_queue_peek_head (&client->waiting);
+  if (next == NULL || client->closing || !exchange->holds_all || exchange->holds_host != next->at_home ||
+      client->held > client->share)
+    return FALSE;
+  next->holds_all = TRUE;
+  next->holds_host = exchange->holds_host;
+  exchange->holds_host = exchange->holds_all = FALSE;
+  begin_next (client, next);
+  return TRUE;
+}
+
 void
 ragify_http_client_give_back (RagifyHttpClient *client, RagifyHttpExchange *exchange)
 {
   if (exchange->waits)
     g_queue_unlink (&client->waiting, &exchange->turn);
   exchange->waits = FALSE;
+  if (hand_over (client, exchange))
+    return;
+  if (exchange->holds_all)
+    client->held--;
   if (exchange->holds_host)
     client->quotas->release (client->per_host, 1);
   if (exchange->holds_all)

@@ -42,7 +42,6 @@ static void
 free_exchange (RagifyHttpExchange *exchange)
 {
   RagifyHttpClient *client = exchange->client;
-  ragify_http_client_give_back (client, exchange);
   if (exchange->timer != NULL)
     client->loop->timer_remove (exchange->timer);
   if (exchange->origin != NULL)
@@ -50,6 +49,7 @@ free_exchange (RagifyHttpExchange *exchange)
   g_queue_unlink (&client->exchanges, &exchange->link);
   drop_stream (exchange);
   drop_message (exchange);
+  ragify_http_client_give_back (client, exchange); /* the connection is free by now */
   g_clear_pointer (&exchange->body, g_bytes_unref);
   g_byte_array_unref (exchange->bytes);
   g_free (exchange->method);

@@ -34,6 +34,7 @@ struct RagifyHttpClient {
   RagifyQuota *per_host; /* of the configured origin */
   RagifyHttpOpen *open;  /* g_atomic_rc_box */
   guint share;           /* how many of them may be idle */
+  guint held;            /* exchanges that hold parts of the quotas */
   GTlsDatabase *authorities;
   RagifyHttpNames *names;
   GHashTable *origins; /* key → RagifyHttpOrigin */
