@@ -106,6 +106,16 @@ static const RagifyHostKey keys[] = {
              .choices = "rank|source|embed",
              .summary = "Where relevance_score comes from: the rank, the source's own score, or the cosine of an "
                         "embedding made for the best candidates." } },
+  { .kinds = EMBEDDER | VECTOR_STORE | TEXT_INDEX | SOURCE | CACHE | RERANKER,
+    .traits = RAGIFY_HOST_KEY_OPERATIONAL,
+    .key = { .name = "health",
+             .type = RAGIFY_KEY_ENUM,
+             .flags = RAGIFY_KEY_RELOADABLE,
+             .default_value = "auto",
+             .choices = "auto|deep|probe|off",
+             .summary =
+                 "How it is checked: deep, by some of its work; probe, as little as shows that it is there; auto: "
+                 "deep, but probe for embedders and rerankers elsewhere, which are paid by the call." } },
   { .kinds = CACHE,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "write",

@@ -23,6 +23,20 @@ check_unix (const char *path, bool *local, char **message)
   return true;
 }
 
+/* What a file descriptor may be called by systemd. */
+static bool
+check_passed (const char *name, bool *local, char **message)
+{
+  if (*name == '\0' || strlen (name) > 255 ||
+      strspn (name, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_.@-") < strlen (name)) {
+    *message = g_strdup ("the name of a socket of the service manager has 1 to 255 letters, digits or _.@-, as in "
+                         "systemd:http");
+    return false;
+  }
+  *local = true; /* what it is, is seen when it is opened */
+  return true;
+}
+
 static bool
 is_port (const char *text)
 {
@@ -49,9 +63,11 @@ ragify_listen_address_check (const char *text, bool *local, char **message)
 
   if (g_str_has_prefix (text, "unix:"))
     return check_unix (text + strlen ("unix:"), local, message);
+  if (g_str_has_prefix (text, "systemd:"))
+    return check_passed (text + strlen ("systemd:"), local, message);
   if (colon == NULL || !is_port (colon + 1)) {
-    *message = g_strdup ("expected ADDRESS:PORT with a port from 0 to 65535, [IPv6]:PORT or unix:/PATH, such as "
-                         "127.0.0.1:8080");
+    *message = g_strdup ("expected ADDRESS:PORT with a port from 0 to 65535, [IPv6]:PORT, unix:/PATH or systemd:NAME, "
+                         "such as 127.0.0.1:8080");
     return false;
   }
   host = g_strndup (text, (gsize)(colon - text));

@@ -40,6 +40,8 @@ runtime_init (RagifyRuntime *runtime, const RagifyConfigNode *host)
   runtime->metrics = ragify_metrics_new ();
   ragify_process_metrics_register (runtime->metrics);
   runtime->history = ragify_history_new (runtime->metrics);
+  runtime->memory = ragify_memory_new (runtime->metrics);
+  ragify_memory_set_limit (runtime->memory, ragify_config_node_get_size (host, "memory-limit"));
   runtime->n_loops = or_cores (ragify_config_node_get_int (host, "threads"));
   runtime->loops = g_new0 (RagifyLoop *, runtime->n_loops);
   for (guint i = 0; i < runtime->n_loops; i++)
@@ -65,6 +67,7 @@ runtime_clear (RagifyRuntime *runtime, int code)
     ragify_loop_free (runtime->loops[i]);
   g_free (runtime->loops);
   ragify_history_free (runtime->history);
+  ragify_memory_free (runtime->memory);
   ragify_metrics_free (runtime->metrics);
 }
 
@@ -97,7 +100,7 @@ on_reload_signal (gpointer data)
 }
 
 static void
-wait_for_stop (RagifyReloader *reloader)
+wait_for_stop (RagifyRuntime *runtime, RagifyReloader *reloader)
 {
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   /* Never taken back: a second signal while the host drains must not end it half-way. */
@@ -107,7 +110,7 @@ wait_for_stop (RagifyReloader *reloader)
                           (GDestroyNotify)g_main_loop_unref);
   g_unix_signal_add (SIGHUP, on_reload_signal, reloader); /* dispatched by the loop below alone */
   ragify_reloader_announce (reloader);                    /* not earlier: who reads it may stop us at once */
-  RagifyService *service = ragify_service_begin ();
+  RagifyService *service = ragify_service_begin (runtime);
   g_main_loop_run (loop);
   ragify_service_end (service);
 }
@@ -125,7 +128,7 @@ serve (const RagifyConfigInput *input, RagifyRegistry *registry, RagifyConfig *c
   const gboolean serving = ragify_reloader_begin (reloader, config, diagnostics);
   print_diagnostics (diagnostics);
   if (serving) {
-    wait_for_stop (reloader);
+    wait_for_stop (&runtime, reloader);
     g_message ("stopping");
   }
   const int code = serving ? RAGIFY_EXIT_OK : RAGIFY_EXIT_CONFIG;

@@ -8,6 +8,8 @@
  *   graph-adopt.c   from the running graph to the next
  *   graph-ingest.c  jobs
  *   graph-sources.c what /v1/sources tells of
+ *   graph-relief.c  when memory runs short
+ *   graph-health.c  what is checked
  *   graph-embedders.c what /v1/embeddings names
  */
 #pragma once
@@ -46,6 +48,8 @@ typedef struct RagifyAudience {
   GPtrArray *warmings;
 } RagifyAudience;
 
+typedef struct RagifyRelief RagifyRelief;
+
 struct RagifyGraph {
   RagifyRuntime *runtime;
   RagifyConfig *config;
@@ -56,6 +60,7 @@ struct RagifyGraph {
   RagifyPart *limiter;                                                  /* of all pipelines together */
   RagifyWarming *warming;                                               /* NULL: not made yet */
   RagifyTierGauges *gauges;
+  RagifyRelief *relief; /* NULL: not made yet */
   RagifyServing serving;
   void (*released) (RagifyGraph *graph, void *user);
   void *released_user;
@@ -102,6 +107,20 @@ void ragify_graph_make_job (RagifyGraph *graph, RagifyGraph *previous, const Rag
 void ragify_graph_make_warming (RagifyGraph *graph);
 /* Before anything else is freed. */
 void ragify_graph_free_warming (RagifyGraph *graph);
+
+/* ---- graph-relief.c ---- */
+
+/* Once the serving is made. */
+void ragify_graph_make_relief (RagifyGraph *graph);
+/* Before tiers and pipelines are freed. */
+void ragify_graph_free_relief (RagifyGraph *graph);
+
+/* ---- graph-health.c ---- */
+
+/* Once the nodes are running and the serving is made. */
+void ragify_graph_make_health (RagifyGraph *graph);
+/* Before the nodes are freed. */
+void ragify_graph_free_health (RagifyGraph *graph);
 
 /* ---- graph-embedders.c ---- */
 

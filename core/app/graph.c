@@ -252,12 +252,16 @@ ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *pre
   ragify_graph_list_embedders (graph);
   ragify_graph_make_warming (graph);
   graph->serving.warming = graph->warming;
+  ragify_graph_make_relief (graph);
+  ragify_graph_make_health (graph);
   return graph;
 }
 
 void
 ragify_graph_free (RagifyGraph *graph)
 {
+  ragify_graph_free_health (graph);
+  ragify_graph_free_relief (graph);
   ragify_graph_free_warming (graph);
   ragify_graph_free_embedders (graph);
   ragify_graph_free_parts (graph);

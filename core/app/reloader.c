@@ -111,6 +111,7 @@ put_in_force (RagifyReloader *reloader, RagifyGraph *graph, RagifyDiagnostics *d
   ragify_restart_keys_name (ragify_config_host (reloader->first), host, diagnostics);
   ragify_log_configure (ragify_config_node_get_string (host, "log-format"),
                         ragify_config_node_get_string (host, "log-level"));
+  ragify_memory_set_limit (reloader->options.runtime->memory, ragify_config_node_get_size (host, "memory-limit"));
   reloader->drain_timeout = ragify_config_node_get_duration (host, "drain-timeout");
   ragify_graph_start_jobs (graph, reloader->graph);
   release (reloader, reloader->graph);

@@ -12,7 +12,6 @@ static void
 warn_of_ignored (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 {
   static const char *const keys[] = {
-    "memory-limit",
     "upsert-batch",
     "optimize-every",
   };

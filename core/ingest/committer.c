@@ -439,6 +439,18 @@ add_document (RagifyCommitter *committer, Batch *batch, const RagifyIncoming *in
     add_chunk (committer, batch, incoming, &document, &g_array_index (cuts, RagifyCut, i), i, &section);
 }
 
+/* What is written takes memory: in indexes, and in caches whose answers are outdated by it. */
+static gboolean
+has_memory (const RagifyCommitter *committer, RagifyProblem *problem)
+{
+  if (ragify_memory_step (committer->runtime->memory) < RAGIFY_MEMORY_NO_INGEST)
+    return TRUE;
+  ragify_problem_set (problem, 503, "Short of memory", NULL,
+                      "the host is short of memory and takes no documents until there is more");
+  problem->retry_after = 10;
+  return FALSE;
+}
+
 gboolean
 ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count,
                       RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
@@ -448,7 +460,8 @@ ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documen
   g_autoptr (GHashTable) last = g_hash_table_new (g_str_hash, g_str_equal);
   if (count == 0)
     return TRUE;
-  if (!make_sure (committer, problem) || !find_known (committer, documents, count, hold, known, problem))
+  if (!has_memory (committer, problem) || !make_sure (committer, problem) ||
+      !find_known (committer, documents, count, hold, known, problem))
     return FALSE;
   for (gsize i = 0; i < count; i++)
     g_hash_table_insert (last, documents[i]->id, documents[i]);

@@ -11,6 +11,7 @@
 #include "core/call/call.h"
 #include "core/call/workers.h"
 #include "core/observe/history.h"
+#include "core/observe/memory.h"
 #include "core/observe/metrics.h"
 
 typedef struct RagifyRuntime RagifyRuntime;
@@ -22,6 +23,7 @@ struct RagifyRuntime {
   RagifyWorkers *workers;
   RagifyMetrics *metrics;
   RagifyHistory *history; /* NULL: none is kept */
+  RagifyMemory *memory;   /* NULL: nobody looks */
   /* Extensions that take the place of the host's own; NULL, or NULL from it: none. [any] */
   const void *(*find_extension) (const char *id);
   guint

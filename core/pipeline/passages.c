@@ -175,11 +175,11 @@ choose_place (Place *set, guint64 hash, const RagifyUuid *id, guint16 holder)
   return chosen;
 }
 
-/* Lets the hand go round until `bytes` more fit. With the lock held. */
+/* Lets the hand go round until there are `most` bytes. With the lock held. */
 static void
-make_room (const RagifyPassages *passages, Shard *shard, gsize bytes)
+cut_down (const RagifyPassages *passages, Shard *shard, gsize most)
 {
-  while (shard->bytes + bytes > passages->limit) {
+  while (shard->bytes > most) {
     Place *place = &shard->places[shard->hand];
     shard->hand = (shard->hand + 1) % (passages->sets * WAYS);
     if (place->entry != NULL && !place->entry->used)
@@ -205,10 +205,21 @@ ragify_passages_put (RagifyPassages *passages, guint16 holder, guint64 state, co
   Place *place = choose_place (set_of (passages, shard, hash), hash, &chunk->id, holder);
   if (place->entry != NULL)
     vacate (shard, place);
-  make_room (passages, shard, bytes);
+  cut_down (passages, shard, passages->limit - bytes);
   *place = (Place){ .tag = hash, .entry = entry };
   shard->bytes += bytes;
   pthread_mutex_unlock (&shard->lock);
+}
+
+void
+ragify_passages_shrink (RagifyPassages *passages)
+{
+  for (guint i = 0; i < SHARDS; i++) {
+    Shard *shard = &passages->shards[i];
+    pthread_mutex_lock (&shard->lock);
+    cut_down (passages, shard, shard->bytes / 2);
+    pthread_mutex_unlock (&shard->lock);
+  }
 }
 
 gsize

@@ -34,5 +34,7 @@ ragify_passages_put (RagifyPassages *passages, guint16 holder, guint64 state, co
 
 void ragify_passage_unref (const RagifyPassage *passage);
 
+/* Gives up passages until about half of the bytes are left. [any] */
+void ragify_passages_shrink (RagifyPassages *passages);
 /* Bytes kept. [any] */
 gsize ragify_passages_bytes (RagifyPassages *passages);

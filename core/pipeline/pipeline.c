@@ -262,6 +262,12 @@ ragify_pipeline_busiest (RagifyPipeline *pipeline)
   return pipeline->busiest;
 }
 
+void
+ragify_pipeline_shrink (RagifyPipeline *pipeline)
+{
+  ragify_passages_shrink (pipeline->passages);
+}
+
 gboolean
 ragify_pipeline_store_changed (RagifyPipeline *pipeline, RagifyNode *store, const RagifyGeneration *generation,
                                const RagifyUuidList *removed)

@@ -103,6 +103,9 @@ const char *ragify_pipeline_name (const RagifyPipeline *pipeline);
 RagifyTier *ragify_pipeline_tier (const RagifyPipeline *pipeline); /* NULL: none */
 RagifyBusiest *ragify_pipeline_busiest (RagifyPipeline *pipeline); /* NULL: it has no cache, and counts nothing */
 
+/* Memory runs short: about half of what it keeps beside its cache is given up. [any] */
+void ragify_pipeline_shrink (RagifyPipeline *pipeline);
+
 /* An answer: a head of its own and a body that it may share with others; sent one after the other they are one JSON (or
  * text) document. */
 struct RagifyAnswer {

@@ -305,6 +305,21 @@ check_head (RagifyExchange *exchange, const char *target, const char *method, co
   return reason;
 }
 
+/* Documents are refused earlier than what only asks; who administers may be about to help. */
+static gboolean
+check_memory (RagifyExchange *exchange)
+{
+  const RagifyMemoryStep step = ragify_memory_step (exchange->listener->shared->memory);
+  const RagifyMemoryStep bearable =
+      exchange->action->body == RAGIFY_BODY_STREAMED ? RAGIFY_MEMORY_SHRINK : RAGIFY_MEMORY_NO_INGEST;
+  if (step <= bearable || exchange->action->access == RAGIFY_ACCESS_ADMIN)
+    return TRUE;
+  ragify_listener_count_refused (exchange->listener, "memory");
+  ragify_exchange_refuse (exchange, 503, "Short of memory", NULL, "the host is short of memory; try again later");
+  exchange->problem.retry_after = 10;
+  return FALSE;
+}
+
 /* Whether there is room to serve it now. */
 static gboolean
 check_room (RagifyExchange *exchange)
@@ -315,7 +330,7 @@ check_room (RagifyExchange *exchange)
   const char *crowded = ragify_connection_crowded (exchange->connection);
   const guint waiting = __atomic_load_n (&shared->waiting, __ATOMIC_RELAXED);
   if (crowded == NULL && waiting < shared->options.max_requests)
-    return TRUE;
+    return check_memory (exchange);
   ragify_listener_count_refused (exchange->listener, crowded != NULL ? crowded : "too-many-requests");
   const gboolean own_fault = crowded != NULL && strcmp (crowded, "connections-of-client") == 0;
   ragify_exchange_refuse (exchange, own_fault ? 429 : 503, own_fault ? "Too many requests" : "Service unavailable",

@@ -96,6 +96,12 @@ reply_written (RagifyExchange *exchange, RagifyWriter *writer)
   ragify_exchange_reply (exchange, 200, "application/json", body, size);
 }
 
+static RagifyHealthState
+state_of (const RagifyServing *serving)
+{
+  return serving->health != NULL ? ragify_health_state (serving->health) : RAGIFY_HEALTHY;
+}
+
 static void
 finish_health (RagifyExchange *exchange)
 {
@@ -103,7 +109,7 @@ finish_health (RagifyExchange *exchange)
   const char *reason = unready_reason (exchange);
   RagifyWriter writer;
   ragify_writer_init (&writer, 512);
-  write_host (&writer, reason == NULL ? "healthy" : "unhealthy");
+  write_host (&writer, reason == NULL ? ragify_health_state_name (state_of (serving)) : "unhealthy");
   if (reason != NULL)
     write_text_member (&writer, "reason", reason);
   ragify_writer_text (&writer, ",\"pipelines\":[");
@@ -116,7 +122,12 @@ finish_health (RagifyExchange *exchange)
     ragify_writer_text (&writer, i > 0 ? "," : "");
     ragify_writer_string (&writer, ragify_str_from (ragify_library_name (serving->libraries[i])));
   }
-  ragify_writer_text (&writer, "]}");
+  ragify_writer_text (&writer, "]");
+  if (serving->health != NULL) {
+    ragify_writer_text (&writer, ",");
+    ragify_health_write (serving->health, &writer);
+  }
+  ragify_writer_text (&writer, "}");
   reply_written (exchange, &writer);
 }
 

@@ -10,6 +10,7 @@
 
 #include "client-table.h"
 #include "core/observe/history.h"
+#include "core/observe/memory.h"
 #include "core/observe/metrics.h"
 #include "key-ring.h"
 #include "routes.h"
@@ -28,6 +29,7 @@ typedef struct RagifyServerShared {
   guint n_listeners;
   RagifyListenOptions options; /* with defaults put in */
   RagifyMetrics *metrics;
+  RagifyMemory *memory;   /* NULL: nobody looks */
   RagifyHistory *history; /* NULL: none is kept */
   RagifyClientTable *clients;
   RagifyTls *tls;      /* NULL: plain HTTP */

@@ -10,6 +10,7 @@
 #include "core/observe/process-metrics.h"
 #include "listen-socket.h"
 #include "listener.h"
+#include "passed-socket.h"
 
 /* Descriptors that are left to everything but connections. */
 #define OTHER_DESCRIPTORS 256
@@ -177,12 +178,30 @@ start_listener (RagifyListener *listener, void *user)
   ragify_listener_start (listener);
 }
 
+/* An address that is written was checked with the configuration; of one that is passed we learn only now. */
+static char *
+open_address (const RagifyListenOptions *options, guint count, int *descriptors, GError **error)
+{
+  gboolean local = FALSE;
+  if (ragify_listen_passed_name (options->listen) == NULL)
+    return ragify_listen_open (options->listen, count, descriptors, error);
+  g_autofree char *address = ragify_listen_open_passed (options->listen, count, descriptors, &local, error);
+  if (address == NULL || local || options->api_keys_file != NULL)
+    return g_steal_pointer (&address);
+  for (guint i = 0; i < count; i++)
+    close (descriptors[i]);
+  g_set_error (error, RAGIFY_LISTEN_ERROR, 0,
+               "listen = %s: the socket's address %s is open to other machines, which needs 'api-keys-file'",
+               options->listen, address);
+  return NULL;
+}
+
 static gboolean
 start_listeners (RagifyServer *server, RagifyServing *serving, GError **error)
 {
   const guint count = server->runtime->n_loops;
   g_autofree int *descriptors = g_new0 (int, count);
-  server->address = ragify_listen_open (server->shared.options.listen, count, descriptors, error);
+  server->address = open_address (&server->shared.options, count, descriptors, error);
   if (server->address == NULL)
     return FALSE;
   for (guint i = 0; i < count; i++) {
@@ -225,6 +244,7 @@ ragify_server_new (RagifyRuntime *runtime, const RagifyListenOptions *options, R
   }
   server->shared.clients = ragify_client_table_new ();
   server->shared.history = runtime->history;
+  server->shared.memory = runtime->memory;
   make_metrics (&server->shared, runtime->metrics);
   server->listeners = g_new0 (RagifyListener *, runtime->n_loops);
   if (start_listeners (server, serving, error))
@@ -243,7 +263,7 @@ char *
 ragify_server_url (const RagifyServer *server)
 {
   const char *scheme = server->shared.tls != NULL ? "https://" : "http://";
-  if (ragify_listen_unix_path (server->shared.options.listen) != NULL)
+  if (ragify_listen_unix_path (server->address) != NULL)
     scheme = "";
   return g_strconcat (scheme, server->address, NULL);
 }

@@ -11,6 +11,7 @@
 #include "core/pipeline/pipeline.h"
 #include "core/pipeline/warming.h"
 #include "core/server/admin.h"
+#include "core/server/health.h"
 
 typedef struct RagifyServer RagifyServer;
 
@@ -44,6 +45,7 @@ typedef struct RagifyServing {
   RagifyIngestJob **jobs;
   guint n_jobs;
   RagifyWarming *warming; /* NULL: none */
+  RagifyHealth *health;   /* NULL: nothing is checked */
   const RagifyServedSource *sources;
   guint n_sources;
   const RagifyServedEmbedder *embedders; /* those that are running */
