@@ -237,8 +237,8 @@ ragify_http_client_take (RagifyHttpClient *client, RagifyHttpExchange *exchange)
   return FALSE;
 }
 
-/* Who waits here gets what is given back, without a turn of the loop, in which the service would have nothing to do. What
- * is beyond this instance's share goes to whoever asks first. */
+/* Who waits here gets what is given back, without a turn of the loop, in which the service would have nothing to do.
+ * What is beyond this instance's share goes to whoever asks first. */
 static gboolean
 hand_over (RagifyHttpClient *client, RagifyHttpExchange *exchange)
 {
