@@ -1,176 +1,79 @@
 /*
- * The plugin: component `local` of kind ragify.embedder/1, on the worker pool, over the encoder in this folder.
+ * The plugin: component `local` of kind ragify.embedder/1, on the worker pool, over the encoder in plugins/encoder.
  *
  * SPDX-License-Identifier: MIT
  */
-#include "encoder-error.h"
 #include "encoder.h"
-
-#include <ragify/ragify.h>
+#include "local-model.h"
+#include "model-prompts.h"
+#include "settings.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
 enum {
-  MAX_PARALLEL = 64, /* more threads than any pool has: an encoder takes as many as there are */
-  MAX_BATCH = 64,    /* texts of a call; at 14 ms for a passage, a call stays below a second on one core */
-  MAX_TOKENS = 65536,
+  MAX_BATCH = 64, /* texts of a call; at 14 ms for a passage, a call stays below a second on one core */
+  MIN_TOKENS = 3, /* of a limit: the special ones, and one */
 };
 
 typedef struct {
-  const RagifyHost *host;
-  char *folder;
-  char *precision;
-  char *kernel;
-  gsize max_tokens;
+  RagifyLocalModel model;
+  RagifyModelPrompts prefixes; /* as configured; from start on with the model's own where nothing is configured */
+  gsize max_windows;
   RagifyEncoder *encoder; /* from start to destroy */
+  char *fingerprint;
+  gsize token_limit;
   atomic_uint_fast64_t texts;
   atomic_uint_fast64_t truncated;
+  atomic_uint_fast64_t windowed;
 } Embedder;
-
-/* Whether a call's answer is still wanted. */
-typedef struct {
-  const RagifyHost *host;
-  RagifyCall *call;
-} Wanted;
 
 static const RagifyKey keys[] = {
   {
       .name = "model",
       .type = RAGIFY_KEY_STRING,
-      .default_value = "fast",
-      .summary =
-          "The model: the name of a folder in models-dir (fast, balanced, accurate), or a path with a '/' in it.",
+      .summary = "The model: the name of a folder in models-dir (fast, balanced, accurate), or a path with a '/' in "
+                 "it. Not set: as `select` says.",
   },
   {
-      .name = "models-dir",
-      .type = RAGIFY_KEY_PATH,
-      .default_value = RAGIFY_MODELS_DIR,
-      .summary = "The directory in which models are looked up by name.",
-  },
-  {
-      .name = "precision",
+      .name = "select",
       .type = RAGIFY_KEY_ENUM,
-      .default_value = "auto",
-      .choices = "auto|bf16|fp32",
-      .summary = "How numbers are multiplied; auto is the fastest that the CPU has, within 0.0001 of exact in cosine.",
+      .default_value = "speed",
+      .choices = "speed|balanced|accuracy",
+      .summary = "What is wanted, where `model` is not set: speed is the model fast, balanced is balanced, accuracy is "
+                 "accurate.",
   },
+#include "local-model-keys.inc.h"
   {
-      .name = "kernel",
+      .name = "long-texts",
       .type = RAGIFY_KEY_ENUM,
-      .default_value = "auto",
-      .choices = "auto|avx512bf16|avx512f|avx2|portable",
-      .summary = "The instructions to use, for tests and comparisons; auto is the best that the CPU has.",
+      .default_value = "cut",
+      .choices = "cut|windows",
+      .summary = "Texts with more tokens than the limit. cut: their end does not count. windows: they are embedded in "
+                 "overlapping windows, whose mean is the vector.",
   },
   {
-      .name = "max-tokens",
+      .name = "max-windows",
       .type = RAGIFY_KEY_INT,
-      .default_value = "0",
-      .unit = "tokens",
-      .minimum = "0",
-      .maximum = "65536",
-      .summary =
-          "A lower limit for the tokens of a text than the model's, special ones included; 0 is the model's own.",
+      .default_value = "32",
+      .minimum = "2",
+      .maximum = "1024",
+      .summary = "Of one text; what is beyond them does not count.",
+  },
+  {
+      .name = "query-prefix",
+      .type = RAGIFY_KEY_STRING,
+      .summary = "Put before queries, as the model was trained, such as \"query: \". Not set: what the model's folder "
+                 "says in config_sentence_transformers.json.",
+  },
+  {
+      .name = "document-prefix",
+      .type = RAGIFY_KEY_STRING,
+      .summary = "The same for passages, such as \"passage: \".",
   },
 };
 
-/* --- errors --- */
-
-static int32_t
-code_of (const GError *error)
-{
-  switch (error->code) {
-  case RAGIFY_ENCODER_ERROR_FILE:
-    return RAGIFY_E_NOT_FOUND;
-  case RAGIFY_ENCODER_ERROR_MEMORY:
-    return RAGIFY_E_EXHAUSTED;
-  case RAGIFY_ENCODER_ERROR_CANCELLED:
-    return RAGIFY_E_CANCELLED;
-  default:
-    return RAGIFY_E_INVALID;
-  }
-}
-
-static void
-fail (const Embedder *self, RagifyCall *call, int32_t code, const char *message)
-{
-  self->host->call_fail (call, code, ragify_str_from (message), 0);
-}
-
-static void
-fail_exhausted (const Embedder *self, RagifyCall *call)
-{
-  fail (self, call, RAGIFY_E_EXHAUSTED, "no memory is left for the answer");
-}
-
 /* --- life --- */
-
-static char *
-get_text (const RagifyHost *host, RagifyContext *context, const char *key)
-{
-  RagifyStr value = { 0 };
-
-  host->config_string (context, key, &value);
-  return g_strndup (value.data == NULL ? "" : value.data, value.size);
-}
-
-static int32_t
-create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *which, void **instance)
-{
-  g_autofree char *model = get_text (host, context, "model");
-  g_autofree char *directory = get_text (host, context, "models-dir");
-  int64_t max_tokens = 0;
-  Embedder *self;
-
-  host->config_int (context, "max-tokens", &max_tokens);
-  if (*model == '\0' || (max_tokens != 0 && (max_tokens < 3 || max_tokens > MAX_TOKENS))) {
-    host->set_error (context, ragify_str_from (*model == '\0' ? "model: expected a name or a path, found nothing"
-                                                              : "max-tokens: expected 0, or from 3 to 65536"));
-    return RAGIFY_E_INVALID;
-  }
-  self = g_new0 (Embedder, 1);
-  self->host = host;
-  self->folder = strchr (model, G_DIR_SEPARATOR) != NULL ? g_strdup (model) : g_build_filename (directory, model, NULL);
-  self->precision = get_text (host, context, "precision");
-  self->kernel = get_text (host, context, "kernel");
-  self->max_tokens = (gsize)max_tokens;
-  *instance = self;
-  return RAGIFY_OK;
-}
-
-static void
-fail_missing (const Embedder *self, RagifyCall *call)
-{
-  g_autofree char *message = g_strdup_printf (
-      "%s: expected a model's folder, found none; tools/fetch-model fetches one, or say where it is with models-dir "
-      "and model",
-      self->folder);
-
-  fail (self, call, RAGIFY_E_NOT_FOUND, message);
-}
-
-static void
-start (void *instance, RagifyCall *call, const RagifyStart *args)
-{
-  Embedder *const self = instance;
-  const RagifyEncoderOptions options = {
-    .precision = self->precision,
-    .kernel = self->kernel,
-    .max_tokens = self->max_tokens,
-  };
-  g_autoptr (GError) error = NULL;
-
-  if (!g_file_test (self->folder, G_FILE_TEST_IS_DIR)) {
-    fail_missing (self, call);
-    return;
-  }
-  g_clear_pointer (&self->encoder, ragify_encoder_free);
-  self->encoder = ragify_encoder_open (self->folder, &options, &error);
-  if (self->encoder == NULL)
-    fail (self, call, code_of (error), error->message);
-  else
-    self->host->call_done (call, NULL);
-}
 
 static void
 destroy (void *instance)
@@ -178,10 +81,118 @@ destroy (void *instance)
   Embedder *const self = instance;
 
   g_clear_pointer (&self->encoder, ragify_encoder_free);
-  g_free (self->folder);
-  g_free (self->precision);
-  g_free (self->kernel);
+  ragify_local_model_clear (&self->model);
+  ragify_model_prompts_clear (&self->prefixes);
+  g_free (self->fingerprint);
   g_free (self);
+}
+
+/* A prefix that is configured as nothing is none; one that is not configured is the model's. */
+static char *
+get_prefix (const RagifyHost *host, RagifyContext *context, const char *key)
+{
+  const RagifyStr value = ragify_setting_str (host, context, key);
+
+  return value.data == NULL ? NULL : g_strndup (value.data, value.size);
+}
+
+static char *
+choose_model (const RagifyHost *host, RagifyContext *context)
+{
+  g_autofree char *wanted = ragify_setting_text (host, context, "select");
+  char *const model = ragify_setting_optional (host, context, "model");
+
+  if (model != NULL)
+    return model;
+  return g_strdup (strcmp (wanted, "accuracy") == 0   ? "accurate"
+                   : strcmp (wanted, "balanced") == 0 ? "balanced"
+                                                      : "fast");
+}
+
+static int32_t
+create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *which, void **instance)
+{
+  g_autofree char *name = choose_model (host, context);
+  g_autofree char *long_texts = ragify_setting_text (host, context, "long-texts");
+  Embedder *const self = g_new0 (Embedder, 1);
+
+  if (!ragify_local_model_configure (&self->model, host, context, name, MIN_TOKENS)) {
+    destroy (self);
+    return RAGIFY_E_INVALID;
+  }
+  self->prefixes.query = get_prefix (host, context, "query-prefix");
+  self->prefixes.document = get_prefix (host, context, "document-prefix");
+  if (strcmp (long_texts, "windows") == 0)
+    self->max_windows = (gsize)ragify_setting_int (host, context, "max-windows");
+  *instance = self;
+  return RAGIFY_OK;
+}
+
+static gboolean
+take_prompts (Embedder *self, GError **error)
+{
+  RagifyModelPrompts own = { NULL, NULL };
+
+  if (!ragify_model_prompts_read (self->model.folder, &own, error))
+    return FALSE;
+  if (self->prefixes.query == NULL)
+    self->prefixes.query = g_steal_pointer (&own.query);
+  if (self->prefixes.document == NULL)
+    self->prefixes.document = g_steal_pointer (&own.document);
+  ragify_model_prompts_clear (&own);
+  return TRUE;
+}
+
+/* Vectors of texts with prefixes are not to be compared with those of texts without, or with others. */
+static char *
+make_fingerprint (const Embedder *self)
+{
+  const char *const query = self->prefixes.query == NULL ? "" : self->prefixes.query;
+  const char *const document = self->prefixes.document == NULL ? "" : self->prefixes.document;
+  g_autofree char *both = g_strconcat (query, "\n", document, NULL);
+  g_autofree char *digest = g_compute_checksum_for_string (G_CHECKSUM_SHA256, both, -1);
+
+  if (*query == '\0' && *document == '\0')
+    return g_strdup (ragify_encoder_get_fingerprint (self->encoder));
+  return g_strdup_printf ("%s-prefixes-%.16s", ragify_encoder_get_fingerprint (self->encoder), digest);
+}
+
+/* What a prefix takes is not there for the text. */
+static gsize
+find_token_limit (const Embedder *self)
+{
+  const char *const prefix = self->prefixes.document == NULL ? "" : self->prefixes.document;
+  const gsize taken = ragify_encoder_count_tokens (self->encoder, prefix, strlen (prefix));
+  const gsize limit = ragify_encoder_get_max_tokens (self->encoder);
+
+  return limit > taken + MIN_TOKENS ? limit - taken : MIN_TOKENS;
+}
+
+static void
+start (void *instance, RagifyCall *call, const RagifyStart *args)
+{
+  Embedder *const self = instance;
+  const RagifyEncoderOptions options = {
+    .precision = self->model.precision,
+    .kernel = self->model.kernel,
+    .max_tokens = self->model.max_tokens,
+    .max_windows = self->max_windows,
+  };
+  g_autoptr (GError) error = NULL;
+
+  if (!ragify_local_model_find (&self->model, call))
+    return;
+  g_clear_pointer (&self->encoder, ragify_encoder_free);
+  if (take_prompts (self, &error))
+    self->encoder = ragify_encoder_open (self->model.folder, &options, &error);
+  if (self->encoder == NULL) {
+    ragify_local_model_fail (&self->model, call, error);
+    return;
+  }
+  g_free (self->fingerprint);
+  self->fingerprint = make_fingerprint (self);
+  self->token_limit = find_token_limit (self);
+  self->model.host->call_done (call, NULL);
 }
 
 /* --- operations --- */
@@ -193,23 +204,23 @@ describe (void *instance, RagifyCall *call, const RagifyNothing *args)
   const RagifyEmbedderInfo info = {
     .struct_size = sizeof info,
     .dimension = (uint32_t)ragify_encoder_get_dimension (self->encoder),
-    .token_limit = (uint32_t)ragify_encoder_get_max_tokens (self->encoder),
+    .token_limit = (uint32_t)self->token_limit,
     .max_batch = MAX_BATCH,
-    .fingerprint = ragify_str_from (ragify_encoder_get_fingerprint (self->encoder)),
+    .fingerprint = ragify_str_from (self->fingerprint),
   };
 
-  self->host->call_done (call, &info);
+  self->model.host->call_done (call, &info);
 }
 
 static void
 tokenize (void *instance, RagifyCall *call, const RagifyEmbedderTokenize *args)
 {
   const Embedder *const self = instance;
-  uint32_t *const counts = self->host->call_alloc (call, MAX (args->texts.count, 1) * sizeof *counts);
+  uint32_t *const counts = self->model.host->call_alloc (call, MAX (args->texts.count, 1) * sizeof *counts);
   RagifyEmbedderTokenizeResult result = { .struct_size = sizeof result };
 
   if (counts == NULL) {
-    fail_exhausted (self, call);
+    ragify_local_model_fail_memory (&self->model, call);
     return;
   }
   for (uint64_t i = 0; i < args->texts.count; i++) {
@@ -218,64 +229,69 @@ tokenize (void *instance, RagifyCall *call, const RagifyEmbedderTokenize *args)
     counts[i] = (uint32_t)ragify_encoder_count_tokens (self->encoder, text.data, text.size);
   }
   result.counts = (RagifyU32List){ .items = counts, .count = args->texts.count };
-  self->host->call_done (call, &result);
+  self->model.host->call_done (call, &result);
 }
 
-static gboolean
-is_unwanted (gpointer user)
+/* The texts of a call, each behind the prefix; `joined` keeps what had to be made for that. */
+static RagifyText *
+prepare_texts (const RagifyStrList *list, const char *prefix, GPtrArray *joined)
 {
-  const Wanted *const wanted = user;
+  RagifyText *const texts = g_new (RagifyText, list->count);
+  const gsize length = prefix == NULL ? 0 : strlen (prefix);
 
-  return wanted->host->call_cancelled (wanted->call) != 0 ||
-         wanted->host->clock_us () >= wanted->host->call_deadline_us (wanted->call);
+  for (uint64_t i = 0; i < list->count; i++) {
+    const RagifyStr text = list->items[i];
+    char *whole;
+
+    texts[i] = (RagifyText){ .data = text.data, .size = text.size };
+    if (length == 0)
+      continue;
+    whole = g_malloc (length + text.size);
+    memcpy (whole, prefix, length);
+    if (text.size > 0)
+      memcpy (whole + length, text.data, text.size);
+    g_ptr_array_add (joined, whole);
+    texts[i] = (RagifyText){ .data = whole, .size = length + text.size };
+  }
+  return texts;
 }
 
 static void
-fail_embedding (const Embedder *self, RagifyCall *call, const GError *error)
+count_texts (Embedder *self, uint64_t count, const RagifyEncoderCounts *counts)
 {
-  if (g_error_matches (error, RAGIFY_ENCODER_ERROR, RAGIFY_ENCODER_ERROR_CANCELLED) &&
-      self->host->call_cancelled (call) == 0)
-    fail (self, call, RAGIFY_E_TIMEOUT, "the deadline passed before all texts were embedded");
-  else
-    fail (self, call, code_of (error), error->message);
-}
-
-static RagifyText *
-copy_texts (const RagifyStrList *list)
-{
-  RagifyText *const texts = g_new (RagifyText, list->count);
-
-  for (uint64_t i = 0; i < list->count; i++)
-    texts[i] = (RagifyText){ .data = list->items[i].data, .size = list->items[i].size };
-  return texts;
+  atomic_fetch_add_explicit (&self->texts, count, memory_order_relaxed);
+  atomic_fetch_add_explicit (&self->truncated, counts->truncated, memory_order_relaxed);
+  atomic_fetch_add_explicit (&self->windowed, counts->windowed, memory_order_relaxed);
 }
 
 static void
 embed (void *instance, RagifyCall *call, const RagifyEmbedderEmbed *args)
 {
   Embedder *const self = instance;
+  const RagifyHost *const host = self->model.host;
   const uint64_t count = args->texts.count;
   const uint64_t dimension = ragify_encoder_get_dimension (self->encoder);
-  float *const vectors = self->host->call_alloc (call, MAX (count, 1) * dimension * sizeof *vectors);
-  g_autofree RagifyText *texts = copy_texts (&args->texts);
-  Wanted wanted = { .host = self->host, .call = call };
+  float *const vectors = host->call_alloc (call, MAX (count, 1) * dimension * sizeof *vectors);
+  g_autoptr (GPtrArray) joined = g_ptr_array_new_with_free_func (g_free);
+  g_autofree RagifyText *texts = prepare_texts (
+      &args->texts, args->purpose == RAGIFY_PURPOSE_DOCUMENT ? self->prefixes.document : self->prefixes.query, joined);
+  RagifyWanted wanted = { .host = host, .call = call };
   RagifyEmbedderEmbedResult result = { .struct_size = sizeof result };
-  gsize truncated = 0;
+  RagifyEncoderCounts counts = { 0 };
   g_autoptr (GError) error = NULL;
 
   if (vectors == NULL) {
-    fail_exhausted (self, call);
+    ragify_local_model_fail_memory (&self->model, call);
     return;
   }
-  if (!ragify_encoder_embed (self->encoder, texts, count, is_unwanted, &wanted, vectors, &truncated, &error)) {
-    fail_embedding (self, call, error);
+  if (!ragify_encoder_embed (self->encoder, texts, count, ragify_wanted_stop, &wanted, vectors, &counts, &error)) {
+    ragify_local_model_fail (&self->model, call, error);
     return;
   }
-  atomic_fetch_add_explicit (&self->texts, count, memory_order_relaxed);
-  atomic_fetch_add_explicit (&self->truncated, truncated, memory_order_relaxed);
-  result.truncated = (uint32_t)truncated;
+  count_texts (self, count, &counts);
+  result.truncated = (uint32_t)counts.truncated;
   result.vectors = (RagifyVectors){ .items = vectors, .count = (uint32_t)count, .dimension = (uint32_t)dimension };
-  self->host->call_done (call, &result);
+  host->call_done (call, &result);
 }
 
 /* A real embedding of one word. */
@@ -289,29 +305,11 @@ probe (void *instance, RagifyCall *call, const RagifyNothing *args)
   g_autoptr (GError) error = NULL;
 
   if (!ragify_encoder_embed (self->encoder, &text, 1, NULL, NULL, vector, NULL, &error)) {
-    fail (self, call, code_of (error), error->message);
+    ragify_local_model_fail (&self->model, call, error);
     return;
   }
   result.detail = ragify_str_from (ragify_encoder_get_kernel (self->encoder));
-  self->host->call_done (call, &result);
-}
-
-static RagifyPair
-make_count (const char *name, uint64_t count)
-{
-  return (RagifyPair){
-    .name = ragify_str_from (name),
-    .value = { .type = RAGIFY_VALUE_INT, .integer = (int64_t)count },
-  };
-}
-
-static RagifyPair
-make_text (const char *name, const char *text)
-{
-  return (RagifyPair){
-    .name = ragify_str_from (name),
-    .value = { .type = RAGIFY_VALUE_STRING, .string = ragify_str_from (text) },
-  };
+  self->model.host->call_done (call, &result);
 }
 
 static void
@@ -319,21 +317,14 @@ stats (void *instance, RagifyCall *call, const RagifyNothing *args)
 {
   Embedder *const self = instance;
   const RagifyPair pairs[] = {
-    make_text ("kernel", ragify_encoder_get_kernel (self->encoder)),
-    make_text ("precision", ragify_encoder_get_precision (self->encoder)),
-    make_count ("texts", atomic_load_explicit (&self->texts, memory_order_relaxed)),
-    make_count ("truncated", atomic_load_explicit (&self->truncated, memory_order_relaxed)),
+    ragify_pair_text ("kernel", ragify_encoder_get_kernel (self->encoder)),
+    ragify_pair_text ("precision", ragify_encoder_get_precision (self->encoder)),
+    ragify_pair_count ("texts", atomic_load_explicit (&self->texts, memory_order_relaxed)),
+    ragify_pair_count ("truncated", atomic_load_explicit (&self->truncated, memory_order_relaxed)),
+    ragify_pair_count ("windowed", atomic_load_explicit (&self->windowed, memory_order_relaxed)),
   };
-  RagifyPair *const copy = self->host->call_alloc (call, sizeof pairs);
-  RagifyStatsResult result = { .struct_size = sizeof result };
 
-  if (copy == NULL) {
-    fail_exhausted (self, call);
-    return;
-  }
-  memcpy (copy, pairs, sizeof pairs);
-  result.values = (RagifyPairList){ .items = copy, .count = G_N_ELEMENTS (pairs) };
-  self->host->call_done (call, &result);
+  ragify_local_model_stats (&self->model, call, pairs, G_N_ELEMENTS (pairs));
 }
 
 /* --- what the host sees --- */
@@ -351,7 +342,7 @@ static const RagifyComponent component = {
   .name = "local",
   .summary = "Embeds texts on this machine's CPU with a BERT or MPNet sentence encoder.",
   .run_class = RAGIFY_RUN_WORKER,
-  .max_parallel = MAX_PARALLEL,
+  .max_parallel = RAGIFY_LOCAL_MODEL_PARALLEL,
   .schema = { .keys = keys, .count = G_N_ELEMENTS (keys), .stride = sizeof keys[0] },
   .operations = &operations,
   .create = create,

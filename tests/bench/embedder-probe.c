@@ -118,7 +118,7 @@ check (const Probe *probe)
 {
   g_autoptr (ReferenceEncoder) reference = reference_encoder_new (probe->folder);
 
-  printf ("%.9f\n", reference_encoder_compare (reference, probe->encoder, probe->texts, probe->count));
+  printf ("%.9f\n", reference_encoder_compare (reference, probe->encoder, 1, probe->texts, probe->count));
   return TRUE;
 }
 

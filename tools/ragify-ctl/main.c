@@ -14,25 +14,27 @@ static const Command commands[] = {
   { "query", ragify_control_query },         { "ingest", ragify_control_ingest }, { "status", ragify_control_status },
   { "documents", ragify_control_documents }, { "keys", ragify_control_keys },     { "cache", ragify_control_cache },
   { "reload", ragify_control_reload },       { "config", ragify_control_config }, { "sources", ragify_control_sources },
-  { "tune", ragify_control_tune },           { "jobs", ragify_control_jobs },
+  { "tune", ragify_control_tune },           { "jobs", ragify_control_jobs },     { "models", ragify_control_models },
 };
 
-static const char summary[] = "Asks a running ragify-host, fills it with documents, and shows how it is.\n"
-                              "\n"
-                              "Commands:\n"
-                              "  query TEXT                 Ask; print the chunks with scores and sources\n"
-                              "  ingest DIR|FILE|-          Send text files, or NDJSON, to the host's store\n"
-                              "  status                     Is it alive and ready, what does it count\n"
-                              "  documents list|get|delete  See and remove what the store holds\n"
-                              "  cache stats|get|clear|warm What the caches do and have; compute answers in advance\n"
-                              "  sources [enable NAME …]    How each source fares; enable, disable, weight\n"
-                              "  jobs [pause NAME …]        What keeps stores in step with folders, and how far it is\n"
-                              "  keys new NAME              Make an API key\n"
-                              "  reload                     Put the changed configuration in force\n"
-                              "  config check|print|…       Check and print configurations and profiles\n"
-                              "  tune                       Find the configuration that serves given queries best\n"
-                              "\n"
-                              "'ragify-ctl COMMAND --help' tells more about each.";
+static const char summary[] =
+    "Asks a running ragify-host, fills it with documents, and shows how it is.\n"
+    "\n"
+    "Commands:\n"
+    "  query TEXT                 Ask; print the chunks with scores and sources\n"
+    "  ingest DIR|FILE|-          Send text files, or NDJSON, to the host's store\n"
+    "  status                     Is it alive and ready, what does it count\n"
+    "  documents list|get|delete  See and remove what the store holds\n"
+    "  cache stats|get|clear|warm What the caches do and have; compute answers in advance\n"
+    "  sources [enable NAME …]    How each source fares; enable, disable, weight\n"
+    "  jobs [pause NAME …]        What keeps stores in step with folders, and how far it is\n"
+    "  keys new NAME              Make an API key\n"
+    "  reload                     Put the changed configuration in force\n"
+    "  config check|print|…       Check and print configurations and profiles\n"
+    "  models list|fetch|bench    Embedding models of this machine: what is there, how they compare\n"
+    "  tune                       Find the configuration that serves given queries best\n"
+    "\n"
+    "'ragify-ctl COMMAND --help' tells more about each.";
 
 static const char description[] = "Environment:\n"
                                   "  RAGIFY_URL      the server's address when --url is not given\n"

@@ -150,6 +150,20 @@ add_layer (Writer *writer, gsize number)
   add_norm (writer, layer, "output.LayerNorm");
 }
 
+/* The classifier's own name has no prefix. */
+static void
+add_classifier (Writer *writer)
+{
+  const ModelShape *const shape = writer->shape;
+  ModelShape bare = *shape;
+
+  add_linear (writer, "", "pooler.dense", shape->hidden, shape->hidden);
+  bare.prefix = NULL;
+  writer->shape = &bare;
+  add_linear (writer, "", "classifier", shape->labels, shape->hidden);
+  writer->shape = shape;
+}
+
 static gsize
 write_vocabulary (const ModelShape *shape, const char *folder)
 {
@@ -171,13 +185,18 @@ write_vocabulary (const ModelShape *shape, const char *folder)
 static void
 write_config (const ModelShape *shape, gsize vocabulary, const char *folder)
 {
+  g_autofree char *labels =
+      shape->labels == 0
+          ? g_strdup ("")
+          : g_strdup_printf (",\"architectures\":[\"BertForSequenceClassification\"],\"num_labels\":%" G_GSIZE_FORMAT,
+                             shape->labels);
   g_autofree char *config = g_strdup_printf (
       "{\"model_type\":\"%s\",\"hidden_size\":%" G_GSIZE_FORMAT ",\"num_attention_heads\":%" G_GSIZE_FORMAT
       ",\"num_hidden_layers\":%" G_GSIZE_FORMAT ",\"intermediate_size\":%" G_GSIZE_FORMAT
       ",\"vocab_size\":%" G_GSIZE_FORMAT ",\"max_position_embeddings\":%" G_GSIZE_FORMAT
-      ",\"layer_norm_eps\":1e-5,\"hidden_act\":\"gelu\",\"type_vocab_size\":2%s}",
+      ",\"layer_norm_eps\":1e-5,\"hidden_act\":\"gelu\",\"type_vocab_size\":2%s%s}",
       shape->mpnet ? "mpnet" : "bert", shape->hidden, shape->heads, shape->layers, shape->intermediate, vocabulary,
-      shape->positions, shape->mpnet ? ",\"pad_token_id\":1,\"relative_attention_num_buckets\":32" : "");
+      shape->positions, shape->mpnet ? ",\"pad_token_id\":1,\"relative_attention_num_buckets\":32" : "", labels);
 
   model_folder_write (folder, "config.json", config, -1);
 }
@@ -199,6 +218,8 @@ model_folder_fill (const char *folder, const ModelShape *shape)
   add_norm (&writer, "embeddings.", "LayerNorm");
   for (gsize i = 0; i < shape->layers; i++)
     add_layer (&writer, i);
+  if (shape->labels > 0)
+    add_classifier (&writer);
   g_string_append_c (writer.header, '}');
 
   length = GUINT64_TO_LE (writer.header->len);

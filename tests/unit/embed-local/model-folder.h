@@ -17,6 +17,7 @@ typedef struct {
   gsize positions;
   gboolean half;      /* matrices as F16, otherwise F32 */
   const char *prefix; /* of all tensors' names; NULL: none */
+  gsize labels;       /* a classifier with so many outputs; 0: none */
 } ModelShape;
 
 /* A new folder under the temporary directory. */

@@ -47,9 +47,8 @@ reference_encoder_free (ReferenceEncoder *self)
 
 /* rows x columns; a vector where rows is 0. */
 static const double *
-get (const ReferenceEncoder *self, const char *layer, const char *part, const char *kind, gsize rows, gsize columns)
+get_plain (const ReferenceEncoder *self, const char *name, gsize rows, gsize columns)
 {
-  g_autofree char *name = g_strconcat (self->prefix, layer, part, kind, NULL);
   double *values = g_hash_table_lookup (self->tensors, name);
   g_autofree float *row = NULL;
   RagifyTensor tensor;
@@ -66,8 +65,16 @@ get (const ReferenceEncoder *self, const char *layer, const char *part, const ch
     for (gsize c = 0; c < columns; c++)
       values[r * columns + c] = (double)row[c];
   }
-  g_hash_table_insert (self->tensors, g_steal_pointer (&name), values);
+  g_hash_table_insert (self->tensors, g_strdup (name), values);
   return values;
+}
+
+static const double *
+get (const ReferenceEncoder *self, const char *layer, const char *part, const char *kind, gsize rows, gsize columns)
+{
+  g_autofree char *name = g_strconcat (self->prefix, layer, part, kind, NULL);
+
+  return get_plain (self, name, rows, columns);
 }
 
 static double
@@ -122,7 +129,7 @@ normalise (const ReferenceEncoder *self, double *x, gsize count, const char *lay
 }
 
 static double *
-embed_tokens (const ReferenceEncoder *self, const guint32 *ids, gsize count)
+embed_tokens (const ReferenceEncoder *self, const guint32 *ids, gsize count, gsize first_tokens)
 {
   const RagifyModelConfig *const config = &self->config;
   const gsize size = config->hidden_size;
@@ -137,9 +144,10 @@ embed_tokens (const ReferenceEncoder *self, const guint32 *ids, gsize count)
   for (gsize t = 0; t < count; t++) {
     const gboolean padding = types == NULL && ids[t] == config->padding_token;
     const gsize place = padding ? config->padding_token : next++;
+    const double *const type = types == NULL || t < first_tokens ? types : types + size;
 
     for (gsize i = 0; i < size; i++)
-      x[t * size + i] = words[ids[t] * size + i] + places[place * size + i] + (types == NULL ? 0 : types[i]);
+      x[t * size + i] = words[ids[t] * size + i] + places[place * size + i] + (type == NULL ? 0 : type[i]);
   }
   normalise (self, x, count, "embeddings.", "LayerNorm");
   return x;
@@ -239,13 +247,11 @@ feed_forward (const ReferenceEncoder *self, double *x, gsize count, const char *
   add_and_normalise (self, x, down, count, layer, "output.LayerNorm");
 }
 
-void
-reference_encoder_embed (const ReferenceEncoder *self, const guint32 *ids, gsize count, double *vector)
+/* The vectors of all tokens. */
+static double *
+transform (const ReferenceEncoder *self, const guint32 *ids, gsize count, gsize first_tokens)
 {
-  const gsize size = self->config.hidden_size;
-  const gsize pooled = self->config.pooling == RAGIFY_POOLING_MEAN ? count : 1;
-  g_autofree double *x = embed_tokens (self, ids, count);
-  double length;
+  double *const x = embed_tokens (self, ids, count, first_tokens);
 
   for (gsize i = 0; i < self->config.layers; i++) {
     g_autofree char *layer = g_strdup_printf ("encoder.layer.%" G_GSIZE_FORMAT ".", i);
@@ -253,26 +259,59 @@ reference_encoder_embed (const ReferenceEncoder *self, const guint32 *ids, gsize
     attend (self, x, count, layer);
     feed_forward (self, x, count, layer);
   }
-  memset (vector, 0, size * sizeof *vector);
-  for (gsize t = 0; t < pooled; t++)
-    for (gsize i = 0; i < size; i++)
-      vector[i] += x[t * size + i];
-  length = sqrt (dot (vector, vector, size));
+  return x;
+}
+
+static void
+scale (double *vector, gsize size)
+{
+  const double length = sqrt (dot (vector, vector, size));
+
   for (gsize i = 0; i < size; i++)
     vector[i] /= length;
 }
 
-/* The tokens of a text with those around it, `limit` at most. */
-static guint32 *
-encode (const ReferenceEncoder *self, const RagifyText *text, gsize limit, gsize *count)
+void
+reference_encoder_embed (const ReferenceEncoder *self, const guint32 *ids, gsize count, double *vector)
 {
-  guint32 *const ids = g_new (guint32, limit);
-  const gsize found = ragify_tokenizer_encode (self->tokenizer, text->data, text->size, ids + 1, limit - 2);
+  const gsize size = self->config.hidden_size;
+  const gsize pooled = self->config.pooling == RAGIFY_POOLING_MEAN ? count : 1;
+  g_autofree double *x = transform (self, ids, count, count);
 
-  *count = MIN (found, limit - 2) + 2;
+  memset (vector, 0, size * sizeof *vector);
+  for (gsize t = 0; t < pooled; t++)
+    for (gsize i = 0; i < size; i++)
+      vector[i] += x[t * size + i];
+  scale (vector, size);
+}
+
+/* A text of so many windows at most, which begin an eighth before the one before ends; the last ends with the text. */
+static void
+embed_text (const ReferenceEncoder *self, const RagifyText *text, gsize limit, gsize max_windows, double *vector)
+{
+  const gsize size = self->config.hidden_size;
+  const gsize room = limit - 2;
+  const gsize step = room - room / 8;
+  const gsize most = room + (max_windows - 1) * step;
+  g_autofree guint32 *tokens = g_new (guint32, most);
+  g_autofree guint32 *ids = g_new (guint32, limit);
+  g_autofree double *window = g_new (double, size);
+  const gsize count = MIN (ragify_tokenizer_encode (self->tokenizer, text->data, text->size, tokens, most), most);
+  const gsize length = MIN (count, room);
+
+  memset (vector, 0, size * sizeof *vector);
   ids[0] = ragify_tokenizer_get_begin (self->tokenizer);
-  ids[*count - 1] = ragify_tokenizer_get_end (self->tokenizer);
-  return ids;
+  ids[length + 1] = ragify_tokenizer_get_end (self->tokenizer);
+  for (gsize start = 0, ends = 0; ends < MAX (count, 1); start += step) {
+    const gsize at = MIN (start, count - length);
+
+    memcpy (ids + 1, tokens + at, length * sizeof *ids);
+    reference_encoder_embed (self, ids, length + 2, window);
+    for (gsize i = 0; i < size; i++)
+      vector[i] += window[i];
+    ends = MAX (at + length, 1);
+  }
+  scale (vector, size);
 }
 
 static double
@@ -289,8 +328,8 @@ cosine (const double *expected, const float *found, gsize size)
 }
 
 double
-reference_encoder_compare (const ReferenceEncoder *self, const RagifyEncoder *encoder, const RagifyText *texts,
-                           gsize count)
+reference_encoder_compare (const ReferenceEncoder *self, const RagifyEncoder *encoder, gsize max_windows,
+                           const RagifyText *texts, gsize count)
 {
   const gsize size = self->config.hidden_size;
   g_autofree float *vectors = g_new0 (float, count *size);
@@ -300,15 +339,50 @@ reference_encoder_compare (const ReferenceEncoder *self, const RagifyEncoder *en
   if (!ragify_encoder_embed (encoder, texts, count, NULL, NULL, vectors, NULL, NULL))
     return NAN;
   for (gsize i = 0; i < count; i++) {
-    gsize tokens;
-    g_autofree guint32 *ids = encode (self, &texts[i], ragify_encoder_get_max_tokens (encoder), &tokens);
     double found;
 
-    reference_encoder_embed (self, ids, tokens, expected);
+    embed_text (self, &texts[i], ragify_encoder_get_max_tokens (encoder), max_windows, expected);
     found = cosine (expected, vectors + i * size, size);
     if (isnan (found))
       return found;
     smallest = MIN (smallest, found);
   }
   return smallest;
+}
+
+double
+reference_encoder_score (const ReferenceEncoder *self, const RagifyText *question, const RagifyText *passage,
+                         gsize limit)
+{
+  const gsize size = self->config.hidden_size;
+  const gsize room = limit - 3;
+  g_autofree guint32 *first = g_new (guint32, room + 1);
+  g_autofree guint32 *second = g_new (guint32, room + 1);
+  g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (guint32));
+  const guint32 begin = ragify_tokenizer_get_begin (self->tokenizer);
+  const guint32 end = ragify_tokenizer_get_end (self->tokenizer);
+  gsize firsts = ragify_tokenizer_encode (self->tokenizer, question->data, question->size, first, room);
+  gsize seconds = ragify_tokenizer_encode (self->tokenizer, passage->data, passage->size, second, room);
+  g_autofree double *x = NULL;
+  g_autofree double *pooled = NULL;
+  double score;
+
+  if (firsts + seconds > room) {
+    const gsize shorter = MIN (MIN (firsts, seconds), room / 2);
+    const gboolean question_is_longer = firsts > seconds;
+
+    firsts = question_is_longer ? room - shorter : shorter;
+    seconds = room - firsts;
+  }
+  g_array_append_val (ids, begin);
+  g_array_append_vals (ids, first, (guint)firsts);
+  g_array_append_val (ids, end);
+  g_array_append_vals (ids, second, (guint)seconds);
+  g_array_append_val (ids, end);
+  x = transform (self, (const guint32 *)(const void *)ids->data, ids->len, firsts + 2);
+  pooled = linear (self, x, 1, "", "pooler.dense", size, size);
+  score = get_plain (self, "classifier.bias", 0, 1)[0];
+  for (gsize i = 0; i < size; i++)
+    score += tanh (pooled[i]) * get_plain (self, "classifier.weight", 1, size)[i];
+  return score;
 }

@@ -23,9 +23,13 @@ void reference_encoder_embed (const ReferenceEncoder *self, const guint32 *ids, 
 
 /*
  * The smallest cosine between the vectors of an encoder and of this reference, over `count` texts. The encoder must
- * have been opened on the same folder. NaN if it refuses to embed them.
+ * have been opened on the same folder, with so many windows. NaN if it refuses to embed them.
  */
-double reference_encoder_compare (const ReferenceEncoder *self, const RagifyEncoder *encoder, const RagifyText *texts,
-                                  gsize count);
+double reference_encoder_compare (const ReferenceEncoder *self, const RagifyEncoder *encoder, gsize max_windows,
+                                  const RagifyText *texts, gsize count);
+
+/* The score of a cross-encoder (Nogueira and Cho, 2019): pooler, tanh, one linear output; `limit` tokens at most. */
+double reference_encoder_score (const ReferenceEncoder *self, const RagifyText *question, const RagifyText *passage,
+                                gsize limit);
 
 #endif

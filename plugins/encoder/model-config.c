@@ -41,6 +41,22 @@ read_architecture (const RagifyJsonFile *file, RagifyModelConfig *config, GError
   return TRUE;
 }
 
+/* A file without labels means two of them, as Hugging Face's own configuration has it. */
+static void
+read_labels (const RagifyJsonFile *file, RagifyModelConfig *config)
+{
+  const json_t *const root = ragify_json_file_get_root (file);
+  const char *const class = json_string_value (json_array_get (json_object_get (root, "architectures"), 0));
+  const json_t *const names = json_object_get (root, "id2label");
+  const json_t *const count = json_object_get (root, "num_labels");
+
+  if (class == NULL || !g_str_has_suffix (class, "ForSequenceClassification"))
+    return;
+  config->labels = json_is_object (names)    ? json_object_size (names)
+                   : json_is_integer (count) ? (gsize)CLAMP (json_integer_value (count), 1, G_MAXINT)
+                                             : 2;
+}
+
 static gboolean
 read_sizes (const RagifyJsonFile *file, RagifyModelConfig *config, GError **error)
 {
@@ -102,6 +118,7 @@ read_model (const char *folder, RagifyModelConfig *config, GError **error)
     return refuse (file, error, "hidden_act", json_string_value (activation), "gelu");
   if (epsilon != NULL && !(json_number_value (epsilon) > 0 && json_number_value (epsilon) < 1))
     return ragify_json_file_fail (file, error, "'layer_norm_eps': expected a number between 0 and 1");
+  read_labels (file, config);
   config->norm_epsilon = epsilon == NULL ? 1e-12F : (float)json_number_value (epsilon);
   return TRUE;
 }

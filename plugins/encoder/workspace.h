@@ -15,11 +15,19 @@ enum {
   RAGIFY_WORKSPACE_BLOCK = 128,
 };
 
-/* Texts are laid end to end, without padding between them. */
+/* One text with the tokens around it, or two of which the second has the other token type. */
+typedef struct {
+  gsize tokens;
+  gsize first_tokens; /* of them before the second text; `tokens` where there is none */
+  gboolean begins;    /* a text: the first of its windows … */
+  gboolean ends;      /* … and the last; both for a text that is whole */
+} RagifySequence;
+
+/* Sequences are laid end to end, without padding between them. */
 typedef struct {
   gsize tokens; /* how many there is room for */
   guint32 *ids;
-  gsize *lengths;     /* tokens of each text, `tokens` at most */
+  RagifySequence *sequences;
   float *hidden;      /* tokens x hidden_stride */
   void *elements;     /* the same, as elements */
   void *qkv;          /* tokens x qkv_stride */

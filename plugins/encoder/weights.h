@@ -33,8 +33,9 @@ typedef struct {
   gsize context_stride;      /* elements */
   gsize intermediate_stride; /* elements */
 
-  RagifyTensor words;     /* config.vocabulary_size rows */
-  const float *positions; /* rows of hidden_stride: position and first token type, summed */
+  RagifyTensor words;       /* config.vocabulary_size rows */
+  const float *positions;   /* rows of hidden_stride: position and first token type, summed */
+  const float *second_type; /* what the second of two texts has instead of the first token type; NULL: nothing */
   RagifyNorm embedding_norm;
   RagifyAttention attention;
   RagifyLayer *layers; /* config.layers */

@@ -8,6 +8,9 @@
  *     float *vector = g_new (float, ragify_encoder_get_dimension (encoder));
  *     ragify_encoder_embed (encoder, &text, 1, NULL, NULL, vector, NULL, &error);
  *
+ * A text of more tokens than the model's limit is cut, or, with `max_windows`, embedded as that many windows at most
+ * that overlap by an eighth, the last one by more: its vector is the mean of theirs, made a unit vector.
+ *
  * An encoder is immutable: all functions but open and free are [any], at once from as many threads as there are. Each
  * call computes on its own thread, in memory that the encoder keeps for the next one (about 4 MB a thread for MiniLM).
  *
@@ -16,24 +19,15 @@
 #ifndef RAGIFY_ENCODER_H
 #define RAGIFY_ENCODER_H
 
-#include <glib.h>
+#include "encoder-types.h"
 
 typedef struct _RagifyEncoder RagifyEncoder;
 
+/* Texts of one call that were longer than the limit. */
 typedef struct {
-  const char *precision; /* "auto", "bf16" or "fp32"; NULL: auto, the fastest that this CPU has */
-  const char *kernel;    /* "auto" or one of kernels.h, for tests; NULL: auto */
-  gsize max_tokens;      /* a lower limit than the model's, special tokens included; 0: the model's */
-} RagifyEncoderOptions;
-
-/* UTF-8, not owned; bytes that are not UTF-8 are left out. */
-typedef struct {
-  const char *data;
-  gsize size;
-} RagifyText;
-
-/* Says whether the caller still wants the answer. Asked between layers, on the thread that computes. */
-typedef gboolean (*RagifyEncoderStop) (gpointer user);
+  gsize truncated; /* and lost their end */
+  gsize windowed;  /* and were embedded in windows; those that lost their end as well count in both */
+} RagifyEncoderCounts;
 
 /*
  * Loads the model in `folder`; takes about 50 ms for MiniLM once its file is in the page cache. NULL with an
@@ -47,12 +41,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (RagifyEncoder, ragify_encoder_free)
 /* Floats in a vector. */
 gsize ragify_encoder_get_dimension (const RagifyEncoder *self);
 
-/* Tokens of one text that count, special tokens included; the rest of it is left out. */
+gsize ragify_encoder_get_layers (const RagifyEncoder *self);
+
+/* Tokens of one text, or of one window, that count, special tokens included. */
 gsize ragify_encoder_get_max_tokens (const RagifyEncoder *self);
 
 /*
  * Equal exactly when two encoders' vectors may be compared: names the architecture, the dimension, the pooling, the
- * limit and a hash of all weights and of the tokenizer. bf16 and fp32 have the same one (cosine above 0.9999).
+ * limit, whether there are windows, and a hash of all weights and of the tokenizer. bf16 and fp32 have the same one
+ * (cosine above 0.9999).
  */
 const char *ragify_encoder_get_fingerprint (const RagifyEncoder *self);
 
@@ -64,11 +61,11 @@ const char *ragify_encoder_get_kernel (const RagifyEncoder *self);
 gsize ragify_encoder_count_tokens (const RagifyEncoder *self, const char *text, gsize size);
 
 /*
- * Writes `count` vectors to `vectors`, in the order of `texts`, and to `truncated`, unless NULL, how many texts were
- * longer than the limit. `stop` may be NULL. FALSE with ENCODER_ERROR_CANCELLED, _MEMORY or, where the weights make a
- * vector that is not finite, _FORMAT; then `vectors` may be written in part.
+ * Writes `count` vectors to `vectors`, in the order of `texts`, and fills `counts`, unless NULL. `stop` may be NULL.
+ * FALSE with ENCODER_ERROR_CANCELLED, _MEMORY or, where the weights make a vector that is not finite, _FORMAT; then
+ * `vectors` may be written in part.
  */
 gboolean ragify_encoder_embed (const RagifyEncoder *self, const RagifyText *texts, gsize count, RagifyEncoderStop stop,
-                               gpointer user, float *vectors, gsize *truncated, GError **error);
+                               gpointer user, float *vectors, RagifyEncoderCounts *counts, GError **error);
 
 #endif

@@ -21,7 +21,7 @@ place (const RagifyWeights *weights, RagifyWorkspace *workspace, char *memory)
   const gsize tokens = workspace->tokens;
   const gsize sizes[] = {
     tokens * sizeof *workspace->ids,
-    tokens * sizeof *workspace->lengths,
+    tokens * sizeof *workspace->sequences,
     tokens * weights->hidden_stride * sizeof (float),
     tokens * weights->hidden_stride * element,
     tokens * weights->qkv_stride * element,
@@ -37,7 +37,7 @@ place (const RagifyWeights *weights, RagifyWorkspace *workspace, char *memory)
     used += (sizes[i] + 63) / 64 * 64;
   }
   workspace->ids = starts[0];
-  workspace->lengths = starts[1];
+  workspace->sequences = starts[1];
   workspace->hidden = starts[2];
   workspace->elements = starts[3];
   workspace->qkv = starts[4];

@@ -135,6 +135,8 @@ place (Loader *loader)
   place_attention (loader);
   weights->positions =
       take (loader, (config->first_position + config->max_tokens) * weights->hidden_stride * sizeof (float));
+  if (config->token_types > 1)
+    weights->second_type = take (loader, weights->hidden_stride * sizeof (float));
 }
 
 /* Queries of 15 tokens walk through all weights once: with huge pages that costs no TLB misses to speak of. */
@@ -254,6 +256,19 @@ load_layer (Loader *loader, gsize number)
          load_norm (loader, prefix, "output.LayerNorm", &layer->output_norm);
 }
 
+/* Rows of positions have the first type in them already. */
+static void
+load_second_type (RagifyWeights *weights, const RagifyTensor *types, const float *first)
+{
+  float *const second = (float *)weights->second_type;
+
+  if (second == NULL)
+    return;
+  ragify_tensor_read_row (types, 1, second);
+  for (gsize i = 0; i < weights->config.hidden_size; i++)
+    second[i] -= first[i];
+}
+
 static gboolean
 load_embeddings (Loader *loader)
 {
@@ -272,6 +287,7 @@ load_embeddings (Loader *loader)
     if (!find (loader, "embeddings.", "token_type_embeddings", ".weight", config->token_types, hidden, &types))
       return FALSE;
     ragify_tensor_read_row (&types, 0, type);
+    load_second_type (weights, &types, type);
   }
   for (gsize i = 0; i < config->first_position + config->max_tokens; i++) {
     float *const row = (float *)weights->positions + i * weights->hidden_stride;

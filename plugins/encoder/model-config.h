@@ -34,6 +34,7 @@ typedef struct {
   float norm_epsilon;
   gsize max_tokens; /* of one text, special tokens included; 0: the folder does not say */
   RagifyPooling pooling;
+  gsize labels; /* outputs of a classifier of whole sequences; 0: there is none */
 } RagifyModelConfig;
 
 /*
