@@ -330,9 +330,10 @@ add_series (RagifyLevel *level, RagifyRuntime *runtime)
   static const char errors[] = "ragify_cache_level_errors_total", error_help[] = "Calls of the level that failed";
   static const char skipped[] = "ragify_cache_level_skipped_total";
   static const char skipped_help[] = "Calls that were not made while the level was left alone";
-  level->hits = new_series (runtime, level, "ragify_cache_level_hits_total", NULL, "Gets that the level answered");
-  level->misses =
-      new_series (runtime, level, "ragify_cache_level_misses_total", NULL, "Gets that the level did not have");
+  level->hits = new_series (runtime, level, "ragify_cache_level_hits_total", NULL,
+                            "Requests that the level answered, those that waited for another's look-up among them");
+  level->misses = new_series (runtime, level, "ragify_cache_level_misses_total", NULL,
+                              "Requests whose answer the level did not have, the same among them");
   level->promotions = new_series (runtime, level, "ragify_cache_promotions_total", NULL,
                                   "Entries of the level that the ones above it were filled with");
   level->writes = new_series (runtime, level, "ragify_cache_level_writes_total", NULL, "Writes to the level");

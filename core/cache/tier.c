@@ -4,30 +4,14 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "core/cache/tier.h"
-#include "core/balance/attempt.h"
-
-#include <stdatomic.h>
 #include <string.h>
 
-#include "core/cache/flight.h"
-#include "core/cache/level.h"
+#include "core/balance/attempt.h"
+#include "core/cache/tier-private.h"
 #include "core/call/operations.h"
 
 #define FLUSH_US (3 * (guint64)G_USEC_PER_SEC) /* for writes behind, at the end */
 #define POLL_US 200
-
-struct RagifyTier {
-  char *name;
-  RagifyLevel **levels;
-  guint n_levels;
-  guint64 negative_ttl_us, stale_us;
-  double ttl_jitter;
-  RagifyFlights *flights;
-  _Atomic guint64 leaving; /* gets that nobody waits for any more */
-  _Atomic guint64 storing; /* answers on their way into levels */
-  RagifySeries *hits, *misses, *coalesced, *timeouts, *stale, *rejected;
-};
 
 struct RagifyTierGet {
   RagifyWaiter waiter;
@@ -47,41 +31,32 @@ struct RagifyTierGet {
   RagifyAttempt attempt;   /* to get it from the level */
   gboolean asking;         /* … which is under way */
   RagifyBuffer *stale;     /* what there is past its time, in case there is nothing else */
-  const char *stale_kind;  /* its level's */
+  guint stale_level;       /* that has it */
   RagifyBuffer *woken;     /* what `wake` brought */
   const char *woken_level; /* with it */
 };
 
-/* A value on its way into levels. */
-typedef struct {
-  RagifyOwner owner;
-  RagifyTier *tier;
-  RagifyTierKey key;
-  RagifyBuffer *envelope;
-  guint pending;  /* levels; used on the loop that stores */
-  gboolean lands; /* the flight is over when the first level has it */
-} Store;
-
 static void ask_level (RagifyTierGet *get);
 
+/* ---- counting ---- */
+
+/* A get that waited for another's look-up is counted where it would have ended, had it made its own: as a hit of the
+ * level whose value it was given (`kind` is that level's own text; NULL: none had it), and as a miss of those above. */
+static void
+count_shared (const RagifyTierGet *get, const char *kind)
+{
+  const RagifyTier *tier = get->tier;
+  for (guint i = 0; i < tier->n_levels && !get->cancelled; i++) {
+    if (ragify_level_kind (tier->levels[i]) == kind) {
+      ragify_level_count_hit (tier->levels[i]);
+      return;
+    }
+    if (i > 0 || get->uncounted) /* the first one was asked, and may have failed */
+      ragify_level_count_miss (tier->levels[i]);
+  }
+}
+
 /* ---- time ---- */
-
-/* Half the entries live longer and half shorter than the TTL says, so that what was stored together does not expire
- * together. The key is the randomness: it is a hash. */
-static guint64
-jittered (const RagifyTier *tier, const RagifyTierKey *key, guint64 ttl_us)
-{
-  const double position = (key->bytes[7] + 256.0 * key->bytes[8]) / 32767.5 - 1;
-  return (guint64)((double)ttl_us * (1 + tier->ttl_jitter * position));
-}
-
-/* How long `level` may give it from its creation on, µs. */
-static guint64
-life_in (const RagifyTier *tier, const RagifyLevel *level, const RagifyTierKey *key, const RagifyEnvelope *envelope)
-{
-  const guint64 own = ragify_level_ttl (level);
-  return jittered (tier, key, envelope->ttl_us != 0 ? MIN (envelope->ttl_us, own) : own);
-}
 
 /* How old a level's value is. Where the level says how much of its time is left, that counts as well, in case the wall
  * clock has been set back since it was made. */
@@ -91,76 +66,8 @@ age_in (const RagifyTier *tier, const RagifyTierGet *get, const RagifyEnvelope *
   const guint64 age = ragify_envelope_age (envelope);
   if (envelope->born != 0 || left_us == 0 || age == G_MAXUINT64)
     return age;
-  const guint64 whole = life_in (tier, tier->levels[get->level], &get->ask.key, envelope) + tier->stale_us;
+  const guint64 whole = ragify_tier_life (tier, get->level, &get->ask.key, envelope) + tier->stale_us;
   return whole > left_us ? MAX (age, whole - left_us) : age;
-}
-
-/* ---- storing ---- */
-
-static void
-clear_store (RagifyOwner *owner)
-{
-  Store *store = (Store *)owner;
-  store->envelope->unref (store->envelope);
-}
-
-static void
-let_go (Store *store)
-{
-  if (--store->pending > 0)
-    return;
-  atomic_fetch_sub (&store->tier->storing, 1); /* the last that is done to the tier */
-  ragify_owner_unref (&store->owner);
-}
-
-static void
-stored (void *user)
-{
-  let_go (user);
-}
-
-static void
-stored_first (void *user)
-{
-  Store *store = user;
-  if (store->lands)
-    ragify_flights_land (store->tier->flights, &store->key);
-  let_go (store);
-}
-
-static void
-store_in_level (Store *store, guint index, const RagifyEnvelope *read)
-{
-  RagifyTier *tier = store->tier;
-  void (*written) (void *user) = index == 0 ? stored_first : stored;
-  const guint64 life = life_in (tier, tier->levels[index], &store->key, read) + tier->stale_us;
-  const guint64 age = ragify_envelope_age (read);
-  store->pending++;
-  if (age < life)
-    ragify_level_write (tier->levels[index], &store->owner, &store->key, store->envelope, life - age, written, store);
-  else
-    written (store);
-}
-
-/* Writes `envelope` to the first `n_levels` levels, at once. `lands`: it was settled, and the flight is to land when
- * the first level has it. */
-static void
-store_in (RagifyTier *tier, const RagifyTierKey *key, RagifyBuffer *envelope, guint n_levels, gboolean lands)
-{
-  RagifyEnvelope read;
-  if (!ragify_envelope_read (envelope, &read))
-    g_return_if_reached ();
-  Store *store = (Store *)ragify_owner_new (sizeof *store, clear_store);
-  atomic_fetch_add (&tier->storing, 1);
-  store->tier = tier;
-  store->key = *key;
-  store->envelope = envelope;
-  envelope->ref (envelope);
-  store->lands = lands;
-  store->pending = 1;
-  for (guint i = 0; i < n_levels; i++)
-    store_in_level (store, i, &read);
-  let_go (store);
 }
 
 /* ---- the end of a get ---- */
@@ -171,8 +78,11 @@ deliver (RagifyTierGet *get, RagifyBuffer *envelope, const RagifyEnvelope *read,
 {
   RagifyOwner *owner = get->owner;
   RagifyTier *tier = get->tier;
-  if (get->stale != NULL)
+  if (get->stale != NULL) { /* there was something better */
     get->stale->unref (g_steal_pointer (&get->stale));
+    if (!get->cancelled)
+      ragify_level_count_miss (tier->levels[get->stale_level]);
+  }
   if (get->cancelled) {
     if (how->lead)
       ragify_flights_abandon (tier->flights, &get->ask.key);
@@ -206,11 +116,14 @@ deliver_nothing (RagifyTierGet *get, gboolean lead)
 static void
 deliver_stale (RagifyTierGet *get, gboolean lead)
 {
+  RagifyLevel *level = get->tier->levels[get->stale_level];
   RagifyBuffer *envelope = g_steal_pointer (&get->stale);
   RagifyEnvelope read;
   if (!ragify_envelope_read (envelope, &read))
     g_return_if_reached ();
-  deliver (get, envelope, &read, &(RagifyTierFound){ .level = get->stale_kind, .stale = TRUE, .lead = lead });
+  if (!get->cancelled)
+    ragify_level_count_hit (level);
+  deliver (get, envelope, &read, &(RagifyTierFound){ .level = ragify_level_kind (level), .stale = TRUE, .lead = lead });
 }
 
 /* Another's answer. */
@@ -222,6 +135,7 @@ deliver_shared (RagifyTierGet *get, RagifyBuffer *envelope, const char *level)
     g_return_if_reached ();
   if (!get->cancelled)
     ragify_series_add (get->tier->coalesced, 1);
+  count_shared (get, level);
   deliver (get, envelope, &read, &(RagifyTierFound){ .level = level });
 }
 
@@ -232,10 +146,12 @@ run_woken (RagifyTask *task)
 {
   RagifyTierGet *get = (RagifyTierGet *)(void *)((char *)task - G_STRUCT_OFFSET (RagifyTierGet, task));
   ragify_loop_disarm (get->loop, &get->expiry);
-  if (get->woken != NULL)
+  if (get->woken != NULL) {
     deliver_shared (get, g_steal_pointer (&get->woken), get->woken_level);
-  else
-    deliver_nothing (get, TRUE);
+    return;
+  }
+  count_shared (get, NULL);
+  deliver_nothing (get, TRUE);
 }
 
 static void
@@ -252,8 +168,10 @@ static void
 expire (RagifyDeadline *expiry)
 {
   RagifyTierGet *get = (RagifyTierGet *)(void *)((char *)expiry - G_STRUCT_OFFSET (RagifyTierGet, expiry));
-  if (ragify_flights_leave (get->tier->flights, &get->ask.key, &get->waiter))
-    deliver_nothing (get, FALSE);
+  if (!ragify_flights_leave (get->tier->flights, &get->ask.key, &get->waiter))
+    return;
+  count_shared (get, NULL);
+  deliver_nothing (get, FALSE);
 }
 
 static void
@@ -279,7 +197,7 @@ join (RagifyTierGet *get)
   ragify_loop_arm (get->loop, &get->expiry, get->ask.deadline);
   const RagifyFlightJoin joined =
       ragify_flights_join (tier->flights, &get->ask.key, get->landed, &get->waiter, &envelope, &level);
-  if (get->uncounted && joined != RAGIFY_FLIGHT_LEADS_ANEW)
+  if (get->uncounted && joined == RAGIFY_FLIGHT_LEADS)
     ragify_level_count_miss (tier->levels[0]);
   if (joined == RAGIFY_FLIGHT_WAITS) {
     if (get->stale == NULL || !ragify_flights_leave (tier->flights, &get->ask.key, &get->waiter))
@@ -305,7 +223,7 @@ promote (RagifyTierGet *get, RagifyBuffer *envelope)
   RagifyTier *tier = get->tier;
   if (!get->leads) {
     if (get->ask.peek && get->level > 0)
-      store_in (tier, &get->ask.key, envelope, get->level, FALSE);
+      ragify_tier_store_in (tier, &get->ask.key, envelope, get->level, FALSE);
     return;
   }
   if (!ragify_flights_settle (tier->flights, &get->ask.key, envelope, ragify_level_kind (tier->levels[get->level])))
@@ -315,7 +233,7 @@ promote (RagifyTierGet *get, RagifyBuffer *envelope)
     return;
   }
   ragify_level_count_promotion (tier->levels[get->level]);
-  store_in (tier, &get->ask.key, envelope, get->level, TRUE);
+  ragify_tier_store_in (tier, &get->ask.key, envelope, get->level, TRUE);
 }
 
 /* Nothing in this level. */
@@ -374,14 +292,14 @@ judge (RagifyTierGet *get, RagifyBuffer *value, guint64 left_us)
   RagifyEnvelope read;
   if (is_usable (get, value, &read)) {
     const guint64 age = age_in (tier, get, &read, left_us);
-    const guint64 life = life_in (tier, tier->levels[get->level], &get->ask.key, &read);
+    const guint64 life = ragify_tier_life (tier, get->level, &get->ask.key, &read);
     if (age < life) {
       hit (get, value, &read, age);
       return TRUE;
     }
     if (get->stale == NULL && age != G_MAXUINT64 && age - life < tier->stale_us) {
       get->stale = adopt (value, &read, age);
-      get->stale_kind = ragify_level_kind (tier->levels[get->level]);
+      get->stale_level = get->level;
       return FALSE;
     }
   }
@@ -399,9 +317,10 @@ level_answered (RagifyAttempt *attempt)
   const RagifyCacheGetResult *result = ragify_call_result (call);
   if (result != NULL && result->value != NULL && judge (get, result->value, result->ttl_us))
     return;
-  if (result != NULL && (get->leads || get->ask.peek))
+  const gboolean kept = get->stale != NULL && get->stale_level == get->level; /* may yet be a hit */
+  if (result != NULL && !kept && (get->leads || get->ask.peek))
     ragify_level_count_miss (get->tier->levels[get->level]);
-  else if (result != NULL)
+  else if (result != NULL && !kept)
     get->uncounted = TRUE;
   missed (get);
 }
@@ -458,47 +377,6 @@ ragify_tier_cancel (RagifyTierGet *get)
   if (get->stale != NULL)
     get->stale->unref (g_steal_pointer (&get->stale));
   ragify_owner_unref (get->owner);
-}
-
-/* ---- what the one who computed has ---- */
-
-void
-ragify_tier_set (RagifyTier *tier, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids)
-{
-  if (ids.count == 0 && tier->negative_ttl_us == 0) {
-    ragify_tier_share (tier, key, body, ids, FALSE);
-    return;
-  }
-  const guint64 ttl = ids.count == 0 ? tier->negative_ttl_us : 0;
-  RagifyBuffer *envelope = ragify_envelope_new (body, ids, g_get_real_time (), ttl, 0);
-  const gboolean lands = ragify_flights_settle (tier->flights, key, envelope, NULL);
-  store_in (tier, key, envelope, tier->n_levels, lands);
-  envelope->unref (envelope);
-}
-
-void
-ragify_tier_share (RagifyTier *tier, const RagifyTierKey *key, RagifyBytes body, RagifyUuidList ids, gboolean degraded)
-{
-  RagifyBuffer *envelope =
-      ragify_envelope_new (body, ids, g_get_real_time (), 0, degraded ? RAGIFY_ENVELOPE_DEGRADED : 0);
-  if (ragify_flights_settle (tier->flights, key, envelope, NULL))
-    ragify_flights_land (tier->flights, key);
-  envelope->unref (envelope);
-}
-
-void
-ragify_tier_pass_on (RagifyTier *tier, const RagifyTierKey *key, RagifyBuffer *envelope, const char *level)
-{
-  RagifyBuffer *own = ragify_envelope_adopt (envelope, 0);
-  if (ragify_flights_settle (tier->flights, key, own, level))
-    ragify_flights_land (tier->flights, key);
-  own->unref (own);
-}
-
-void
-ragify_tier_abandon (RagifyTier *tier, const RagifyTierKey *key)
-{
-  ragify_flights_abandon (tier->flights, key);
 }
 
 /* ---- making ---- */
@@ -566,12 +444,6 @@ RagifyLevel *
 ragify_tier_level (const RagifyTier *tier, guint level)
 {
   return tier->levels[level];
-}
-
-guint64
-ragify_tier_life (const RagifyTier *tier, guint level, const RagifyTierKey *key, const RagifyEnvelope *envelope)
-{
-  return life_in (tier, tier->levels[level], key, envelope);
 }
 
 RagifyTierCounts

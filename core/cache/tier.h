@@ -109,7 +109,9 @@ RagifyTierCounts ragify_tier_counts (const RagifyTier *tier);
 /* Of one level. [any] */
 typedef struct RagifyTierLevelCounts {
   const char *name, *kind;
-  guint64 hits, misses, errors;  /* gets that it answered, gets that it did not have, failures */
+  guint64 hits, misses;          /* gets that it answered, gets that it did not have, in either case also those that
+                                    waited for another's look-up; a hit past its time is one too */
+  guint64 errors;                /* failures */
   guint64 skipped;               /* calls that were not made while it was left alone */
   guint64 promotions;            /* entries that the levels above were filled with */
   guint64 writes, dropped;       /* dropped: the queue was full */

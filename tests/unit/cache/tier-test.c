@@ -119,6 +119,38 @@ one_computes_and_all_get_it (void **state)
   const RagifyTierCounts counts = ragify_tier_counts (world->tier);
   assert_int_equal (counts.misses, 1);
   assert_int_equal (counts.hits, N - 1);
+  assert_int_equal (ragify_tier_level_counts (world->tier, 0).misses, N);
+}
+
+/* Also of those who waited for another's look-up. */
+static void
+each_level_counts_what_getters_were_told (void **state)
+{
+  World *world = *state;
+  make_tier (world, 2, 60 * G_USEC_PER_SEC, 60 * G_USEC_PER_SEC);
+  enum { N = 200, ROUNDS = 20 };
+  g_autofree Ask *asks = g_new0 (Ask, N);
+  guint64 told[] = { 0, 0 };
+  set (world, 1, "kept");
+  const guint64 before = ragify_tier_level_counts (world->tier, 1).hits;
+  for (guint round = 0; round < ROUNDS; round++) {
+    clear_level (world->first);
+    for (guint i = 0; i < N; i++) {
+      asks[i] = (Ask){ .world = world, .loop = i % 2, .key = key_number (1) };
+      begin_ask (&asks[i]);
+    }
+    for (guint i = 0; i < N; i++) {
+      end_ask (&asks[i]);
+      assert_string_equal (asks[i].body, "kept");
+      told[g_str_equal (asks[i].level, "second") ? 1 : 0]++;
+      clear_ask (&asks[i]);
+    }
+  }
+  const RagifyTierLevelCounts first = ragify_tier_level_counts (world->tier, 0);
+  const RagifyTierLevelCounts second = ragify_tier_level_counts (world->tier, 1);
+  assert_true (told[1] >= ROUNDS);
+  assert_int_equal (first.hits, told[0]);
+  assert_int_equal (second.hits - before, told[1]);
 }
 
 static void
@@ -248,6 +280,7 @@ main (void)
     CASE (answers_without_chunks_live_shortly),
     CASE (a_failing_level_is_skipped),
     CASE (a_silent_level_is_not_waited_for),
+    CASE (each_level_counts_what_getters_were_told),
     CASE (foreign_values_are_misses),
     CASE (one_computes_and_all_get_it),
     CASE (after_a_failing_leader_others_lead),
