@@ -18,6 +18,7 @@ struct RagifyGuard {
   double configured_weight;
   _Atomic double weight;
   atomic_bool disabled;
+  gboolean announced; /* that the circuit is open; under the breaker's lock */
   RagifySeries *state, *opened, *refused, *retried, *unaffordable;
 };
 
@@ -31,10 +32,21 @@ typedef struct Probe {
 
 /* ---- the breaker's changes ---- */
 
+/* A warning for the first time; trials that fail afterwards are no news. */
+static void
+say_open (RagifyGuard *guard, const char *why, guint64 open_us)
+{
+  const char *name = ragify_node_name (guard->node);
+  g_log_structured (G_LOG_DOMAIN, guard->announced ? G_LOG_LEVEL_INFO : G_LOG_LEVEL_WARNING, "RAGIFY_NODE", name,
+                    "MESSAGE", "%s: circuit %s: %s; it is left alone for %.3g s", name,
+                    guard->announced ? "still open" : "open", why, (double)open_us / 1e6);
+  guard->announced = TRUE;
+}
+
 static void
 changed (RagifyBreakerState state, const char *why, guint64 open_us, void *user)
 {
-  const RagifyGuard *guard = user;
+  RagifyGuard *guard = user;
   static const double gauge[] = {
     [RAGIFY_BREAKER_CLOSED] = 0, [RAGIFY_BREAKER_HALF_OPEN] = 1, [RAGIFY_BREAKER_OPEN] = 2
   };
@@ -43,8 +55,7 @@ changed (RagifyBreakerState state, const char *why, guint64 open_us, void *user)
   switch (state) {
   case RAGIFY_BREAKER_OPEN:
     ragify_series_add (guard->opened, 1);
-    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_WARNING, "RAGIFY_NODE", name, "MESSAGE",
-                      "%s: circuit open: %s; it is left alone for %.3g s", name, why, (double)open_us / 1e6);
+    say_open (guard, why, open_us);
     return;
   case RAGIFY_BREAKER_HALF_OPEN:
     g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_INFO, "RAGIFY_NODE", name, "MESSAGE",
@@ -52,6 +63,7 @@ changed (RagifyBreakerState state, const char *why, guint64 open_us, void *user)
     return;
   case RAGIFY_BREAKER_CLOSED:
   default:
+    guard->announced = FALSE;
     g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "RAGIFY_NODE", name, "MESSAGE", "%s: circuit closed: %s", name,
                       why);
   }
