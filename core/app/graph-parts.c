@@ -530,14 +530,16 @@ make_pipeline (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode
 /* ---- libraries ---- */
 
 static void
-store_changed (void *user, RagifyNode *store, const RagifyGeneration *generation, const RagifyUuidList *removed)
+store_changed (void *user, RagifyNode *store, const RagifyGeneration *generation, const RagifyUuidList *removed,
+               gboolean behind)
 {
   RagifyAudience *audience = user;
   gboolean news = FALSE; /* a writer also says what everybody knows */
   pthread_mutex_lock (&audience->lock);
   for (guint i = 0; i < audience->pipelines->len; i++)
-    news =
-        ragify_pipeline_store_changed (g_ptr_array_index (audience->pipelines, i), store, generation, removed) || news;
+    news = ragify_pipeline_store_changed (g_ptr_array_index (audience->pipelines, i), store, generation, removed,
+                                          behind) ||
+           news;
   for (guint i = 0; i < audience->warmings->len && news; i++)
     ragify_warming_store_changed (g_ptr_array_index (audience->warmings, i));
   pthread_mutex_unlock (&audience->lock);

@@ -196,6 +196,15 @@ ragify_committer_lags (const RagifyCommitter *committer)
   return ragify_follower_lags (committer->follower);
 }
 
+/* Says what the store is at to whoever keeps answers of it. */
+static void
+tell (RagifyCommitter *committer, const RagifyGeneration *generation, const RagifyUuidList *removed)
+{
+  const RagifyLibraryOptions *options = &committer->options;
+  if (options->changed != NULL)
+    options->changed (options->user, options->store, generation, removed, ragify_follower_lags (committer->follower));
+}
+
 /* ---- writes whose outcome is not known ---- */
 
 /* It may have been committed, or be yet: whoever follows the store can no longer count batches. Returns FALSE. */
@@ -221,8 +230,7 @@ make_sure (RagifyCommitter *committer, RagifyProblem *problem)
   if (!ragify_store_generation (committer->options.store, &store, &reason))
     return ragify_ingest_problem (problem, RAGIFY_E_UNAVAILABLE, reason, 0);
   ragify_follower_catch_up (committer->follower, &reason);
-  if (committer->options.changed != NULL)
-    committer->options.changed (committer->options.user, committer->options.store, &store.generation, &none);
+  tell (committer, &store.generation, &none);
   committer->unsure = FALSE;
   return TRUE;
 }
@@ -389,9 +397,7 @@ acknowledge (RagifyCommitter *committer, Batch *batch, const RagifyStoreUpsertRe
   const gsize size = batch->chunks->len * sizeof (RagifyChunk);
   ragify_follower_update (committer->follower, batch->owner, lasting (batch, batch->chunks->data, size),
                           batch->chunks->len, &result->removed, &result->generation, report);
-  if (committer->options.changed != NULL)
-    committer->options.changed (committer->options.user, committer->options.store, &result->generation,
-                                &result->removed);
+  tell (committer, &result->generation, &result->removed);
   report->documents += batch->documents->len;
   report->chunks += batch->chunks->len;
   report->generation = result->generation;
@@ -549,9 +555,7 @@ ragify_committer_delete (RagifyCommitter *committer, const char *const *document
   if (result->removed.count == 0)
     return TRUE;
   ragify_follower_update (committer->follower, owner, NULL, 0, &result->removed, &result->generation, NULL);
-  if (committer->options.changed != NULL)
-    committer->options.changed (committer->options.user, committer->options.store, &result->generation,
-                                &result->removed);
+  tell (committer, &result->generation, &result->removed);
   return TRUE;
 }
 
@@ -565,7 +569,7 @@ ragify_committer_announce (RagifyCommitter *committer)
   if (options->changed == NULL)
     return;
   if (ragify_store_generation (options->store, &found, &reason))
-    options->changed (options->user, options->store, &found.generation, &none);
+    tell (committer, &found.generation, &none);
   else
     g_warning ("%s: answers are not cached until its next write: %s", ragify_node_name (options->store), reason);
 }

@@ -94,8 +94,10 @@ follow_again (RagifyLibrary *library)
 {
   g_autofree char *reason = NULL;
   pthread_mutex_unlock (&library->lock);
-  if (ragify_committer_follow (library->committer, &reason) == 0)
+  if (ragify_committer_follow (library->committer, &reason) == 0) {
     g_message ("%s: its text indexes have caught up", library->name);
+    ragify_committer_announce (library->committer);
+  }
   pthread_mutex_lock (&library->lock);
 }
 

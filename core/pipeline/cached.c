@@ -32,13 +32,15 @@ add_generations (RagifyRun *run)
     const guint16 holder = run->asks[i].place->holder;
     RagifyStoreWatch *watch = run->pipeline->holders[holder].watch;
     RagifyStoreMark *mark = &run->marks[holder];
-    if (watch == NULL || mark->generation != 0)
-      continue;
-    *mark = ragify_store_watch_mark (watch);
-    if (mark->generation == 0)
-      return FALSE;
-    run->key = ragify_key_combine (&run->key, &mark->generation, 1);
-    flight = flight * 0x9E3779B97F4A7C15u + mark->deletions;
+    if (watch != NULL && mark->generation == 0) {
+      *mark = ragify_store_watch_mark (watch);
+      if (mark->generation == 0)
+        return FALSE;
+      run->key = ragify_key_combine (&run->key, &mark->generation, 1);
+      flight = flight * 0x9E3779B97F4A7C15u + mark->deletions;
+    }
+    if (run->asks[i].place->as.type == RAGIFY_RETRIEVER_TEXT_INDEX)
+      run->behind = run->behind || atomic_load (&run->pipeline->holders[holder].behind);
   }
   run->key.flight = flight;
   return TRUE;
@@ -117,11 +119,13 @@ count_request (const RagifyRun *run)
 
 /* ---- keeping ---- */
 
-/* Whether those who wait may have the degraded answer, too: not when this request was in more of a hurry than they. */
+/* Whether those who wait may have an answer that is not kept: not a degraded one when this request was in more of a
+ * hurry than they. */
 static gboolean
 may_be_shared (const RagifyRun *run)
 {
-  return run->leads && run->deadline - run->request->began >= run->pipeline->options.deadline_us;
+  const gboolean hurried = run->deadline - run->request->began < run->pipeline->options.deadline_us;
+  return run->leads && !(run->degraded && hurried);
 }
 
 void
@@ -133,11 +137,11 @@ ragify_run_keep (RagifyRun *run, gsize size)
   for (guint i = 0; i < run->n_chosen; i++)
     ids[i] = run->candidates.ids[run->chosen[i].candidate];
   const RagifyUuidList list = { .items = ids, .count = run->n_chosen };
-  if (!run->degraded) {
+  if (!run->degraded && !run->behind) {
     ragify_tier_set (tier, &run->key, body, list);
     ragify_run_remember (run);
   } else if (may_be_shared (run))
-    ragify_tier_share (tier, &run->key, body, list, TRUE);
+    ragify_tier_share (tier, &run->key, body, list, run->degraded);
   else if (run->leads)
     ragify_tier_abandon (tier, &run->key);
 }
@@ -175,6 +179,7 @@ renew (const RagifyRun *run)
   }
   RagifyRun *own = ragify_run_new (pipeline, request, renewed, pipeline);
   own->caches = own->leads = TRUE;
+  own->behind = run->behind;
   own->identity = run->identity;
   own->key = run->key;
   own->marks = ragify_arena_alloc (own->arena, MAX (pipeline->n_holders, 1) * sizeof *own->marks);

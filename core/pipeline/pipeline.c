@@ -270,13 +270,15 @@ ragify_pipeline_shrink (RagifyPipeline *pipeline)
 
 gboolean
 ragify_pipeline_store_changed (RagifyPipeline *pipeline, RagifyNode *store, const RagifyGeneration *generation,
-                               const RagifyUuidList *removed)
+                               const RagifyUuidList *removed, gboolean behind)
 {
   gboolean news = FALSE;
   for (guint i = 0; i < pipeline->n_holders; i++) {
     RagifyHolder *holder = &pipeline->holders[i];
     if (holder->node != store)
       continue;
+    /* Before the generation: who finds that must find this. */
+    atomic_store (&holder->behind, behind);
     if (atomic_load (&holder->contents) != 0)
       atomic_fetch_add (&holder->contents, 1);
     if (holder->watch != NULL)

@@ -136,6 +136,8 @@ gboolean ragify_pipeline_identify (RagifyPipeline *pipeline, RagifyRequest *requ
                                    RagifyTierKey *key, RagifyProblem *problem);
 
 /* Tells the pipeline the store's new state after a committed write, and which chunks are gone; it takes effect before
- * this returns. TRUE where cached answers of its are outdated by that, now or soon. [any] */
+ * this returns. `behind`: a text index of the store lacks some of that state; until it is told otherwise, answers for
+ * which the store's text indexes were asked are not kept. TRUE where cached answers of its are outdated by that, now or
+ * soon. [any] */
 gboolean ragify_pipeline_store_changed (RagifyPipeline *pipeline, RagifyNode *store, const RagifyGeneration *generation,
-                                        const RagifyUuidList *removed);
+                                        const RagifyUuidList *removed, gboolean behind);

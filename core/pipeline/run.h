@@ -78,6 +78,7 @@ typedef struct RagifyHolder {
   float authority;          /* 1: no more than others' */
   RagifyStoreWatch *watch;  /* stores of a pipeline with a cache; NULL otherwise */
   _Atomic guint64 contents; /* changes with each of the store's writes; 0: its passages are not kept */
+  atomic_bool behind;       /* stores: a text index lacks some of what the watch's generation holds */
 } RagifyHolder;
 
 typedef struct RagifyRetrieverPlace {
@@ -192,6 +193,7 @@ struct RagifyRun {
   RagifyTask task;
 
   gboolean caches, leads;
+  gboolean behind;        /* a text index that it asks is behind: its answer is not kept */
   RagifyTierKey identity; /* of the request, whatever the stores hold */
   RagifyTierKey key;
   RagifyTierKey semantic_key; /* of an answer to another query, which means the same */

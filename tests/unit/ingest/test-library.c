@@ -33,6 +33,7 @@ static struct {
 static struct {
   RagifyGeneration generation;
   guint64 chunks;
+  gboolean fails;
 } text_index;
 
 static const RagifyUuid store_id = { { 1, 2, 3 } };
@@ -140,6 +141,10 @@ store_generation (void *instance, RagifyCall *call, const RagifyNothing *args)
 static void
 index_upsert (void *instance, RagifyCall *call, const RagifyTextUpsert *args)
 {
+  if (text_index.fails) {
+    ragify_host ()->call_fail (call, RAGIFY_E_EXHAUSTED, ragify_str_from ("no space is left"), 0);
+    return;
+  }
   text_index.generation = args->generation;
   text_index.chunks += args->chunks.count;
   succeed (call, NULL);
@@ -247,11 +252,14 @@ free_store (RagifyNode *node)
 /* ---- a write whose answer was lost ---- */
 
 static guint64 told_counter;
+static gboolean told_behind;
 
 static void
-changed (void *user, RagifyNode *node, const RagifyGeneration *generation, const RagifyUuidList *removed)
+changed (void *user, RagifyNode *node, const RagifyGeneration *generation, const RagifyUuidList *removed,
+         gboolean behind)
 {
   told_counter = generation->counter;
+  told_behind = behind;
 }
 
 static gboolean
@@ -293,6 +301,37 @@ a_commit_whose_answer_was_lost_reaches_index_and_caches (void **state)
   assert_int_equal (told_counter, store.counter);
   assert_int_equal (text_index.generation.counter, store.counter);
   assert_int_equal (text_index.chunks, 1);
+
+  ragify_ingest_report_clear (&report);
+  ragify_committer_free (committer);
+  free_node (index);
+  free_store (node);
+}
+
+static void
+an_index_that_is_behind_is_told_of_until_it_has_caught_up (void **state)
+{
+  RagifyNode *node = make_store ();
+  RagifyNode *index = make_index ();
+  const RagifyLibraryOptions options = {
+    .name = "store", .store = node, .text_indexes = &index, .n_text_indexes = 1, .chunk_size = 1000, .changed = changed
+  };
+  RagifyCommitter *committer = ragify_committer_new (&runtime, &options, NULL);
+  g_autofree char *reason = NULL;
+  RagifyIngestReport report;
+  ragify_ingest_report_init (&report);
+  assert_int_equal (ragify_committer_follow (committer, &reason), 0);
+  assert_true (put (committer, "a", "in step", &report));
+  assert_false (told_behind);
+  text_index.fails = TRUE;
+  assert_true (put (committer, "b", "not in the index", &report));
+  assert_int_equal (told_counter, store.counter);
+  assert_true (told_behind);
+  text_index.fails = FALSE;
+  assert_int_equal (ragify_committer_follow (committer, &reason), 0);
+  ragify_committer_announce (committer);
+  assert_int_equal (told_counter, store.counter);
+  assert_false (told_behind);
 
   ragify_ingest_report_clear (&report);
   ragify_committer_free (committer);
@@ -446,6 +485,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (a_commit_whose_answer_was_lost_reaches_index_and_caches),
+    cmocka_unit_test (an_index_that_is_behind_is_told_of_until_it_has_caught_up),
     cmocka_unit_test (what_waits_for_the_store_is_bounded),
     cmocka_unit_test (an_upload_may_outlive_its_library),
   };

@@ -21,7 +21,7 @@ static const Passage passages[] = {
 
 typedef struct {
   Rig *rig;
-  Script store, embedder;
+  Script store, embedder, index;
   RagifyNode *store_node, *embedder_node, *cache_node;
   RagifyTier *tier;
   RagifyPipeline *pipeline;
@@ -31,6 +31,7 @@ typedef struct {
   const RagifyComponent *store;
   guint64 ttl_us, stale_us, invalidate_every_us, max_staleness_us;
   double semantic_threshold;
+  gboolean by_words; /* with a text index of the store */
 } Wish;
 
 static int
@@ -40,6 +41,8 @@ set_up (void **state)
   world->rig = rig_new (2);
   world->store.passages = passages;
   world->store.n_passages = G_N_ELEMENTS (passages);
+  world->index.passages = passages;
+  world->index.n_passages = G_N_ELEMENTS (passages);
   *state = world;
   return 0;
 }
@@ -56,15 +59,19 @@ build (World *world, const Wish *wish)
                                   .ttl_us = wish->ttl_us != 0 ? wish->ttl_us : 60 * G_USEC_PER_SEC };
   const RagifyTierOptions tier = { .name = "answers", .levels = &level, .n_levels = 1, .stale_us = wish->stale_us };
   world->tier = ragify_tier_new (&world->rig->runtime, &tier);
-  const RagifyRetriever retriever = { .type = RAGIFY_RETRIEVER_VECTOR_STORE,
-                                      .node = world->store_node,
-                                      .store = world->store_node,
-                                      .embedder = world->embedder_node,
-                                      .source_type = "vector",
-                                      .weight = 1 };
+  const RagifyRetriever store = { .type = RAGIFY_RETRIEVER_VECTOR_STORE,
+                                  .node = world->store_node,
+                                  .store = world->store_node,
+                                  .embedder = world->embedder_node,
+                                  .source_type = "vector",
+                                  .weight = 1 };
+  RagifyRetriever retrievers[] = { store, store };
+  retrievers[1].type = RAGIFY_RETRIEVER_TEXT_INDEX;
+  if (wish->by_words)
+    retrievers[1].node = rig_scripted (world->rig, "words", &scripted_index, &world->index);
   const RagifyPipelineOptions options = { .name = "default",
-                                          .retrievers = &retriever,
-                                          .n_retrievers = 1,
+                                          .retrievers = retrievers,
+                                          .n_retrievers = wish->by_words ? 2 : 1,
                                           .tier = world->tier,
                                           .fuse_weight = 0.6,
                                           .deadline_us = 5 * G_USEC_PER_SEC,
@@ -103,11 +110,35 @@ expect (World *world, const char *request, const char *cache)
 }
 
 static void
-commit (World *world, guint64 counter, const RagifyUuid *removed)
+tell (World *world, guint64 counter, const RagifyUuid *removed, gboolean behind)
 {
   const RagifyGeneration generation = { .store = passage_id (77), .counter = counter };
   const RagifyUuidList list = { .items = removed, .count = removed != NULL ? 1 : 0 };
-  ragify_pipeline_store_changed (world->pipeline, world->store_node, &generation, &list);
+  ragify_pipeline_store_changed (world->pipeline, world->store_node, &generation, &list, behind);
+}
+
+static void
+commit (World *world, guint64 counter, const RagifyUuid *removed)
+{
+  tell (world, counter, removed, FALSE);
+}
+
+/* Otherwise what it finds late would be missing in answers for as long as they are kept. */
+static void
+nothing_is_kept_of_a_text_index_that_is_behind (void **state)
+{
+  World *world = *state;
+  build (world, &(Wish){ .by_words = TRUE });
+  expect (world, "{\"query\": \"cats\"}", "miss");
+  expect (world, "{\"query\": \"cats\"}", "memory");
+  tell (world, 5, NULL, TRUE);
+  expect (world, "{\"query\": \"cats\"}", "miss");
+  expect (world, "{\"query\": \"cats\"}", "miss");
+  expect (world, "{\"query\": \"cats\", \"mode\": \"dense\"}", "miss"); /* it is not asked for this */
+  expect (world, "{\"query\": \"cats\", \"mode\": \"dense\"}", "memory");
+  tell (world, 5, NULL, FALSE); /* it has caught up */
+  expect (world, "{\"query\": \"cats\"}", "miss");
+  expect (world, "{\"query\": \"cats\"}", "memory");
 }
 
 static void
@@ -334,6 +365,7 @@ main (void)
     CASE (a_stale_answer_is_renewed_behind_the_back),
     CASE (a_renewal_that_fails_leaves_the_stale_answer),
     CASE (a_pipeline_is_freed_while_it_renews),
+    CASE (nothing_is_kept_of_a_text_index_that_is_behind),
     CASE (what_was_deleted_is_not_given_between_invalidations),
     CASE (a_shared_store_is_asked_for_each_request),
     CASE (what_others_committed_is_seen_within_max_staleness),

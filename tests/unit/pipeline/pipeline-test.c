@@ -238,7 +238,7 @@ a_changed_store_is_asked_again (void **state)
   build (world);
   json_decref (ask (world, "{\"query\": \"cats\"}", 200));
   const RagifyGeneration generation = { .store = passage_id (77), .counter = 2 };
-  ragify_pipeline_store_changed (world->pipeline, world->store_node, &generation, NULL);
+  ragify_pipeline_store_changed (world->pipeline, world->store_node, &generation, NULL, FALSE);
   json_t *answer = ask (world, "{\"query\": \"cats\"}", 200);
   assert_string_equal (text_of (answer, "cache"), "miss");
   json_decref (answer);
@@ -285,7 +285,7 @@ passages_are_read_once_until_their_store_changes (void **state)
   assert_int_equal (world->store.fetches, fetches);
   assert_true (json_equal (json_object_get (first, "chunks"), json_object_get (second, "chunks")));
   const RagifyGeneration generation = { .store = passage_id (77), .counter = 2 };
-  ragify_pipeline_store_changed (world->pipeline, world->store_node, &generation, NULL);
+  ragify_pipeline_store_changed (world->pipeline, world->store_node, &generation, NULL, FALSE);
   world->store.forgets = TRUE; /* they were deleted */
   json_t *third = ask (world, "{\"query\": \"cats\", \"cache\": \"bypass\"}", 200);
   assert_int_equal (chunk_count (third), 0);

@@ -256,7 +256,7 @@ a_deleted_passage_is_not_found_again (void **state)
   const RagifyStoreRemoveResult *removed = must_call (owner, world->store, &ragify_operation_store_remove, &remove);
   assert_int_equal (removed->removed.count, 1);
   /* The index lags behind: what it still names is left out. */
-  ragify_pipeline_store_changed (world->pipeline, world->store, &removed->generation, &removed->removed);
+  ragify_pipeline_store_changed (world->pipeline, world->store, &removed->generation, &removed->removed, FALSE);
   answer = ask (world, "{\"query\": \"cats sleep\"}");
   assert_string_equal (text_of (answer, "cache"), "miss");
   gsize i;
