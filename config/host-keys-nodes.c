@@ -212,7 +212,8 @@ static const RagifyHostKey keys[] = {
              .default_value = "0",
              .minimum = "0",
              .maximum = "100000",
-             .summary = "Calls at once; 0: as many as its component says it can take." } },
+             .summary = "Calls at once, also of those that do not run on workers; further ones wait inside their own "
+                        "deadlines. 0: as many as its component says it can take." } },
   { .kinds = EMBEDDER | VECTOR_STORE | TEXT_INDEX | EXTRACTOR,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "required",

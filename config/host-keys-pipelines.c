@@ -116,10 +116,11 @@ static const RagifyHostKey keys[] = {
              .type = RAGIFY_KEY_ENUM,
              .flags = RAGIFY_KEY_RELOADABLE,
              .default_value = "off",
-             .choices = "off|minhash",
+             .choices = "off|minhash|embedding",
              .summary =
                  "minhash: drops chunks that share most of their word triples with a better one, whatever source "
-                 "they are from." } },
+                 "they are from. embedding: drops those whose vector is near to a better one's; where there are no "
+                 "vectors of the same embedder to compare, as minhash." } },
   { .kinds = PIPELINE,
     .key = { .name = "near-duplicate-threshold",
              .type = RAGIFY_KEY_DOUBLE,
@@ -129,6 +130,14 @@ static const RagifyHostKey keys[] = {
              .maximum = "1",
              .summary =
                  "Share of word triples in common (Jaccard similarity, estimated) from which on chunks are near." } },
+  { .kinds = PIPELINE,
+    .key = { .name = "near-duplicate-cosine",
+             .type = RAGIFY_KEY_DOUBLE,
+             .flags = RAGIFY_KEY_RELOADABLE,
+             .default_value = "0.95",
+             .minimum = "0.5",
+             .maximum = "1",
+             .summary = "near-duplicates = embedding: cosine of two vectors from which on chunks are near." } },
   { .kinds = PIPELINE,
     .key = { .name = "freshness-half-life",
              .type = RAGIFY_KEY_DURATION,

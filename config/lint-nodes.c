@@ -225,6 +225,38 @@ check_members (RagifyLoader *loader, const RagifyConfigNode *node)
   }
 }
 
+/* Vectors are those of a store, whether it is asked itself or its text index, and of a source that is scored by them.
+ */
+static bool
+has_vectors (const RagifyLoader *loader, const RagifyConfigNode *part)
+{
+  const RagifyConfigNode *store = part->kind == RAGIFY_KIND_ID_TEXT_INDEX ? ragify_config_node_ref (part, "of") : part;
+
+  if (part->kind == RAGIFY_KIND_ID_SOURCE)
+    return g_strcmp0 (ragify_config_node_get_string (part, "score"), "embed") == 0;
+  return store != NULL && store->kind == RAGIFY_KIND_ID_VECTOR_STORE && !lacks_embedder (loader, store);
+}
+
+static void
+check_near_duplicates (RagifyLoader *loader, const RagifyConfigNode *node)
+{
+  size_t count = 0;
+  const RagifyConfigNode *const *parts = ragify_config_node_refs (node, "retrieve", &count);
+  const RagifyConfigValue *way = value_of (node, "near-duplicates");
+  bool vectors = false;
+
+  if (way == NULL)
+    return;
+  for (size_t i = 0; i < count; i++)
+    vectors = vectors || has_vectors (loader, parts[i]);
+  if (strcmp (way->string, "embedding") == 0 && !vectors)
+    ragify_load_report (loader, RAGIFY_SEVERITY_WARNING, node, "near-duplicates",
+                        "nothing that this pipeline asks has vectors; words are compared, as with minhash");
+  if (strcmp (way->string, "embedding") != 0 && is_written (node, "near-duplicate-cosine"))
+    ragify_load_report (loader, RAGIFY_SEVERITY_WARNING, node, "near-duplicate-cosine",
+                        "'near-duplicate-cosine' has no effect without near-duplicates = embedding");
+}
+
 /* Says of a key that only one way of fusing reads that it is not read. */
 static void
 check_fuse_key (RagifyLoader *loader, const RagifyConfigNode *node, const char *key, const char *way)
@@ -242,6 +274,7 @@ check_pipeline (RagifyLoader *loader, const RagifyConfigNode *node)
 {
   check_retrievers (loader, node);
   check_members (loader, node);
+  check_near_duplicates (loader, node);
   check_fuse_key (loader, node, "fuse-weight", "convex");
   check_fuse_key (loader, node, "rrf-k", "rrf");
   if (is_written (node, "rerank-candidates") && !is_written (node, "rerank"))

@@ -428,6 +428,16 @@ set_freshness (RagifyPipelineOptions *options, const RagifyConfigNode *cache)
   options->semantic_entries = (guint)ragify_config_node_get_int (cache, "semantic-entries");
 }
 
+static void
+set_near_duplicates (RagifyPipelineOptions *options, const RagifyConfigNode *config)
+{
+  const char *way = ragify_config_node_get_string (config, "near-duplicates");
+  if (!g_str_equal (way, "off"))
+    options->near_duplicates = ragify_config_node_get_double (config, "near-duplicate-threshold");
+  if (g_str_equal (way, "embedding"))
+    options->near_cosine = ragify_config_node_get_double (config, "near-duplicate-cosine");
+}
+
 /* One that is not running is left out: it is not essential. */
 static void
 set_reranker (RagifyPipelineOptions *options, RagifyGraph *graph, const RagifyConfigNode *reranker)
@@ -453,9 +463,6 @@ new_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, const RagifyRe
     .passage_bytes = ragify_config_node_get_size (config, "passage-cache"),
     .rrf_k = (guint)ragify_config_node_get_int (config, "rrf-k"),
     .dedupe = ragify_config_node_get_bool (config, "dedupe"),
-    .near_duplicates = g_str_equal (ragify_config_node_get_string (config, "near-duplicates"), "minhash")
-                           ? ragify_config_node_get_double (config, "near-duplicate-threshold")
-                           : 0,
     .freshness_half_life_us = ragify_config_node_get_duration (config, "freshness-half-life"),
     .freshness_weight = ragify_config_node_get_double (config, "freshness-weight"),
     .rerank_candidates = (guint)ragify_config_node_get_int (config, "rerank-candidates"),
@@ -476,6 +483,7 @@ new_pipeline (RagifyGraph *graph, const RagifyConfigNode *config, const RagifyRe
     .fail_on_partial = g_str_equal (ragify_config_node_get_string (config, "on-partial"), "fail"),
     .fingerprint = fingerprint.high ^ fingerprint.low,
   };
+  set_near_duplicates (&options, config);
   set_reranker (&options, graph, ragify_config_node_ref (config, "rerank"));
   set_freshness (&options, ragify_config_node_ref (config, "cache"));
   return ragify_pipeline_new (graph->runtime, &options);

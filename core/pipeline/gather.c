@@ -158,6 +158,7 @@ take_vectors (RagifyRun *run, const VectorStep *step, const RagifyVectors *vecto
                                       vectors->count, vectors->dimension, step->count, query->dimension));
     return;
   }
+  ragify_run_near_take (run, step->candidates, step->count, vectors);
   for (guint i = 0; i < step->count; i++) {
     const float cosine = ragify_dot (query->items, vectors->items + (gsize)i * vectors->dimension, vectors->dimension);
     if (cosine != 0) /* of a chunk without a vector a store gives zeros */
@@ -329,6 +330,7 @@ ragify_run_gather (RagifyRun *run)
 {
   const guint64 began = ragify_now ();
   gather_all (run);
+  ragify_run_near_begin (run);
   ragify_run_begin (run, fuse);
   ragify_run_hold (run);
   for (guint16 i = 0; i < run->pipeline->n_holders; i++)

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/pipeline/fuse.h"
+
 #define FIRST_CAPACITY 32
 #define TRIPLE 3
 
@@ -70,27 +72,45 @@ ragify_sketch_similarity (const RagifySketch *one, const RagifySketch *other)
 }
 
 void
-ragify_near_init (RagifyNear *near, RagifyArena *arena, double threshold)
+ragify_near_init (RagifyNear *near, RagifyArena *arena, double threshold, double cosine)
 {
-  *near = (RagifyNear){ .arena = arena, .threshold = threshold };
+  *near = (RagifyNear){ .arena = arena, .threshold = threshold, .cosine = cosine };
+}
+
+static const RagifySketch *
+sketch_of (const RagifyNear *near, RagifyNearPassage *passage)
+{
+  if (passage->sketch == NULL) {
+    passage->sketch = ragify_arena_alloc (near->arena, sizeof *passage->sketch);
+    ragify_sketch_make (passage->sketch, passage->content);
+  }
+  return passage->sketch;
+}
+
+static gboolean
+is_near (const RagifyNear *near, RagifyNearPassage *one, RagifyNearPassage *other)
+{
+  if (near->cosine > 0 && one->vector != NULL && other->vector != NULL && one->space == other->space &&
+      one->dimension == other->dimension)
+    return (double)ragify_dot (one->vector, other->vector, one->dimension) >= near->cosine;
+  return ragify_sketch_similarity (sketch_of (near, one), sketch_of (near, other)) >= near->threshold;
 }
 
 gboolean
-ragify_near_admit (RagifyNear *near, RagifyStr content)
+ragify_near_admit (RagifyNear *near, const RagifyNearPassage *passage)
 {
-  RagifySketch *sketch = ragify_arena_alloc (near->arena, sizeof *sketch);
-  ragify_sketch_make (sketch, content);
+  RagifyNearPassage own = *passage;
   for (guint i = 0; i < near->count; i++)
-    if (ragify_sketch_similarity (near->sketches[i], sketch) >= near->threshold)
+    if (is_near (near, &near->admitted[i], &own))
       return FALSE;
   if (near->count == near->capacity) {
     const guint capacity = MAX (near->capacity * 2, FIRST_CAPACITY);
-    RagifySketch **sketches = ragify_arena_alloc (near->arena, capacity * sizeof *sketches);
+    RagifyNearPassage *admitted = ragify_arena_alloc (near->arena, capacity * sizeof *admitted);
     if (near->count > 0)
-      memcpy (sketches, near->sketches, near->count * sizeof *sketches);
-    near->sketches = sketches;
+      memcpy (admitted, near->admitted, near->count * sizeof *admitted);
+    near->admitted = admitted;
     near->capacity = capacity;
   }
-  near->sketches[near->count++] = sketch;
+  near->admitted[near->count++] = own;
   return TRUE;
 }

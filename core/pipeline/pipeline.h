@@ -72,6 +72,7 @@ typedef struct RagifyPipelineOptions {
   guint rrf_k;           /* 60 */
   gboolean dedupe;
   double near_duplicates; /* similarity from which of two passages the better one is kept; 0: they may be near */
+  double near_cosine;     /* the same, of their vectors where both are known; 0: vectors are not looked at */
   guint64 freshness_half_life_us; /* 0: age does not matter */
   double freshness_weight;        /* what of the fused score age can take, 0..1 */
   RagifyNode *reranker;           /* that judges the best candidates anew; NULL: none */

@@ -12,6 +12,7 @@
  *   retrieve.c   embed the query, ask the retrievers in waves
  *   gather.c     candidates, missing vectors, fusion
  *   select.c     fetch, filter, dedupe, count tokens, cut
+ *   near-stage.c what near-duplicates are told by
  *   rerank.c     where there is a reranker, or diversity: judge what was fetched anew, before the cut
  *   encode.c     the answer
  */
@@ -174,6 +175,12 @@ typedef struct RagifyRunTicket {
   RagifyRun *run;
 } RagifyRunTicket;
 
+/* A passage's vector, of unit length; `items` NULL: not known. */
+typedef struct RagifyPassageVector {
+  const float *items;
+  guint dimension;
+} RagifyPassageVector;
+
 /* A passage of the answer. */
 typedef struct RagifyChosen {
   guint32 candidate;
@@ -221,7 +228,8 @@ struct RagifyRun {
   double min_relevance; /* from the start */
   RagifyDedupe dedupe;
   RagifyNear near;
-  gint64 wall_now; /* µs since 1970, for freshness; 0: not needed yet */
+  RagifyPassageVector *passage_vectors; /* of each candidate; NULL: near-duplicates are not told by them */
+  gint64 wall_now;                      /* µs since 1970, for freshness; 0: not needed yet */
   RagifyChosen *chosen, *batch;
   guint n_chosen, n_batch, batch_size; /* batch_size: before it was screened */
   guint pool_size;    /* 0: the best are taken as they come; otherwise that many are gathered first, … */
@@ -356,6 +364,17 @@ gboolean ragify_run_is_filtered (const RagifyRun *run, guint32 candidate);
 
 /* What a passage is worth, and the word for how that was found. */
 float ragify_run_relevance (const RagifyRun *run, guint32 candidate, const char **kind);
+
+/* ---- near-stage.c ---- */
+
+/* Once the candidates are there. */
+void ragify_run_near_begin (RagifyRun *run);
+/* Vectors that were got for the candidates; they live as long as the request. */
+void ragify_run_near_take (RagifyRun *run, const guint32 *candidates, guint count, const RagifyVectors *vectors);
+/* Asks the holder for those of the batch that are missing; holds the run. */
+void ragify_run_near_fetch (RagifyRun *run, guint16 holder);
+/* FALSE: a better passage is near to it. */
+gboolean ragify_run_near_admit (RagifyRun *run, guint32 candidate, RagifyStr content);
 
 /* ---- encode.c ---- */
 

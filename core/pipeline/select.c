@@ -183,9 +183,11 @@ next_batch (RagifyRun *run)
   run->stage_began = ragify_now ();
   ragify_run_begin (run, screen);
   ragify_run_hold (run);
-  for (guint16 i = 0; i < run->pipeline->n_holders; i++)
+  for (guint16 i = 0; i < run->pipeline->n_holders; i++) {
     if (run->pipeline->holders[i].is_store)
       fetch_from (run, i);
+    ragify_run_near_fetch (run, i);
+  }
   ragify_run_release (run);
 }
 
@@ -203,10 +205,9 @@ belongs (RagifyRun *run, RagifyChosen *entry)
     return FALSE;
   entry->chunk = chunk;
   entry->hash = ragify_dedupe_hash (chunk->content);
-  const RagifyPipelineOptions *options = &run->pipeline->options;
-  if (options->dedupe && !ragify_dedupe_admit (&run->dedupe, entry->hash))
+  if (run->pipeline->options.dedupe && !ragify_dedupe_admit (&run->dedupe, entry->hash))
     return FALSE;
-  return options->near_duplicates <= 0 || ragify_near_admit (&run->near, chunk->content);
+  return ragify_run_near_admit (run, entry->candidate, chunk->content);
 }
 
 /* ---- tokens ---- */
@@ -322,6 +323,5 @@ ragify_run_select (RagifyRun *run)
   run->pool_size = ragify_run_pool_size (run);
   run->pool = ragify_arena_alloc (run->arena, MAX (run->pool_size, 1) * sizeof *run->pool);
   ragify_dedupe_init (&run->dedupe, run->arena);
-  ragify_near_init (&run->near, run->arena, run->pipeline->options.near_duplicates);
   next_batch (run);
 }

@@ -25,6 +25,11 @@ static const char copied[] = "THE LEASE of the office ends in the year 2031, and
 static const char other[] = "Log files are rotated by a job that runs each night and are kept for thirty days, after "
                             "which they are removed unless an auditor has asked for them to be kept any longer.";
 
+/* The words of the first in another order. */
+static const char shuffled[] =
+    "For five years once renewed, provided the lease of the office may be and ends in 2031 the "
+    "year that in writing before at least six months its end gives notice the tenant.";
+
 /* ---- sketches ---- */
 
 static double
@@ -142,6 +147,55 @@ near_duplicates_of_another_source_are_dropped (void **state)
   json_decref (chunks);
 }
 
+/* `store`: the better one is a vector store's, the other a source's; otherwise both are sources'. */
+static void
+expect_near_by_vector (World *world, gboolean store, double cosine, guint expected)
+{
+  static Script embedder;
+  g_clear_pointer (&world->pipeline, ragify_pipeline_free);
+  RagifyNode *node = rig_scripted (world->rig, "embedder", &scripted_embedder, &embedder);
+  world->passages[1].content = shuffled;
+  for (guint i = 0; i < 2; i++) {
+    world->retrievers[i].score = RAGIFY_SCORE_EMBED;
+    world->retrievers[i].embedder = node;
+  }
+  if (store) {
+    RagifyNode *docs = rig_scripted (world->rig, "docs", &scripted_store, &world->scripts[0]);
+    world->retrievers[0].type = RAGIFY_RETRIEVER_VECTOR_STORE;
+    world->retrievers[0].node = world->retrievers[0].store = docs;
+  }
+  world->options.near_duplicates = 0.7;
+  world->options.near_cosine = cosine;
+  json_t *chunks = ask (world);
+  assert_int_equal (json_array_size (chunks), expected);
+  json_decref (chunks);
+}
+
+static void
+what_means_the_same_is_near_by_its_vector (void **state)
+{
+  assert_true (similarity (original, shuffled) < 0.3);
+  expect_near_by_vector (*state, FALSE, 0, 2);
+  expect_near_by_vector (*state, FALSE, 0.9, 1);
+  expect_near_by_vector (*state, TRUE, 0, 2);
+  expect_near_by_vector (*state, TRUE, 0.9, 1);
+}
+
+/* … or of a store whose vectors are lost. */
+static void
+what_has_no_vector_is_near_by_its_words (void **state)
+{
+  World *world = *state;
+  world->passages[1].content = copied;
+  world->options.near_duplicates = 0.7;
+  world->options.near_cosine = 0.9;
+  json_t *chunks = ask (world);
+  assert_int_equal (json_array_size (chunks), 1);
+  json_decref (chunks);
+  world->scripts[0].no_vectors = TRUE;
+  expect_near_by_vector (world, TRUE, 0.9, 2);
+}
+
 static void
 they_stay_where_nobody_said_so (void **state)
 {
@@ -207,6 +261,8 @@ main (void)
     cmocka_unit_test (sketches_tell_copies_from_others),
     cmocka_unit_test (similarity_estimates_jaccard),
     CASE (near_duplicates_of_another_source_are_dropped),
+    CASE (what_means_the_same_is_near_by_its_vector),
+    CASE (what_has_no_vector_is_near_by_its_words),
     CASE (they_stay_where_nobody_said_so),
     CASE (authority_decides_between_equals),
     CASE (the_newer_one_comes_first),
