@@ -56,8 +56,8 @@ struct RagifyCall {
   atomic_bool overloaded;                  /* failed by the host, which was too busy: not the node's fault */
 
   RagifyCall *next_queued; /* in its node's queue */
-  gboolean taken;          /* it has one of its node's places on the workers, … */
-  atomic_int holds; /* … until it was completed and its function has returned: how many of the two are to come */
+  gboolean taken;          /* it has one of its node's places, … */
+  atomic_int holds; /* … until it was completed and, on a worker, its function has returned: how many are to come */
 
   RagifyArena *arena; /* the plugin's, since the last item */
   gsize memory_limit;
@@ -120,7 +120,7 @@ void ragify_node_drop (RagifyNode *node);
 
 /* The call is over for its home: counts. [loop], or a thread that waits */
 void ragify_node_observe (RagifyNode *node, const RagifyCall *call);
-/* Completed, or returned from: with the second of the two its place is the next one's. [any] */
+/* Completed, or returned from by a worker: with the last of what it was held for its place is the next one's. [any] */
 void ragify_node_let_go (RagifyNode *node, RagifyCall *call);
 /* Takes a call that has no place yet out of the queue; FALSE when it is not there. [any] */
 gboolean ragify_node_withdraw (RagifyNode *node, RagifyCall *call);

@@ -34,7 +34,9 @@ struct RagifyNode {
   const RagifyComponent *component;
   RagifyTally *tally;
   RagifyNodeInstance *instances;
-  guint n_instances;
+  guint n_instances, wanted_instances;
+  gboolean has_places; /* calls wait for one of max_parallel places: of all worker components, of others if they are
+                          configured so */
   _Atomic guint max_abandoned;
   _Atomic gsize memory_limit;
   _Atomic (RagifyGuard *) guard;
@@ -53,7 +55,7 @@ struct RagifyNode {
   pthread_mutex_t lock;        /* guards what follows */
   gboolean paused;             /* calls wait in the queue until the instances were changed */
   gboolean dead;               /* its instances are gone for good: calls fail */
-  guint max_parallel, running; /* of a worker component */
+  guint max_parallel, running; /* calls that have one of its places */
   RagifyCall *queue, **queue_last;
   guint queued;
 };

@@ -80,17 +80,26 @@ ragify_node_is_control (void)
 }
 
 static guint
-instance_count (const RagifyRuntime *runtime, const RagifyComponent *component)
+instance_count (const RagifyRuntime *runtime, const RagifyNodeOptions *options)
 {
-  return component->run_class == RAGIFY_RUN_LOOP ? runtime->n_loops : 1;
+  if (options->component->run_class != RAGIFY_RUN_LOOP)
+    return 1;
+  return options->max_parallel != 0 ? MIN (runtime->n_loops, options->max_parallel) : runtime->n_loops;
+}
+
+static gboolean
+is_on_workers (const RagifyNode *node)
+{
+  return node->component->run_class == RAGIFY_RUN_WORKER;
 }
 
 void
 ragify_node_set_limits (RagifyNode *node, const RagifyNodeOptions *options)
 {
-  const guint own = MAX (options->component->max_parallel, 1);
+  const guint own = is_on_workers (node) ? MAX (options->component->max_parallel, 1) : G_MAXUINT;
   pthread_mutex_lock (&node->lock);
   node->max_parallel = options->max_parallel != 0 ? MIN (own, options->max_parallel) : own;
+  node->has_places = node->max_parallel != G_MAXUINT;
   node->max_abandoned = options->max_abandoned != 0 ? options->max_abandoned : DEFAULT_ABANDONED;
   node->memory_limit = options->memory_limit != 0 ? options->memory_limit : DEFAULT_MEMORY;
   pthread_mutex_unlock (&node->lock);
@@ -125,9 +134,8 @@ create_instance (RagifyNode *node, guint index, guint count, GError **error)
 gboolean
 ragify_node_create_instances (RagifyNode *node, GError **error)
 {
-  const guint count = instance_count (node->runtime, node->component);
-  for (guint i = 0; i < count; i++)
-    if (!create_instance (node, i, count, error))
+  for (guint i = 0; i < node->wanted_instances; i++)
+    if (!create_instance (node, i, node->wanted_instances, error))
       return FALSE;
   return TRUE;
 }
@@ -176,7 +184,8 @@ ragify_node_new (RagifyRuntime *runtime, const RagifyNodeOptions *options, GErro
   ragify_node_set_limits (node, options);
   find_all_series (node);
   ragify_node_set_policy (node, options);
-  node->instances = g_new0 (RagifyNodeInstance, instance_count (runtime, node->component));
+  node->wanted_instances = instance_count (runtime, options);
+  node->instances = g_new0 (RagifyNodeInstance, node->wanted_instances);
   if (ragify_node_create_instances (node, error))
     return node;
   destroy (node);
@@ -293,7 +302,7 @@ run_here (RagifyTask *task)
   RagifyCall *call = (RagifyCall *)task;
   ragify_call_ref (call); /* the instance stays until its function has returned, not only until the call is complete */
   ragify_call_invoke (call, call->node->component);
-  if (call->taken)
+  if (call->taken && is_on_workers (call->node))
     ragify_node_let_go (call->node, call);
   ragify_call_unref (call);
 }
@@ -327,7 +336,26 @@ give_place (RagifyNode *node, RagifyCall *call)
   call->taken = TRUE;
   if (call->instance == NULL)
     call->instance = node->instances[0].self;
-  atomic_store (&call->holds, 2);
+  atomic_store (&call->holds, is_on_workers (node) ? 2 : 1);
+}
+
+/* Where the component runs. `waited`: on any thread, perhaps inside the call that was before it: never here and now. */
+static void
+dispatch (RagifyNode *node, RagifyCall *call, gboolean waited)
+{
+  RagifyLoop *loop = call->instance_loop;
+  if (is_on_workers (node)) {
+    submit (node, call);
+    return;
+  }
+  if (loop == NULL && waited)
+    loop = call->home != NULL ? call->home : node->runtime->loops[0];
+  if (loop == NULL || (!waited && loop == ragify_loop_current ())) {
+    ragify_call_invoke (call, node->component);
+    return;
+  }
+  call->task.run = run_here;
+  ragify_loop_post (loop, &call->task);
 }
 
 static gboolean
@@ -336,8 +364,9 @@ is_lifecycle (const RagifyCall *call)
   return call->operation == &ragify_operation_start || call->operation == &ragify_operation_stop;
 }
 
+/* On one of the node's places, or in the queue for them. */
 static void
-start_on_worker (RagifyNode *node, RagifyCall *call)
+start_on_place (RagifyNode *node, RagifyCall *call)
 {
   pthread_mutex_lock (&node->lock);
   const gboolean dead = node->dead && !is_lifecycle (call);
@@ -353,7 +382,7 @@ start_on_worker (RagifyNode *node, RagifyCall *call)
   }
   pthread_mutex_unlock (&node->lock);
   if (room)
-    submit (node, call);
+    dispatch (node, call, FALSE);
   if (!full && !dead)
     return;
   call->overloaded = full;
@@ -381,14 +410,14 @@ take_next (RagifyNode *node)
 }
 
 static void
-next_on_worker (RagifyNode *node)
+next_on_place (RagifyNode *node)
 {
   pthread_mutex_lock (&node->lock);
   node->running--;
   RagifyCall *next = take_next (node);
   pthread_mutex_unlock (&node->lock);
   if (next != NULL)
-    submit (node, next);
+    dispatch (node, next, TRUE);
 }
 
 /* ---- the end of a pause ---- */
@@ -423,7 +452,7 @@ ragify_node_resume (RagifyNode *node)
   while (lost != NULL) {
     RagifyCall *call = lost;
     lost = call->next_queued;
-    start_on_worker (node, call);
+    start_on_place (node, call);
   }
 }
 
@@ -431,13 +460,13 @@ void
 ragify_node_let_go (RagifyNode *node, RagifyCall *call)
 {
   if (atomic_fetch_sub (&call->holds, 1) == 1)
-    next_on_worker (node);
+    next_on_place (node);
 }
 
 gboolean
 ragify_node_withdraw (RagifyNode *node, RagifyCall *call)
 {
-  if (node->component->run_class != RAGIFY_RUN_WORKER)
+  if (!node->has_places)
     return FALSE;
   pthread_mutex_lock (&node->lock);
   RagifyCall **place = &node->queue;
@@ -459,7 +488,7 @@ ragify_node_withdraw (RagifyNode *node, RagifyCall *call)
 void
 ragify_node_call (RagifyNode *node, RagifyCall *call)
 {
-  if (call->instance == NULL && node->component->run_class != RAGIFY_RUN_WORKER) {
+  if (call->instance == NULL && !is_on_workers (node)) {
     const RagifyNodeInstance *instance = nearest (node);
     call->instance = instance->self;
     call->instance_loop = instance->context.loop;
@@ -475,13 +504,10 @@ ragify_node_call (RagifyNode *node, RagifyCall *call)
   } else if (ragify_node_is_ejected (node)) {
     call->overloaded = TRUE;
     ragify_call_fail (call, RAGIFY_E_UNAVAILABLE, "%s: ejected: %u calls hang", node->name, node->max_abandoned);
-  } else if (node->component->run_class == RAGIFY_RUN_WORKER) {
-    start_on_worker (node, call);
-  } else if (call->instance_loop != NULL && call->instance_loop != ragify_loop_current ()) {
-    call->task.run = run_here;
-    ragify_loop_post (call->instance_loop, &call->task);
+  } else if (is_on_workers (node) || (node->has_places && !is_lifecycle (call))) {
+    start_on_place (node, call);
   } else {
-    ragify_call_invoke (call, node->component);
+    dispatch (node, call, FALSE);
   }
 }
 
@@ -509,7 +535,7 @@ ragify_node_abandoned (RagifyNode *node, RagifyCall *call)
 {
   atomic_fetch_add_explicit (&node->timeouts, 1, memory_order_relaxed);
   record (node, call, TRUE);
-  if (node->component->run_class == RAGIFY_RUN_WORKER)
+  if (is_on_workers (node))
     ragify_workers_replace (node->runtime->workers, &call->task);
 }
 

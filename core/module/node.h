@@ -43,9 +43,10 @@ typedef struct RagifyNodeOptions {
   const char *name;
   const RagifyComponent *component;
   RagifyNodeValues values; /* passes to the node */
-  guint max_parallel;      /* bounds a worker component's own; 0: no bound of the configuration */
-  guint max_abandoned;     /* calls that may hang before the node is ejected; 0: 64 */
-  gsize memory_limit;      /* bytes that one call's results may take; 0: 256 MiB */
+  guint max_parallel;  /* calls at once, of a worker component as far as it can take them; also bounds how many loops
+                          have an instance; 0: no bound of the configuration */
+  guint max_abandoned; /* calls that may hang before the node is ejected; 0: 64 */
+  gsize memory_limit;  /* bytes that one call's results may take; 0: 256 MiB */
   guint64 deadline_us; /* that it is configured with; 0: none. Callers set the deadlines: this is what a fair one is */
   RagifyBreakerOptions breaker; /* `probes` is the component's; zeroed: none */
   guint retries;                /* of one call, by those who retry (core/balance/attempt.h) */

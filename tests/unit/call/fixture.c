@@ -32,9 +32,18 @@ fixture_runtime_free (RagifyRuntime *runtime)
 
 /* ---- the component: the operations are in the instance's component, found through the node ---- */
 
+static guint instances;
+
+guint
+fixture_instances (void)
+{
+  return instances;
+}
+
 static int32_t
 create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *which, void **instance)
 {
+  instances = which->count;
   *instance = context;
   return RAGIFY_OK;
 }
@@ -54,6 +63,13 @@ RagifyNode *
 fixture_source_new (RagifyRuntime *runtime, guint32 run_class, guint32 max_parallel,
                     void (*query) (void *instance, RagifyCall *call, const RagifySourceQuery *args))
 {
+  return fixture_bounded_source_new (runtime, run_class, max_parallel, 0, query);
+}
+
+RagifyNode *
+fixture_bounded_source_new (RagifyRuntime *runtime, guint32 run_class, guint32 max_parallel, guint bound,
+                            void (*query) (void *instance, RagifyCall *call, const RagifySourceQuery *args))
+{
   RagifySourceOperations *operations = g_new0 (RagifySourceOperations, 1);
   operations->struct_size = sizeof *operations;
   operations->query = query;
@@ -72,7 +88,9 @@ fixture_source_new (RagifyRuntime *runtime, guint32 run_class, guint32 max_paral
     all = g_ptr_array_new ();
   g_ptr_array_add (all, operations);
   g_ptr_array_add (all, component);
-  const RagifyNodeOptions options = { .name = "tested", .component = component, .max_abandoned = 4 };
+  const RagifyNodeOptions options = {
+    .name = "tested", .component = component, .max_parallel = bound, .max_abandoned = 4
+  };
   g_autoptr (GError) error = NULL;
   RagifyNode *node = ragify_node_new (runtime, &options, &error);
   assert_non_null (node);

@@ -21,6 +21,13 @@ void fixture_runtime_free (RagifyRuntime *runtime);
 /* A source whose query is `query`, of a run class. The component lives as long as the process. */
 RagifyNode *fixture_source_new (RagifyRuntime *runtime, guint32 run_class, guint32 max_parallel,
                                 void (*query) (void *instance, RagifyCall *call, const RagifySourceQuery *args));
+/* The same, with the configuration's bound on calls at once. */
+RagifyNode *
+fixture_bounded_source_new (RagifyRuntime *runtime, guint32 run_class, guint32 max_parallel, guint bound,
+                            void (*query) (void *instance, RagifyCall *call, const RagifySourceQuery *args));
+
+/* How many instances the source has that was made last. */
+guint fixture_instances (void);
 
 /* The host's functions, as the last created instance got them. */
 const RagifyHost *fixture_host (void);

@@ -262,6 +262,27 @@ typedef struct Asker {
   guint loop;
 } Asker;
 
+static void
+complete_late (void *user)
+{
+  g_usleep (100000);
+  complete_with (user, "late");
+}
+
+static void
+answer_slowly (void *instance, RagifyCall *call, const RagifySourceQuery *args)
+{
+  assert_int_equal (fixture_host ()->submit (fixture_context (instance), complete_late, call), RAGIFY_OK);
+}
+
+static void *
+ask_once (void *data)
+{
+  const Asker *asker = data;
+  assert_int_equal (fixture_ask (asker->node, runtime->loops[asker->loop], 10 * G_USEC_PER_SEC, 0).code, RAGIFY_OK);
+  return NULL;
+}
+
 static void *
 ask_many (void *data)
 {
@@ -293,6 +314,71 @@ a_worker_component_runs_one_at_a_time_unless_it_says_otherwise (void **state)
   ask_from_threads (node, 4);
   assert_int_equal (g_atomic_int_get (&most_at_once), 1);
   ragify_node_free (node, ragify_now () + G_USEC_PER_SEC);
+}
+
+static void
+answer_counted (void *user)
+{
+  g_usleep (300);
+  g_atomic_int_add (&at_once, -1);
+  complete_with (user, "counted");
+}
+
+static void
+count_elsewhere (void *instance, RagifyCall *call, const RagifySourceQuery *args)
+{
+  const gint now = g_atomic_int_add (&at_once, 1) + 1;
+  for (gint most = g_atomic_int_get (&most_at_once); now > most; most = g_atomic_int_get (&most_at_once))
+    if (g_atomic_int_compare_and_exchange (&most_at_once, most, now))
+      break;
+  assert_int_equal (fixture_host ()->submit (fixture_context (instance), answer_counted, call), RAGIFY_OK);
+}
+
+/* Those that wait are answered all the same, in the way that the class has. */
+static void
+a_configured_bound_holds_for_every_run_class (void **state)
+{
+  const guint32 classes[] = { RAGIFY_RUN_LOOP, RAGIFY_RUN_SHARED };
+  for (guint i = 0; i < G_N_ELEMENTS (classes); i++)
+    for (guint bound = 1; bound <= 3; bound += 2) {
+      g_atomic_int_set (&most_at_once, 0);
+      RagifyNode *node = fixture_bounded_source_new (runtime, classes[i], 0, bound, count_elsewhere);
+      ask_from_threads (node, 8);
+      assert_in_range (g_atomic_int_get (&most_at_once), 1, bound);
+      assert_int_equal (g_atomic_int_get (&at_once), 0);
+      assert_true (ragify_node_free (node, ragify_now () + G_USEC_PER_SEC));
+    }
+  RagifyNode *node = fixture_bounded_source_new (runtime, RAGIFY_RUN_SHARED, 0, 1, answer_at_once);
+  assert_answer (node, "at once");
+}
+
+static void
+what_waits_for_a_place_ends_at_its_deadline (void **state)
+{
+  const guint32 classes[] = { RAGIFY_RUN_LOOP, RAGIFY_RUN_SHARED, RAGIFY_RUN_WORKER };
+  for (guint i = 0; i < G_N_ELEMENTS (classes); i++) {
+    RagifyNode *node = fixture_bounded_source_new (runtime, classes[i], 4, 1, answer_slowly);
+    Asker first = { node, 0 };
+    pthread_t thread;
+    pthread_create (&thread, NULL, ask_once, &first);
+    g_usleep (20000);
+    const FixtureOutcome outcome = fixture_ask (node, runtime->loops[1], 20000, 0);
+    assert_int_equal (outcome.code, RAGIFY_E_TIMEOUT);
+    pthread_join (thread, NULL);
+    assert_int_equal (fixture_ask (node, runtime->loops[1], G_USEC_PER_SEC, 0).code, RAGIFY_OK);
+    fixture_settle (node);
+    assert_int_equal (ragify_node_counts (node).abandoned, 0);
+    assert_true (ragify_node_free (node, ragify_now () + G_USEC_PER_SEC));
+  }
+}
+
+/* A pool of two connections needs no third loop. */
+static void
+a_bound_is_one_of_loops_too (void **state)
+{
+  RagifyNode *node = fixture_bounded_source_new (runtime, RAGIFY_RUN_LOOP, 0, 1, answer_at_once);
+  assert_answer (node, "at once");
+  assert_int_equal (fixture_instances (), 1);
 }
 
 static void
@@ -335,6 +421,9 @@ main (void)
     cmocka_unit_test (results_are_not_trusted),
     cmocka_unit_test (emitted_items_are_collected_in_order),
     cmocka_unit_test (a_worker_component_runs_one_at_a_time_unless_it_says_otherwise),
+    cmocka_unit_test (a_configured_bound_holds_for_every_run_class),
+    cmocka_unit_test (what_waits_for_a_place_ends_at_its_deadline),
+    cmocka_unit_test (a_bound_is_one_of_loops_too),
     cmocka_unit_test (many_threads_call_every_run_class),
   };
   cmocka_set_message_output (CM_OUTPUT_TAP);
