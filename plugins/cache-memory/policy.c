@@ -12,10 +12,10 @@
  * random part of a loop that is larger than the cache. */
 const MemoryMode memory_modes[MEMORY_MODES] = {
   { .name = "balanced", .new_share = 0.15, .ghost_share = 1.3, .threshold = 3 },
-  { .name = "recency", .new_share = 0, .ghost_share = 0.9, .threshold = 1, .direct = DIRECT_OF, .recency = true },
   { .name = "frequency", .new_share = 0.03, .ghost_share = 1.5, .threshold = 1 },
   { .name = "wide", .new_share = 0.4, .ghost_share = 1.5, .threshold = 1 },
   { .name = "scan", .new_share = 0.01, .ghost_share = 0.9, .threshold = 3, .direct = 1 },
+  { .name = "recency", .new_share = 0, .ghost_share = 0.9, .threshold = 1, .direct = DIRECT_OF, .recency = true },
 };
 
 void

@@ -33,7 +33,8 @@ typedef struct MemoryMode {
   bool recency;       /* M in the order of the last hit, without regard to frequency: LRU */
 } MemoryMode;
 
-/* The modes that the tuner chooses between, found by measurement; the first is the one to start with. */
+/* The modes that the tuner chooses between, found by measurement; the first is the one to start with, and the later a
+ * mode stands, the worse it is where it does not fit. */
 #define MEMORY_MODES 5
 extern const MemoryMode memory_modes[MEMORY_MODES];
 

@@ -166,17 +166,28 @@ is_better (double score, double than, double chance)
   return lead > MARGIN * than && lead * lead > chance * than;
 }
 
+/* Of those that chance alone can have put behind the best one, the first in the table: the modes after it give up more
+ * where they err. Soon after the start all that differ from the first mode look alike. */
+static uint32_t
+choose_mode (const MemoryTuner *tuner)
+{
+  double best = 0;
+  uint32_t chosen = 0;
+  for (uint32_t i = 0; i < MEMORY_MODES; i++)
+    best = tuner->miniatures[i].score > best ? tuner->miniatures[i].score : best;
+  while (is_better (best, tuner->miniatures[chosen].score, CHANCE))
+    chosen++;
+  return chosen;
+}
+
 static void
 end_round (MemoryTuner *tuner)
 {
   const uint32_t now = atomic_load_explicit (&tuner->mode, memory_order_relaxed);
-  uint32_t best = now;
-  for (uint32_t i = 0; i < MEMORY_MODES; i++) {
-    if (tuner->miniatures[i].score > tuner->miniatures[best].score)
-      best = i;
-  }
-  if (is_better (tuner->miniatures[best].score, tuner->miniatures[now].score, best == 0 ? CHANCE_BACK : CHANCE))
-    atomic_store_explicit (&tuner->mode, best, memory_order_relaxed);
+  const uint32_t chosen = choose_mode (tuner);
+  const double chance = chosen == 0 ? CHANCE_BACK : CHANCE;
+  if (is_better (tuner->miniatures[chosen].score, tuner->miniatures[now].score, chance))
+    atomic_store_explicit (&tuner->mode, chosen, memory_order_relaxed);
   for (uint32_t i = 0; i < MEMORY_MODES; i++)
     tuner->miniatures[i].score *= DECAY;
   tuner->requests = 0;
