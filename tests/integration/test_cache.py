@@ -1,5 +1,6 @@
 """The cache tier of a running host: one computation for many, control, warming, and nothing stale."""
 
+import collections
 import concurrent.futures
 import http.client
 import json
@@ -302,23 +303,27 @@ def test_a_stale_answer_is_given_while_a_fresh_one_is_made(make_host):
 
 class Storm:
     """Ingests, deletes and queries from many clients at once. A deletion is noted when it was acknowledged; an answer to
-    a request that began later must not hold what was deleted; nor what was replaced, where each commit outdates."""
+    a request that began later must not hold what was deleted; nor what was replaced, where each commit outdates. Where
+    there are several hosts, those that did not delete it may answer with it for `staleness` seconds more; and they write in
+    turns of `turn` seconds, since a host that writes learns on the way what the others have written."""
 
-    def __init__(self, hosts, seconds, replaced, clients=16):
+    def __init__(self, hosts, seconds, replaced, clients=16, staleness=0, pause=0.05, turn=None):
         self.replaced = replaced
+        self.staleness, self.pause, self.turn = staleness, pause, turn
         self.hosts = hosts
         self.seconds, self.deadline = seconds, None
         self.clients = clients
         self.lock = threading.Lock()
         self.versions = {}  # document → version now
-        self.deleted = {}  # marker → when its deletion, or replacement, was acknowledged
+        self.deleted = {}  # marker → when its deletion, or replacement, was acknowledged, and by which host
         self.answers = self.hits = self.writes = 0
+        self.levels = collections.Counter()  # (host, what its answer's `cache` says) → answers
         self.wrong = []
 
     def marker(self, number, version):
         return f"marker{number}v{version}m"
 
-    def write(self, random_numbers, connection):
+    def write(self, random_numbers, connection, host):
         number = random_numbers.randrange(60)
         with self.lock:
             version = self.versions.get(number)
@@ -337,13 +342,13 @@ class Storm:
         assert answer.status == 200, text
         with self.lock:
             if version is not None and (delete or self.replaced):
-                self.deleted[self.marker(number, version)] = time.monotonic()
+                self.deleted[self.marker(number, version)] = time.monotonic(), host
             self.versions[number] = None if delete else new
             if delete:
                 del self.versions[number]
             self.writes = max(self.writes, new)
 
-    def ask(self, random_numbers, connection, place):
+    def ask(self, random_numbers, connection, host):
         query = f"{random_numbers.choice(WORDS)} by the water"
         began = time.monotonic()
         body = json.dumps({"query": query, "max_chunks": 20})
@@ -355,25 +360,28 @@ class Storm:
         with self.lock:
             self.answers += 1
             self.hits += value["cache"] != "miss"
+            self.levels[host, value["cache"]] += 1
             for chunk in value["chunks"]:
                 marker = chunk["content"].rsplit(" ", 1)[-1]
-                gone = self.deleted.get(marker)
-                if gone is not None and gone < began:
-                    self.wrong.append((marker, began - gone, value["cache"], place))
+                gone, by = self.deleted.get(marker, (began, host))
+                if gone + (self.staleness if by != host else 0) < began:
+                    self.wrong.append((marker, began - gone, value["cache"], f"deleted by {by}", f"answered by {host}"))
 
     def client(self, place):
         random_numbers = random.Random(place)
-        host = self.hosts[place % len(self.hosts)]
-        connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=120)
+        own = place // 4 % len(self.hosts)  # of each four clients one writes
+        connections = [http.client.HTTPConnection("127.0.0.1", host.port, timeout=120) for host in self.hosts]
         try:
-            while time.monotonic() < self.deadline and not self.wrong:
+            while (left := self.deadline - time.monotonic()) > 0 and not self.wrong:
                 if place % 4 == 0:
-                    self.write(random_numbers, connection)
-                    time.sleep(0.05)
+                    host = own if self.turn is None else int(left / self.turn) % len(self.hosts)
+                    self.write(random_numbers, connections[host], host)
+                    time.sleep(self.pause)
                 else:
-                    self.ask(random_numbers, connection, place)
+                    self.ask(random_numbers, connections[own], own)
         finally:
-            connection.close()
+            for connection in connections:
+                connection.close()
 
     def run(self):
         self.hosts[0].ingest([document(number, self.marker(number, 1)) for number in range(60)],
@@ -381,7 +389,9 @@ class Storm:
         self.versions = {number: 1 for number in range(60)}
         for host in self.hosts:
             for word in WORDS:  # what is deleted later is in the cache now
-                assert host.context(query=f"{word} by the water", max_chunks=20).json["chunks"]
+                answer = host.context(query=f"{word} by the water", max_chunks=20).json
+                assert answer["chunks"]
+                self.levels[self.hosts.index(host), answer["cache"]] += 1
         self.deadline = time.monotonic() + self.seconds
         with concurrent.futures.ThreadPoolExecutor(self.clients) as pool:
             for future in [pool.submit(self.client, place) for place in range(self.clients)]:
