@@ -74,6 +74,17 @@ static const RagifyHostKey keys[] = {
              .summary = "How long a stop waits for requests under way." } },
   { .kinds = HOST,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
+    .key = { .name = "drain-delay",
+             .type = RAGIFY_KEY_DURATION,
+             .flags = RAGIFY_KEY_RELOADABLE,
+             .default_value = "0",
+             .minimum = "0",
+             .maximum = "10min",
+             .summary =
+                 "How long a stop goes on taking connections after /readyz has failed, for load balancers that look "
+                 "at that now and then and do not try again elsewhere." } },
+  { .kinds = HOST,
+    .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "memory-limit",
              .type = RAGIFY_KEY_SIZE,
              .flags = RAGIFY_KEY_RELOADABLE,

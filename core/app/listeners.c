@@ -226,13 +226,19 @@ ragify_listeners_announce (const RagifyListeners *listeners)
   fflush (stdout);
 }
 
+void
+ragify_listeners_unready (RagifyListeners *listeners, const char *reason)
+{
+  for (guint i = 0; i < listeners->entries->len; i++)
+    ragify_server_set_unready (((Entry *)g_ptr_array_index (listeners->entries, i))->server, reason);
+}
+
 guint
 ragify_listeners_drain (RagifyListeners *listeners, guint64 deadline)
 {
   g_autoptr (GPtrArray) servers = g_ptr_array_new ();
   for (guint i = 0; i < listeners->entries->len; i++)
     g_ptr_array_add (servers, ((Entry *)g_ptr_array_index (listeners->entries, i))->server);
-  for (guint i = 0; i < servers->len; i++)
-    ragify_server_set_unready (g_ptr_array_index (servers, i), "shutting down");
+  ragify_listeners_unready (listeners, "shutting down");
   return drain_all (servers, deadline) + drain_all (listeners->retired, deadline);
 }

@@ -32,5 +32,7 @@ void ragify_listeners_close (GPtrArray *servers, guint64 timeout);
 
 /* Prints the addresses, a line each. */
 void ragify_listeners_announce (const RagifyListeners *listeners);
+/* Ends readiness; requests are served as before. [control] */
+void ragify_listeners_unready (RagifyListeners *listeners, const char *reason);
 /* Ends readiness, then answers what has come, until `deadline`; returns how many requests are left. [control] */
 guint ragify_listeners_drain (RagifyListeners *listeners, guint64 deadline);

@@ -36,7 +36,7 @@ struct RagifyReloader {
 
   pthread_mutex_t lock; /* guards what follows; held while a reload is put in force */
   RagifyListeners *listeners;
-  guint64 drain_timeout;
+  guint64 drain_timeout, drain_delay;
   gboolean stopping;
 
   pthread_cond_t ended;
@@ -104,6 +104,13 @@ wait_for_former (RagifyReloader *reloader, guint64 deadline)
 /* ---- a reload ---- */
 
 static void
+take_drain (RagifyReloader *reloader, const RagifyConfigNode *host)
+{
+  reloader->drain_timeout = ragify_config_node_get_duration (host, "drain-timeout");
+  reloader->drain_delay = ragify_config_node_get_duration (host, "drain-delay");
+}
+
+static void
 put_in_force (RagifyReloader *reloader, RagifyGraph *graph, RagifyDiagnostics *diagnostics)
 {
   const RagifyConfigNode *host = ragify_config_host (ragify_graph_config (graph));
@@ -112,7 +119,7 @@ put_in_force (RagifyReloader *reloader, RagifyGraph *graph, RagifyDiagnostics *d
   ragify_log_configure (ragify_config_node_get_string (host, "log-format"),
                         ragify_config_node_get_string (host, "log-level"));
   ragify_memory_set_limit (reloader->options.runtime->memory, ragify_config_node_get_size (host, "memory-limit"));
-  reloader->drain_timeout = ragify_config_node_get_duration (host, "drain-timeout");
+  take_drain (reloader, host);
   ragify_graph_start_jobs (graph, reloader->graph);
   release (reloader, reloader->graph);
   reloader->graph = graph;
@@ -314,7 +321,7 @@ ragify_reloader_begin (RagifyReloader *reloader, RagifyConfig *config, RagifyDia
   if (reloader->graph == NULL)
     return FALSE;
   reloader->first = ragify_config_ref (config);
-  reloader->drain_timeout = ragify_config_node_get_duration (ragify_config_host (config), "drain-timeout");
+  take_drain (reloader, ragify_config_host (config));
   const gboolean open =
       ragify_graph_adopt (reloader->graph, NULL, diagnostics) &&
       ragify_listeners_prepare (reloader->listeners, config, ragify_graph_serving (reloader->graph), diagnostics);
@@ -352,6 +359,8 @@ close_listeners (RagifyReloader *reloader)
   pthread_mutex_lock (&reloader->lock);
   reloader->stopping = TRUE;
   pthread_mutex_unlock (&reloader->lock);
+  ragify_listeners_unready (reloader->listeners, "shutting down");
+  g_usleep (reloader->drain_delay);
   const guint left = ragify_listeners_drain (reloader->listeners, ragify_now () + reloader->drain_timeout);
   if (left > 0)
     g_warning ("%u requests were still under way when the drain timeout was over", left);

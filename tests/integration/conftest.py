@@ -82,7 +82,7 @@ class Response:
 class Host:
     """A ragify-host process."""
 
-    def __init__(self, folder, config, arguments=(), environment=None):
+    def __init__(self, folder, config, arguments=(), environment=None, wrapper=()):
         self.folder = pathlib.Path(folder)
         self.state = self.folder / "state"
         self.state.mkdir(parents=True, exist_ok=True)
@@ -91,6 +91,7 @@ class Host:
         self.config_path.write_text(config)
         self.arguments = list(arguments)
         self.environment = environment or {}
+        self.wrapper = list(wrapper)  # a command that runs the host in its own place, such as prlimit
         self.process = None
         self.address = None
         self.port = None
@@ -114,7 +115,7 @@ class Host:
         # GLib before 2.76 hands memory from thread to thread in a way that ThreadSanitizer cannot see.
         environment.setdefault("G_SLICE", "always-malloc")
         environment.update(self.environment)
-        command = [str(host_executable()), "--config", str(self.config_path), "--state-dir", str(self.state),
+        command = self.wrapper + [str(host_executable()), "--config", str(self.config_path), "--state-dir", str(self.state),
                    "--plugin-dir", str(self.plugins())]
         if models_dir() is not None:
             command += ["--models-dir", str(models_dir())]
@@ -277,9 +278,9 @@ def make_host(tmp_path_factory):
     """Starts hosts: make_host(config=None, arguments=(), name="host", **embedded_config arguments)."""
     hosts = []
 
-    def make(config=None, arguments=(), name="host", environment=None, **options):
+    def make(config=None, arguments=(), name="host", environment=None, wrapper=(), **options):
         folder = tmp_path_factory.mktemp(name)
-        host = Host(folder, config if config is not None else embedded_config(**options), arguments, environment)
+        host = Host(folder, config if config is not None else embedded_config(**options), arguments, environment, wrapper)
         hosts.append(host)
         return host.start()
 

@@ -266,6 +266,20 @@ def test_stopping_fails_no_request(make_host):
     assert answers[0] > 200
 
 
+def test_a_stop_can_wait_for_load_balancers_that_look_now_and_then(make_host):
+    """With `drain-delay` /readyz fails first, and connections are taken as before."""
+    host = make_host(name="delayed", embed=False, host="drain-delay = 3s")
+    assert host.get("/readyz").status == 200
+    stopper = threading.Thread(target=host.stop)
+    stopper.start()
+    wait_until(lambda: host.get("/readyz").status == 503)
+    for _ in range(20):
+        assert host.context(query="x").status == 200
+    stopper.join(60)
+    with pytest.raises(ConnectionError):
+        host.connect()
+
+
 def test_an_upload_under_way_is_finished_before_stopping(make_host):
     host = make_host(name="upload-stop", embed=False)
     lines = [json.dumps({"id": str(number), "content": f"document {number}"}).encode() + b"\n" for number in range(20)]
