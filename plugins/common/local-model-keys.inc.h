@@ -16,7 +16,7 @@
       .name = "kernel",
       .type = RAGIFY_KEY_ENUM,
       .default_value = "auto",
-      .choices = "auto|avx512bf16|avx512f|avx2|portable",
+      .choices = "auto|amxbf16|avx512bf16|avx512f|avx2|portable",
       .summary = "The instructions to use, for tests and comparisons; auto is the best that the CPU has.",
     },
     {

@@ -20,6 +20,8 @@ is_supported (void)
   return __builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma");
 }
 
+#include "product.inc.h"
+
 #include "kernels.inc.h"
 
 const RagifyKernels ragify_kernels_avx2 = {
@@ -29,6 +31,7 @@ const RagifyKernels ragify_kernels_avx2 = {
   .vector_lanes = LANES,
   .panel_columns = PANEL_COLUMNS,
   .depth_step = DEPTH_STEP,
+  .row_slack = ROW_SLACK,
   .is_supported = is_supported,
   .pack_row = pack_row,
   .linear = linear,

@@ -21,6 +21,8 @@ is_supported (void)
   return __builtin_cpu_supports ("avx512f");
 }
 
+#include "product.inc.h"
+
 #include "kernels.inc.h"
 
 const RagifyKernels ragify_kernels_avx512f = {
@@ -30,6 +32,7 @@ const RagifyKernels ragify_kernels_avx512f = {
   .vector_lanes = LANES,
   .panel_columns = PANEL_COLUMNS,
   .depth_step = DEPTH_STEP,
+  .row_slack = ROW_SLACK,
   .is_supported = is_supported,
   .pack_row = pack_row,
   .linear = linear,

@@ -20,6 +20,8 @@ is_supported (void)
   return true;
 }
 
+#include "product.inc.h"
+
 #include "kernels.inc.h"
 
 const RagifyKernels ragify_kernels_portable = {
@@ -29,6 +31,7 @@ const RagifyKernels ragify_kernels_portable = {
   .vector_lanes = LANES,
   .panel_columns = PANEL_COLUMNS,
   .depth_step = DEPTH_STEP,
+  .row_slack = ROW_SLACK,
   .is_supported = is_supported,
   .pack_row = pack_row,
   .linear = linear,

@@ -8,6 +8,7 @@
 
 #include "kernels.h"
 
+extern const RagifyKernels ragify_kernels_amxbf16; /* where there is ragify_kernels_avx512bf16, too */
 extern const RagifyKernels ragify_kernels_avx512bf16;
 extern const RagifyKernels ragify_kernels_avx512f;
 extern const RagifyKernels ragify_kernels_avx2;

@@ -6,6 +6,9 @@
 #include <string.h>
 
 static const RagifyKernels *const tables[] = {
+#ifdef RAGIFY_HAVE_AMXBF16
+  &ragify_kernels_amxbf16,
+#endif
 #ifdef RAGIFY_HAVE_AVX512BF16
   &ragify_kernels_avx512bf16,
 #endif

@@ -65,6 +65,7 @@ typedef struct {
   size_t vector_lanes;   /* floats in a vector */
   size_t panel_columns;
   size_t depth_step;
+  size_t row_slack; /* rows behind the last of an input that may be read, whatever they hold */
 
   /* Whether this CPU and its operating system can run this table. The other functions may only be called if so. */
   bool (*is_supported) (void);

@@ -1,24 +1,11 @@
 /*
- * The functions of a RagifyKernels table, written once over `Vector` (vector.inc.h) and `Element` with its operations
- * (element-float.inc.h, or the file itself). TILE_ROWS x PANEL_VECTORS sums stay in registers for the whole depth of a
- * product: TILE_ROWS is chosen so that they, a row of weights and one broadcast input just fit.
+ * The functions of a RagifyKernels table, written once over `Vector` (vector.inc.h), `Element` with its operations
+ * (element-*.inc.h), and products of a few rows (product-type.inc.h says what they must have).
  *
  * SPDX-License-Identifier: MIT
  */
 
-enum {
-  PANEL_VECTORS = 3,
-  PANEL_COLUMNS = PANEL_VECTORS * LANES,
-};
-
-typedef struct {
-  const Element *input;
-  size_t input_stride;
-  const Element *panel;
-  size_t depth;
-  float *output;
-  size_t output_stride;
-} Product;
+enum { PANEL_COLUMNS = PANEL_VECTORS * LANES };
 
 static inline size_t
 round_up (size_t value, size_t step)
@@ -26,98 +13,20 @@ round_up (size_t value, size_t step)
   return (value + step - 1) / step * step;
 }
 
-/* `rows` and `vectors` are constants wherever this is expanded, so that `sums` becomes registers. */
-static inline __attribute__ ((always_inline)) void
-multiply_tile (const Product *product, const size_t rows, const size_t vectors)
-{
-  const Element *input = product->input;
-  const Element *panel = product->panel;
-  const size_t stride = product->input_stride;
-  const size_t output_stride = product->output_stride;
-  float *const output = product->output;
-  Vector sums[TILE_ROWS][PANEL_VECTORS];
-
-#pragma GCC unroll 8
-  for (size_t row = 0; row < rows; row++)
-#pragma GCC unroll 3
-    for (size_t v = 0; v < vectors; v++)
-      sums[row][v] = (Vector){ 0 };
-
-  for (size_t k = 0; k < product->depth; k += DEPTH_STEP) {
-    Operand weights[PANEL_VECTORS];
-
-#pragma GCC unroll 3
-    for (size_t v = 0; v < vectors; v++)
-      weights[v] = load_operand (panel + v * LANES * DEPTH_STEP);
-#pragma GCC unroll 8
-    for (size_t row = 0; row < rows; row++) {
-      const Operand value = broadcast_operand (input + row * stride);
-
-#pragma GCC unroll 3
-      for (size_t v = 0; v < vectors; v++)
-        sums[row][v] = multiply_add (sums[row][v], value, weights[v]);
-    }
-    input += DEPTH_STEP;
-    panel += vectors * LANES * DEPTH_STEP;
-  }
-
-#pragma GCC unroll 8
-  for (size_t row = 0; row < rows; row++)
-#pragma GCC unroll 3
-    for (size_t v = 0; v < vectors; v++)
-      store (output + row * output_stride + v * LANES, sums[row][v]);
-}
-
-static inline __attribute__ ((always_inline)) void
-multiply_rows (const Product *product, const size_t rows, size_t vectors)
-{
-  if (vectors == 3)
-    multiply_tile (product, rows, 3);
-  else if (vectors == 2)
-    multiply_tile (product, rows, 2);
-  else
-    multiply_tile (product, rows, 1);
-}
-
-/* output = input * panel, for at most TILE_ROWS rows and PANEL_VECTORS vectors of columns. */
-static void
-multiply (const Product *product, size_t rows, size_t vectors)
-{
-  switch (rows) {
-  case 1:
-    multiply_rows (product, 1, vectors);
-    break;
-  case 2:
-    multiply_rows (product, 2, vectors);
-    break;
-  case 3:
-    multiply_rows (product, 3, vectors);
-    break;
-#if TILE_ROWS > 4
-  case 4:
-    multiply_rows (product, 4, vectors);
-    break;
-  case 5:
-    multiply_rows (product, 5, vectors);
-    break;
-  case 6:
-    multiply_rows (product, 6, vectors);
-    break;
-  case 7:
-    multiply_rows (product, 7, vectors);
-    break;
-#endif
-  default:
-    multiply_rows (product, TILE_ROWS, vectors);
-    break;
-  }
-}
-
-/* Rows of tile number `tile` of `tiles` when `rows` are split evenly: no tile is left with a row or two. */
+/* Part number `part` of `count` when it is split evenly over `parts`: none is left with one or two. */
 static inline size_t
-rows_of_tile (size_t rows, size_t tiles, size_t tile)
+share_of (size_t count, size_t parts, size_t part)
 {
-  return rows / tiles + (tile < rows % tiles);
+  return count / parts + (part < count % parts);
+}
+
+/* Rows of tile number `tile` of `tiles`, of which `row` is the first: whole steps, but for the last. */
+static inline size_t
+rows_of_tile (size_t rows, size_t tiles, size_t tile, size_t row)
+{
+  const size_t steps = share_of ((rows + ROW_STEP - 1) / ROW_STEP, tiles, tile);
+
+  return steps * ROW_STEP < rows - row ? steps * ROW_STEP : rows - row;
 }
 
 static void
@@ -158,11 +67,12 @@ linear (const RagifyLinear *layer, RagifyOutput kind, size_t rows, const void *i
   const size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
   _Alignas(VECTOR_BYTES) float sums[TILE_ROWS * PANEL_COLUMNS];
 
+  begin_products ();
   for (size_t column = 0; column < layer->columns; column += PANEL_COLUMNS) {
     const Element *const panel = (const Element *)layer->weights + column * layer->depth;
 
     for (size_t tile = 0, row = 0; tile < tiles; tile++) {
-      const size_t tile_rows = rows_of_tile (rows, tiles, tile);
+      const size_t tile_rows = rows_of_tile (rows, tiles, tile, row);
       const size_t at = row * output_stride + column;
       const Product product = {
         .input = (const Element *)input + row * input_stride,
@@ -184,6 +94,7 @@ linear (const RagifyLinear *layer, RagifyOutput kind, size_t rows, const void *i
       row += tile_rows;
     }
   }
+  end_products ();
 }
 
 /* The mean is taken off before squares are summed: a variance as a difference of large numbers would lose its digits.
@@ -240,7 +151,7 @@ split_columns (size_t columns)
 
 typedef struct {
   size_t tokens;
-  size_t padded_tokens; /* to a vector */
+  size_t padded_tokens; /* to TOKEN_STEP */
   size_t head_size;
   Element *keys;          /* of one head, packed: depth head_size, columns tokens */
   Element *values;        /* of one head, packed: depth padded_tokens, columns head_size */
@@ -252,7 +163,7 @@ typedef struct {
 static size_t
 lay_out_scratch (Scratch *scratch, void *memory, const RagifyAttention *attention, size_t tokens)
 {
-  const size_t padded = round_up (tokens, LANES);
+  const size_t padded = round_up (tokens, TOKEN_STEP);
   const size_t matrix = round_up (padded * attention->head_size * sizeof (Element), 64);
   const size_t scores = round_up (TILE_ROWS * padded * sizeof (float), 64);
   const size_t context = round_up (TILE_ROWS * attention->head_size * sizeof (float), 64);
@@ -286,7 +197,7 @@ pack_keys (const Scratch *scratch, const Element *keys, size_t stride)
   Element *to = scratch->keys;
 
   for (size_t panel = 0, first = 0; panel < split.panels; panel++) {
-    const size_t columns = rows_of_tile (split.vectors, split.panels, panel) * LANES;
+    const size_t columns = share_of (split.vectors, split.panels, panel) * LANES;
 
     for (size_t column = 0; column < columns; column++) {
       const Element *const key = keys + (first + column) * stride;
@@ -313,7 +224,7 @@ pack_values (const Scratch *scratch, const Element *values, size_t stride)
   Element *to = scratch->values;
 
   for (size_t panel = 0, first = 0; panel < split.panels; panel++) {
-    const size_t columns = rows_of_tile (split.vectors, split.panels, panel) * LANES;
+    const size_t columns = share_of (split.vectors, split.panels, panel) * LANES;
 
     for (size_t token = 0; token < scratch->padded_tokens; token += DEPTH_STEP, to += DEPTH_STEP * columns) {
       const Element *const value = values + token * stride + first;
@@ -331,7 +242,7 @@ multiply_split (const Element *input, size_t input_stride, size_t rows, size_t d
                 Split split, float *output, size_t output_stride)
 {
   for (size_t panel = 0; panel < split.panels; panel++) {
-    const size_t vectors = rows_of_tile (split.vectors, split.panels, panel);
+    const size_t vectors = share_of (split.vectors, split.panels, panel);
     const Product product = {
       .input = input,
       .input_stride = input_stride,
@@ -409,6 +320,7 @@ attend (const RagifyAttention *attention, size_t tokens, const void *input, size
   Scratch scratch = { 0 };
 
   lay_out_scratch (&scratch, memory, attention, tokens);
+  begin_products ();
   for (size_t head = 0; head < attention->heads; head++) {
     const Element *const queries = (const Element *)input + head * attention->head_size;
     Element *const context = (Element *)output + head * attention->head_size;
@@ -416,11 +328,12 @@ attend (const RagifyAttention *attention, size_t tokens, const void *input, size
     pack_keys (&scratch, queries + width, input_stride);
     pack_values (&scratch, queries + 2 * width, input_stride);
     for (size_t tile = 0, row = 0; tile < tiles; tile++) {
-      const size_t rows = rows_of_tile (tokens, tiles, tile);
+      const size_t rows = rows_of_tile (tokens, tiles, tile, row);
 
       attend_rows (attention, &scratch, head, row, rows, queries + row * input_stride, input_stride,
                    context + row * output_stride, output_stride);
       row += rows;
     }
   }
+  end_products ();
 }

@@ -18,7 +18,7 @@ static gsize
 place (const RagifyWeights *weights, RagifyWorkspace *workspace, char *memory)
 {
   const gsize element = weights->kernels->element_size;
-  const gsize tokens = workspace->tokens;
+  const gsize tokens = workspace->tokens + weights->kernels->row_slack;
   const gsize sizes[] = {
     tokens * sizeof *workspace->ids,
     tokens * sizeof *workspace->sequences,
@@ -26,7 +26,7 @@ place (const RagifyWeights *weights, RagifyWorkspace *workspace, char *memory)
     tokens * weights->hidden_stride * element,
     tokens * weights->qkv_stride * element,
     tokens * weights->context_stride * element,
-    RAGIFY_WORKSPACE_BLOCK * weights->intermediate_stride * element,
+    (RAGIFY_WORKSPACE_BLOCK + weights->kernels->row_slack) * weights->intermediate_stride * element,
     weights->kernels->attention_scratch (&weights->attention, weights->config.max_tokens),
   };
   void *starts[G_N_ELEMENTS (sizes)] = { NULL };

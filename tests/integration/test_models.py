@@ -146,6 +146,7 @@ def test_every_embedder_is_measured(models, tmp_path):
     assert fast["memory_mb"] > 3 * figures["small"]["memory_mb"]
     table = control("bench", "--model", models / "fast", "--judged", judged, "--documents", 4, "--kernel", "portable").stdout
     row = table.splitlines()[1].split()
+    assert "fast: portable; 3 queries" in table
     assert row[0] == "fast" and f"{fast['ndcg_10']:.1f}"[:2] == row[-1][:2] and "4 passages" in table
 
 

@@ -253,7 +253,7 @@ print_bench (const Options *options, const GArray *all)
     const Measured *measured = &g_array_index (all, Measured, i);
     printf ("%s%s: %s; %u queries of %.0f tokens (mean), one after the other, CPU time, median; %u passages of %.0f "
             "tokens, %d threads\n",
-            i == 0 ? "\n" : "", measured->entry->name, measured->entry->kernel, measured->figures.n_queries,
+            i == 0 ? "\n" : "", measured->entry->name, measured->figures.kernel, measured->figures.n_queries,
             measured->figures.query_tokens, measured->figures.n_passages, measured->figures.passage_tokens,
             options->threads);
   }
@@ -274,8 +274,7 @@ print_bench_json (const Options *options, const GArray *all)
     ragify_json_writer_add_string (writer, "name", measured->entry->name);
     ragify_json_writer_add_integer (writer, "dimension", (gint64)measured->entry->dimension);
     ragify_json_writer_add_integer (writer, "layers", (gint64)measured->entry->layers);
-    ragify_json_writer_add_string (writer, "kernel",
-                                   options->kernel != NULL ? options->kernel : measured->entry->kernel);
+    ragify_json_writer_add_string (writer, "kernel", figures->kernel);
     ragify_json_writer_add_number (writer, "load_ms", figures->load_ms);
     ragify_json_writer_add_number (writer, "query_cpu_ms", figures->query_ms);
     ragify_json_writer_add_number (writer, "query_tokens", figures->query_tokens);

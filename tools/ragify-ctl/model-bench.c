@@ -311,6 +311,7 @@ load (Bench *bench, const RagifyModelEntry *entry, RagifyModelFigures *figures, 
   bench->encoder = ragify_encoder_open (entry->path, &options, error);
   if (bench->encoder == NULL)
     return FALSE;
+  g_strlcpy (figures->kernel, ragify_encoder_get_kernel (bench->encoder), sizeof figures->kernel);
   figures->load_ms = clock_ms (CLOCK_MONOTONIC) - start;
   bench->dimension = ragify_encoder_get_dimension (bench->encoder);
   g_autofree float *vector = g_new (float, bench->dimension);

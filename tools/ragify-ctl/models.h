@@ -60,6 +60,7 @@ typedef struct {
 } RagifyModelBenchOptions;
 
 typedef struct {
+  char kernel[24]; /* that computed */
   double load_ms;
   double query_ms;     /* CPU, median of one query after the other */
   double query_tokens; /* mean */
