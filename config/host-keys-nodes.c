@@ -220,16 +220,16 @@ static const RagifyHostKey keys[] = {
              .type = RAGIFY_KEY_BOOL,
              .flags = RAGIFY_KEY_RELOADABLE,
              .default_value = "true",
-             .summary = "true: the host does not start without it. false: it starts without it and says what is "
-                        "missing; a reload tries again." } },
+             .summary = "true: the host does not start without it. false: it starts without it, says what is "
+                        "missing, and tries again in the background, as a reload does." } },
   { .kinds = SOURCE | CACHE | RERANKER,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "required",
              .type = RAGIFY_KEY_BOOL,
              .flags = RAGIFY_KEY_RELOADABLE,
              .default_value = "false",
-             .summary = "true: the host does not start without it. false: it starts without it and says what is "
-                        "missing; a reload tries again." } },
+             .summary = "true: the host does not start without it. false: it starts without it, says what is "
+                        "missing, and tries again in the background, as a reload does." } },
   { .kinds = EXTRACTOR,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "isolation",

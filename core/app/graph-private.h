@@ -24,7 +24,7 @@
 typedef struct RagifyMaking {
   const RagifyConfigNode *config;
   RagifyUnit *unit; /* NULL: the host's own kinds, and nodes that failed */
-  RagifyFate fate;  /* BUILD: the unit was made by this graph */
+  RagifyFate fate;  /* BUILD: the unit was made by this graph, or came to it running */
   GPtrArray *keys;  /* RAGIFY_FATE_RECONFIGURE: those that the component is told; otherwise empty */
   GThread *thread;
   GError *error;
@@ -53,6 +53,8 @@ typedef struct RagifyRelief RagifyRelief;
 struct RagifyGraph {
   RagifyRuntime *runtime;
   RagifyConfig *config;
+  const RagifyConfigNode *revived; /* while it is made: the only node that is new in it; NULL: all may be */
+  RagifyUnit *revived_unit;        /* … which is running already */
   RagifyAudience *audience;
   RagifyMaking *makings; /* by index of the configuration's node */
   gsize n_makings;

@@ -41,7 +41,7 @@ ragify_graph_embedder_of (RagifyGraph *graph, const RagifyConfigNode *store)
   return unit != NULL ? ragify_unit_embedder (unit) : NULL;
 }
 
-const RagifyConfig *
+RagifyConfig *
 ragify_graph_config (const RagifyGraph *graph)
 {
   return graph->config;
@@ -74,6 +74,10 @@ make_unit (RagifyGraph *graph, RagifyGraph *previous, RagifyMaking *making)
 {
   const RagifyMaking *before = ragify_graph_counterpart (previous, making->config);
   making->fate = RAGIFY_FATE_BUILD;
+  if (graph->revived != NULL && before->unit == NULL) {
+    making->unit = making->config == graph->revived ? ragify_unit_ref (graph->revived_unit) : NULL;
+    return;
+  }
   if (before != NULL && before->unit != NULL)
     making->fate = ragify_unit_compare (before->unit, graph->config, making->config,
                                         ragify_graph_embedder_of (graph, making->config), making->keys);
@@ -116,7 +120,7 @@ make_and_start (RagifyGraph *graph, RagifyGraph *previous, gboolean stores)
         ragify_graph_is_kind (making->config, "vector-store") != stores || lacks_embedder (graph, making->config))
       continue;
     make_unit (graph, previous, making);
-    if (making->unit == NULL || making->fate != RAGIFY_FATE_BUILD)
+    if (making->unit == NULL || making->fate != RAGIFY_FATE_BUILD || making->unit == graph->revived_unit)
       continue;
     Starting *starting = g_new (Starting, 1);
     *starting = (Starting){ making, ragify_graph_embedder_of (graph, making->config) };
@@ -217,12 +221,16 @@ printed (const RagifyConfig *config, void (*print) (const RagifyConfig *config, 
   return g_string_free (text, FALSE);
 }
 
-RagifyGraph *
-ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *previous, RagifyDiagnostics *diagnostics)
+/* `revived` and its unit as in RagifyGraph. */
+static RagifyGraph *
+make_graph (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *previous, const RagifyConfigNode *revived,
+            RagifyUnit *revived_unit, RagifyDiagnostics *diagnostics)
 {
   RagifyGraph *graph = g_new0 (RagifyGraph, 1);
   graph->runtime = runtime;
   graph->config = ragify_config_ref (config);
+  graph->revived = revived;
+  graph->revived_unit = revived_unit;
   graph->audience = audience_of (previous);
   graph->tiers = g_ptr_array_new ();
   graph->balancers = g_ptr_array_new ();
@@ -255,6 +263,33 @@ ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *pre
   ragify_graph_make_relief (graph);
   ragify_graph_make_health (graph);
   return graph;
+}
+
+RagifyGraph *
+ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *previous, RagifyDiagnostics *diagnostics)
+{
+  return make_graph (runtime, config, previous, NULL, NULL, diagnostics);
+}
+
+RagifyGraph *
+ragify_graph_new_revived (RagifyRuntime *runtime, RagifyGraph *previous, const RagifyConfigNode *node, RagifyUnit *unit,
+                          RagifyDiagnostics *diagnostics)
+{
+  return make_graph (runtime, previous->config, previous, node, unit, diagnostics);
+}
+
+GArray *
+ragify_graph_missing (RagifyGraph *graph)
+{
+  GArray *all = g_array_new (FALSE, FALSE, sizeof (RagifyGraphMissing));
+  for (gsize i = 0; i < graph->n_makings; i++) {
+    const RagifyConfigNode *node = graph->makings[i].config;
+    const RagifyGraphMissing missing = { node, ragify_graph_embedder_of (graph, node) };
+    if (graph->makings[i].unit == NULL && ragify_config_node_enabled (node) &&
+        ragify_config_node_component (node) != NULL)
+      g_array_append_val (all, missing);
+  }
+  return all;
 }
 
 void

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "config/config.h"
+#include "core/app/unit.h"
 #include "core/server/server.h"
 
 typedef struct RagifyGraph RagifyGraph;
@@ -20,6 +21,19 @@ typedef struct RagifyGraph RagifyGraph;
  * at its place in the files, and `previous` is as it was. `previous` NULL: the first. [control] */
 RagifyGraph *
 ragify_graph_new (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *previous, RagifyDiagnostics *diagnostics);
+
+/* The same graph as `previous` with one of the nodes that it was made without, since they did not start, which is
+ * running now as `unit` (a reference is taken); the others are not tried. NULL with errors. [control] */
+RagifyGraph *ragify_graph_new_revived (RagifyRuntime *runtime, RagifyGraph *previous, const RagifyConfigNode *node,
+                                       RagifyUnit *unit, RagifyDiagnostics *diagnostics);
+
+/* A node that the graph was made without, since it did not start. */
+typedef struct RagifyGraphMissing {
+  const RagifyConfigNode *node;
+  const RagifyEmbedderInfo *embedder; /* of a store; NULL: none. The graph's */
+} RagifyGraphMissing;
+/* All of them; free with g_array_unref. [control] */
+GArray *ragify_graph_missing (RagifyGraph *graph);
 
 /* Takes over from `previous` what cannot be had twice: values that running nodes take, folders with one writer, the
  * writers of stores. All of it or, with an error in `diagnostics`, nothing. With it, the graph may serve. [control] */
@@ -37,7 +51,7 @@ void ragify_graph_free (RagifyGraph *graph);
 RagifyServing *ragify_graph_serving (RagifyGraph *graph);
 void ragify_graph_release (RagifyGraph *graph, void (*released) (RagifyGraph *graph, void *user), void *user);
 
-const RagifyConfig *ragify_graph_config (const RagifyGraph *graph);
+RagifyConfig *ragify_graph_config (const RagifyGraph *graph);
 
 /* What became of one node in the step from one graph to the next. */
 typedef struct RagifyGraphChange {

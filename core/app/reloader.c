@@ -7,6 +7,7 @@
 #include "core/app/log.h"
 #include "core/app/reload-report.h"
 #include "core/app/restart-keys.h"
+#include "core/app/revival.h"
 #include "core/app/service.h"
 
 /* How long a reload waits for graphs that requests still use: their folders may be wanted. */
@@ -14,11 +15,16 @@
 /* How long a stop waits for nodes that do not come to an end. */
 #define STOP_PATIENCE_US (15 * G_USEC_PER_SEC)
 
-typedef enum { ERRAND_RELOAD, ERRAND_DISPOSE, ERRAND_END } ErrandType;
+/* How long it waits for a node that is being tried, which the reload will try itself. */
+#define REVIVAL_PATIENCE_US (5 * G_USEC_PER_SEC)
+
+typedef enum { ERRAND_RELOAD, ERRAND_DISPOSE, ERRAND_REVIVE, ERRAND_END } ErrandType;
 
 typedef struct Errand {
   ErrandType type;
-  RagifyGraph *graph; /* DISPOSE: nobody uses it any more */
+  RagifyGraph *graph;           /* DISPOSE: nobody uses it any more */
+  RagifyUnit *unit;             /* REVIVE: runs at last, a reference, … */
+  const RagifyConfigNode *node; /* … for this node */
   RagifyReloaded reloaded;
   void *user;
 } Errand;
@@ -32,6 +38,7 @@ struct RagifyReloader {
   guint former;         /* graphs that were released and not yet freed; the thread's */
   guint number;         /* the thread's */
   RagifyGraph *graph;
+  RagifyRevival *revival;
   RagifyConfig *first; /* the process was started with */
 
   pthread_mutex_t lock; /* guards what follows; held while a reload is put in force */
@@ -44,17 +51,23 @@ struct RagifyReloader {
 };
 
 static void
-push (RagifyReloader *reloader, ErrandType type, RagifyGraph *graph, RagifyReloaded reloaded, void *user)
+push (RagifyReloader *reloader, const Errand *errand)
 {
-  Errand *errand = g_new (Errand, 1);
-  *errand = (Errand){ type, graph, reloaded, user };
-  g_async_queue_push (reloader->errands, errand);
+  g_async_queue_push (reloader->errands, g_memdup2 (errand, sizeof *errand));
+}
+
+static void
+errand_free (gpointer data)
+{
+  Errand *errand = data;
+  g_clear_pointer (&errand->unit, ragify_unit_unref);
+  g_free (errand);
 }
 
 void
 ragify_reloader_ask (RagifyReloader *reloader, RagifyReloaded reloaded, void *user)
 {
-  push (reloader, ERRAND_RELOAD, NULL, reloaded, user);
+  push (reloader, &(Errand){ .type = ERRAND_RELOAD, .reloaded = reloaded, .user = user });
 }
 
 /* ---- former graphs ---- */
@@ -63,7 +76,7 @@ ragify_reloader_ask (RagifyReloader *reloader, RagifyReloaded reloaded, void *us
 static void
 released (RagifyGraph *graph, void *user)
 {
-  push (user, ERRAND_DISPOSE, graph, NULL, NULL);
+  push (user, &(Errand){ .type = ERRAND_DISPOSE, .graph = graph });
 }
 
 static void
@@ -123,7 +136,6 @@ put_in_force (RagifyReloader *reloader, RagifyGraph *graph, RagifyDiagnostics *d
   ragify_graph_start_jobs (graph, reloader->graph);
   release (reloader, reloader->graph);
   reloader->graph = graph;
-  reloader->number++;
   ragify_warming_start (ragify_graph_serving (graph)->warming);
 }
 
@@ -151,19 +163,12 @@ typedef struct Outcome {
   GPtrArray *retired; /* servers */
 } Outcome;
 
-/* TRUE when the configuration that is on the disk now serves. */
+/* TRUE when the graph serves; otherwise it was freed. */
 static gboolean
-reload (RagifyReloader *reloader, RagifyDiagnostics *diagnostics, Outcome *outcome)
+serve (RagifyReloader *reloader, RagifyGraph *graph, RagifyDiagnostics *diagnostics, Outcome *outcome)
 {
-  g_autoptr (RagifyConfig) config = ragify_app_load (reloader->options.input, reloader->options.registry, diagnostics);
-  if (config == NULL)
-    return FALSE;
-  wait_for_former (reloader, ragify_now () + FORMER_PATIENCE_US);
-  RagifyGraph *graph = ragify_graph_new (reloader->options.runtime, config, reloader->graph, diagnostics);
-  if (graph == NULL)
-    return FALSE;
   pthread_mutex_lock (&reloader->lock);
-  const gboolean taken = take_over (reloader, config, graph, diagnostics);
+  const gboolean taken = take_over (reloader, ragify_graph_config (graph), graph, diagnostics);
   if (taken) {
     outcome->changes = ragify_graph_changes (graph, reloader->graph, &outcome->kept);
     put_in_force (reloader, graph, diagnostics);
@@ -175,20 +180,50 @@ reload (RagifyReloader *reloader, RagifyDiagnostics *diagnostics, Outcome *outco
   return taken;
 }
 
+static void
+outcome_clear (RagifyReloader *reloader, Outcome *outcome)
+{
+  g_clear_pointer (&outcome->changes, g_array_unref);
+  if (outcome->retired == NULL)
+    return;
+  ragify_listeners_close (outcome->retired, reloader->drain_timeout);
+  g_ptr_array_unref (outcome->retired);
+}
+
+/* TRUE when the configuration that is on the disk now serves. */
+static gboolean
+reload (RagifyReloader *reloader, RagifyDiagnostics *diagnostics, Outcome *outcome)
+{
+  g_autoptr (RagifyConfig) config = ragify_app_load (reloader->options.input, reloader->options.registry, diagnostics);
+  if (config == NULL)
+    return FALSE;
+  wait_for_former (reloader, ragify_now () + FORMER_PATIENCE_US);
+  RagifyGraph *graph = ragify_graph_new (reloader->options.runtime, config, reloader->graph, diagnostics);
+  if (graph == NULL)
+    return FALSE;
+  const gboolean taken = serve (reloader, graph, diagnostics, outcome);
+  reloader->number += taken ? 1 : 0;
+  return taken;
+}
+
 /* Those that wait for the reload that begins now. */
 static GPtrArray *
 gather_reloads (RagifyReloader *reloader, Errand *first)
 {
-  GPtrArray *all = g_ptr_array_new_with_free_func (g_free);
+  GPtrArray *all = g_ptr_array_new_with_free_func (errand_free);
   g_ptr_array_add (all, first);
   for (Errand *errand = g_async_queue_try_pop (reloader->errands); errand != NULL;
        errand = g_async_queue_try_pop (reloader->errands))
     g_queue_push_tail (&reloader->waiting, errand);
   for (GList *link = reloader->waiting.head, *next = NULL; link != NULL; link = next) {
     next = link->next;
-    if (((Errand *)link->data)->type != ERRAND_RELOAD)
+    Errand *errand = link->data;
+    if (errand->type != ERRAND_RELOAD && errand->type != ERRAND_REVIVE)
       continue;
-    g_ptr_array_add (all, link->data);
+    if (errand->type == ERRAND_RELOAD)
+      g_ptr_array_add (all, errand);
+    else
+      errand_free (errand); /* the reload tries it itself */
     g_queue_delete_link (&reloader->waiting, link);
   }
   return all;
@@ -197,6 +232,7 @@ gather_reloads (RagifyReloader *reloader, Errand *first)
 static void
 run_reload (RagifyReloader *reloader, Errand *first)
 {
+  ragify_revival_rest (reloader->revival, ragify_now () + REVIVAL_PATIENCE_US);
   g_autoptr (GPtrArray) asked = gather_reloads (reloader, first);
   g_autoptr (RagifyDiagnostics) diagnostics = ragify_diagnostics_new ();
   Outcome outcome = { 0 };
@@ -216,11 +252,45 @@ run_reload (RagifyReloader *reloader, Errand *first)
     if (errand->reloaded != NULL)
       errand->reloaded (&report, errand->user);
   }
-  g_clear_pointer (&outcome.changes, g_array_unref);
-  if (outcome.retired == NULL)
-    return;
-  ragify_listeners_close (outcome.retired, reloader->drain_timeout);
-  g_ptr_array_unref (outcome.retired);
+  ragify_revival_watch (reloader->revival, reloader->graph);
+  outcome_clear (reloader, &outcome);
+}
+
+/* ---- nodes that were missing ---- */
+
+/* On the revival's thread. */
+static void
+revived (RagifyUnit *unit, const RagifyConfigNode *node, void *user)
+{
+  push (user, &(Errand){ .type = ERRAND_REVIVE, .unit = unit, .node = node });
+}
+
+/* The graph that serves, with the node in it. What is tried rests during a reload, so the node is one of the graph's.
+ */
+static void
+run_revive (RagifyReloader *reloader, const Errand *errand)
+{
+  g_autoptr (RagifyDiagnostics) diagnostics = ragify_diagnostics_new ();
+  Outcome outcome = { 0 };
+  const char *name = ragify_config_node_group (errand->node);
+  RagifyGraph *graph =
+      ragify_graph_new_revived (reloader->options.runtime, reloader->graph, errand->node, errand->unit, diagnostics);
+  if (graph != NULL && serve (reloader, graph, diagnostics, &outcome))
+    g_message ("%s: it runs now, and takes part from here on", name);
+  else
+    g_warning ("%s: it runs now, and cannot take part: it will be tried again, or reload to see why", name);
+  ragify_revival_watch (reloader->revival, reloader->graph);
+  outcome_clear (reloader, &outcome);
+}
+
+/* What came too late. */
+static void
+drop_errands (RagifyReloader *reloader)
+{
+  for (Errand *errand = g_async_queue_try_pop (reloader->errands); errand != NULL;
+       errand = g_async_queue_try_pop (reloader->errands))
+    errand_free (errand);
+  g_queue_clear_full (&reloader->waiting, errand_free);
 }
 
 static gpointer
@@ -235,13 +305,17 @@ reloader_main (gpointer data)
     more = errand->type != ERRAND_END;
     if (errand->type == ERRAND_DISPOSE)
       dispose (reloader, errand->graph);
+    if (errand->type == ERRAND_REVIVE)
+      run_revive (reloader, errand);
     if (errand->type == ERRAND_RELOAD)
       run_reload (reloader, errand);
     else
-      g_free (errand);
+      errand_free (errand);
   }
+  ragify_revival_free (reloader->revival, ragify_now () + REVIVAL_PATIENCE_US);
   release (reloader, reloader->graph);
   wait_for_former (reloader, ragify_now () + STOP_PATIENCE_US);
+  drop_errands (reloader);
   reloader->options.runtime->left_behind += reloader->former;
   pthread_mutex_lock (&reloader->lock);
   reloader->has_ended = TRUE;
@@ -308,6 +382,7 @@ ragify_reloader_new (const RagifyReloaderOptions *options)
   reloader->errands = g_async_queue_new ();
   reloader->number = 1;
   reloader->listeners = ragify_listeners_new (options->runtime, &reloader->admin);
+  reloader->revival = ragify_revival_new (options->runtime, revived, reloader);
   g_queue_init (&reloader->waiting);
   pthread_mutex_init (&reloader->lock, NULL);
   pthread_cond_init (&reloader->ended, NULL);
@@ -329,6 +404,7 @@ ragify_reloader_begin (RagifyReloader *reloader, RagifyConfig *config, RagifyDia
     ragify_listeners_commit (reloader->listeners, ragify_graph_serving (reloader->graph), diagnostics);
     ragify_graph_start_jobs (reloader->graph, NULL);
     ragify_warming_start (ragify_graph_serving (reloader->graph)->warming);
+    ragify_revival_watch (reloader->revival, reloader->graph);
   }
   reloader->thread = g_thread_new ("reloader", reloader_main, reloader);
   return open;
@@ -386,10 +462,11 @@ ragify_reloader_stop (RagifyReloader *reloader)
   close_listeners (reloader);
   ragify_listeners_free (g_steal_pointer (&reloader->listeners));
   if (reloader->thread == NULL) {
+    ragify_revival_free (reloader->revival, ragify_now ());
     reloader_free (reloader);
     return;
   }
-  push (reloader, ERRAND_END, NULL, NULL, NULL);
+  push (reloader, &(Errand){ .type = ERRAND_END });
   if (!wait_for_end (reloader)) {
     reloader->options.runtime->left_behind++;
     return;
