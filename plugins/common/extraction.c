@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "extraction.h"
 
+#include "settings.h"
+
 #include <string.h>
+
+#define LARGEST_FILE (64 * 1024 * 1024)
 
 void
 ragify_pieces_init (RagifyPieces *pieces, const RagifyHost *host, RagifyCall *call, guint64 most)
@@ -128,6 +132,48 @@ ragify_pieces_read (RagifyPieces *pieces, RagifyStream *stream, guint64 most, Ra
     }
     g_byte_array_append (bytes, piece, (guint)got);
   }
+}
+
+void
+ragify_extractor_init (RagifyExtractor *extractor, const RagifyHost *host, RagifyContext *context)
+{
+  *extractor = (RagifyExtractor){ host, ragify_setting_size (host, context, "max-text") };
+}
+
+void
+ragify_extractor_start (void *instance, RagifyCall *call, const RagifyStart *args)
+{
+  const RagifyExtractor *extractor = instance;
+  extractor->host->call_done (call, NULL);
+}
+
+void
+ragify_extractor_accept (const RagifyExtractor *extractor, RagifyCall *call, guint confidence)
+{
+  const RagifyExtractorAcceptsResult result = { .struct_size = sizeof result, .confidence = confidence };
+  extractor->host->call_done (call, &result);
+}
+
+gboolean
+ragify_pieces_need_text (const RagifyPieces *pieces, const char *why, RagifyFault *fault)
+{
+  return pieces->gathered > 0 || pieces->stopped ||
+         ragify_fault_set (fault, RAGIFY_E_INVALID, "holds no text%s", why != NULL ? why : "");
+}
+
+void
+ragify_extractor_run (RagifyExtractor *extractor, RagifyCall *call, RagifyStream *stream, RagifyExtractorRead read)
+{
+  RagifyPieces pieces;
+  RagifyFault fault = { 0 };
+  ragify_pieces_init (&pieces, extractor->host, call, extractor->max_text);
+  g_autoptr (GByteArray) bytes = ragify_pieces_read (&pieces, stream, LARGEST_FILE, &fault);
+  g_autofree char *title = NULL;
+  if (bytes != NULL && read (extractor, &pieces, bytes, &title, &fault))
+    ragify_pieces_done (&pieces, title);
+  else
+    ragify_pieces_fail (&pieces, &fault);
+  ragify_pieces_clear (&pieces);
 }
 
 gboolean

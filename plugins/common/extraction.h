@@ -37,6 +37,28 @@ void ragify_pieces_fail (RagifyPieces *pieces, const RagifyFault *fault);
 /* The whole stream; NULL, and the fault, where it breaks off or has more than `most` bytes. */
 GByteArray *ragify_pieces_read (RagifyPieces *pieces, RagifyStream *stream, guint64 most, RagifyFault *fault);
 
+/* What every extractor's instance begins with. */
+typedef struct RagifyExtractor {
+  const RagifyHost *host;
+  guint64 max_text; /* bytes */
+} RagifyExtractor;
+
+/* Reads the key max-text. [control] */
+void ragify_extractor_init (RagifyExtractor *extractor, const RagifyHost *host, RagifyContext *context);
+/* A start() that has nothing to do. */
+void ragify_extractor_start (void *instance, RagifyCall *call, const RagifyStart *args);
+/* Completes an accepts(). */
+void ragify_extractor_accept (const RagifyExtractor *extractor, RagifyCall *call, guint confidence);
+
+/* Makes pieces of a file's bytes, and a title where it has one; FALSE with a fault. */
+typedef gboolean (*RagifyExtractorRead) (RagifyExtractor *extractor, RagifyPieces *pieces, const GByteArray *bytes,
+                                         char **title, RagifyFault *fault);
+/* An extract(): reads the stream, at most 64 MiB of it, and completes the call. */
+void
+ragify_extractor_run (RagifyExtractor *extractor, RagifyCall *call, RagifyStream *stream, RagifyExtractorRead read);
+/* Whether there was any text; otherwise the fault says that there is none, and `why` where that is not NULL. */
+gboolean ragify_pieces_need_text (const RagifyPieces *pieces, const char *why, RagifyFault *fault);
+
 /* Whether the name at the end of `uri` ends with one of `endings` ("html", …, NULL). */
 gboolean ragify_uri_ends (RagifyStr uri, const char *const *endings);
 #endif

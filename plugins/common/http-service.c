@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "http-service.h"
 
+#include "settings.h"
+
 #include <string.h>
 
 /* Larger answers are read on a worker: Jansson takes about 20 µs for a KiB, and a loop has better to do for longer than
@@ -54,7 +56,7 @@ warn_of_risks (const RagifyHttpService *service)
 static gboolean
 make_url (RagifyHttpService *service, const char *usual_path, RagifyFault *fault)
 {
-  g_autofree char *path = ragify_http_config_text (service->host, service->context, "path");
+  g_autofree char *path = ragify_setting_optional (service->host, service->context, "path");
   if (path != NULL && *path != '/')
     return ragify_fault_set (fault, RAGIFY_E_INVALID, "path: expected one that begins with /, found %.200s", path);
   service->url = g_strconcat (service->settings->base_url, path != NULL ? path : usual_path, NULL);
@@ -102,16 +104,18 @@ closed (void *user)
 }
 
 void
-ragify_http_service_stop (RagifyHttpService *service, RagifyCall *call)
+ragify_http_service_stop (void *instance, RagifyCall *call, const RagifyNothing *args)
 {
+  const RagifyHttpService *service = instance;
   Stopping *stopping = g_new (Stopping, 1);
   *stopping = (Stopping){ .host = service->host, .call = call };
   ragify_http_client_close (service->client, closed, stopping);
 }
 
 void
-ragify_http_service_reconfigure (RagifyHttpService *service, RagifyCall *call)
+ragify_http_service_reconfigure (void *instance, RagifyCall *call, const RagifyReconfigure *args)
 {
+  RagifyHttpService *service = instance;
   RagifyFault fault;
   RagifyHttpSettings *settings = ragify_http_settings_new (service->host, service->context, &fault);
   if (settings == NULL) {
@@ -348,4 +352,20 @@ ragify_http_service_post (RagifyHttpService *service, const RagifyHttpPosting *a
   send_more (posting);
   /* At least one is under way, so being cancelled already does not end it here. */
   service->host->call_on_cancel (as->call, cancelled, posting);
+}
+
+gboolean
+ragify_http_service_blame (const RagifyHttpService *service, RagifyFault *fault, const char *format, ...)
+{
+  va_list arguments;
+  va_start (arguments, format);
+  g_autofree char *text = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  return ragify_fault_set (fault, RAGIFY_E_INTERNAL, "%s: %s", service->settings->origin, text);
+}
+
+void
+ragify_http_service_fail_memory (const RagifyHttpService *service, RagifyCall *call)
+{
+  service->host->call_fail (call, RAGIFY_E_EXHAUSTED, ragify_str_from ("the call's memory limit is reached"), 0);
 }

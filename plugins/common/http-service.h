@@ -26,10 +26,16 @@ gboolean ragify_http_service_open (RagifyHttpService *service, const RagifyHost 
                                    const RagifyInstance *which, const char *usual_path, RagifyFault *fault);
 /* After stop, or where nothing was sent. [control] */
 void ragify_http_service_clear (RagifyHttpService *service);
-/* Completes a stop(). [loop] */
-void ragify_http_service_stop (RagifyHttpService *service, RagifyCall *call);
-/* Completes a reconfigure(): new credentials, headers. [loop] */
-void ragify_http_service_reconfigure (RagifyHttpService *service, RagifyCall *call);
+/* A component's stop() and reconfigure() (new credentials, headers), where its instance begins with a
+ * RagifyHttpService. [loop] */
+void ragify_http_service_stop (void *instance, RagifyCall *call, const RagifyNothing *args);
+void ragify_http_service_reconfigure (void *instance, RagifyCall *call, const RagifyReconfigure *args);
+
+/* Fills the fault with what is wrong about an answer, behind the service's address; returns FALSE. [any] */
+gboolean ragify_http_service_blame (const RagifyHttpService *service, RagifyFault *fault, const char *format, ...)
+    G_GNUC_PRINTF (3, 4);
+/* Fails a call whose answer has no room. [loop] */
+void ragify_http_service_fail_memory (const RagifyHttpService *service, RagifyCall *call);
 
 typedef struct RagifyHttpNumber {
   const char *name; /* constant */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "http-settings.h"
 
+#include "settings.h"
+
 #include <gio/gio.h>
 #include <string.h>
 
@@ -8,15 +10,6 @@ typedef struct Reader {
   const RagifyHost *host;
   RagifyContext *context;
 } Reader;
-
-char *
-ragify_http_config_text (const RagifyHost *host, RagifyContext *context, const char *key)
-{
-  RagifyStr value = { NULL, 0 };
-  if (host->config_string (context, key, &value) != RAGIFY_OK || value.size == 0)
-    return NULL;
-  return g_strndup (value.data, value.size);
-}
 
 char *
 ragify_http_escape (const char *text, gsize size)
@@ -161,12 +154,12 @@ add_credentials (RagifyHttpSettings *settings, const Credentials *c, GPtrArray *
 static gboolean
 read_headers (const Reader *r, RagifyHttpSettings *settings, RagifyFault *fault)
 {
-  g_auto (Credentials) credentials = { .auth = ragify_http_config_text (r->host, r->context, "auth"),
-                                       .token = ragify_http_config_text (r->host, r->context, "token"),
-                                       .user = ragify_http_config_text (r->host, r->context, "user"),
-                                       .password = ragify_http_config_text (r->host, r->context, "password"),
-                                       .name = ragify_http_config_text (r->host, r->context, "api-key-name"),
-                                       .place = ragify_http_config_text (r->host, r->context, "api-key-in") };
+  g_auto (Credentials) credentials = { .auth = ragify_setting_optional (r->host, r->context, "auth"),
+                                       .token = ragify_setting_optional (r->host, r->context, "token"),
+                                       .user = ragify_setting_optional (r->host, r->context, "user"),
+                                       .password = ragify_setting_optional (r->host, r->context, "password"),
+                                       .name = ragify_setting_optional (r->host, r->context, "api-key-name"),
+                                       .place = ragify_setting_optional (r->host, r->context, "api-key-in") };
   g_autoptr (GPtrArray) headers = g_ptr_array_new_with_free_func (g_free);
   if (!take_headers (r, headers, fault) || !add_credentials (settings, &credentials, headers, fault))
     return FALSE;
@@ -227,8 +220,8 @@ ragify_http_settings_new (const RagifyHost *host, RagifyContext *context, Ragify
 {
   const Reader reader = { .host = host, .context = context };
   g_autoptr (RagifyHttpSettings) settings = g_new0 (RagifyHttpSettings, 1);
-  settings->base_url = ragify_http_config_text (host, context, "base-url");
-  settings->tls_ca = ragify_http_config_text (host, context, "tls-ca");
+  settings->base_url = ragify_setting_optional (host, context, "base-url");
+  settings->tls_ca = ragify_setting_optional (host, context, "tls-ca");
   read_limits (&reader, settings);
   if (!check_base_url (settings, fault) || !read_headers (&reader, settings, fault))
     return NULL;

@@ -52,9 +52,6 @@ char *ragify_http_origin (const char *url, const char *what, RagifyFault *fault)
 /* The text with everything but RFC 3986's unreserved characters as %XX. Free with g_free. [any] */
 char *ragify_http_escape (const char *text, gsize size);
 
-/* A text key's value, or NULL where it is absent or empty. Free with g_free. [control][call] */
-char *ragify_http_config_text (const RagifyHost *host, RagifyContext *context, const char *key);
-
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RagifyHttpSettings, ragify_http_settings_free)
 
 #endif

@@ -130,7 +130,7 @@ http_embedder_embed (HttpEmbedder *embedder, RagifyCall *call, const RagifyEmbed
   }
   float *items = host->call_alloc (call, args->texts.count * embedder->dimension * sizeof *items);
   if (items == NULL) {
-    host->call_fail (call, RAGIFY_E_EXHAUSTED, ragify_str_from ("the call's memory limit is reached"), 0);
+    ragify_http_service_fail_memory (&embedder->service, call);
     return;
   }
   Asking *asking = g_new0 (Asking, 1);

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "embedder.h"
+#include "settings.h"
 
 #include <string.h>
 
@@ -78,30 +79,6 @@ static const RagifyKey keys[] = {
 
 /* ---- making and ending ---- */
 
-static guint
-read_int (const HttpEmbedder *embedder, const char *key)
-{
-  int64_t value = 0;
-  embedder->service.host->config_int (embedder->service.context, key, &value);
-  return (guint)value;
-}
-
-static gboolean
-read_bool (const HttpEmbedder *embedder, const char *key)
-{
-  uint32_t value = 0;
-  embedder->service.host->config_bool (embedder->service.context, key, &value);
-  return value != 0;
-}
-
-static gsize
-read_size (const HttpEmbedder *embedder, const char *key)
-{
-  uint64_t value = 0;
-  embedder->service.host->config_size (embedder->service.context, key, &value);
-  return value;
-}
-
 void
 http_embedder_settle (HttpEmbedder *embedder, guint dimension)
 {
@@ -132,25 +109,25 @@ static gboolean
 set_up (HttpEmbedder *embedder, const RagifyHost *host, RagifyContext *context, const RagifyInstance *which,
         RagifyFault *fault)
 {
-  g_autofree char *api = ragify_http_config_text (host, context, "api");
-  g_autofree char *encoding = ragify_http_config_text (host, context, "encoding");
+  g_autofree char *api = ragify_setting_optional (host, context, "api");
+  g_autofree char *encoding = ragify_setting_optional (host, context, "encoding");
   embedder->api = g_strcmp0 (api, "tei") == 0 ? HTTP_EMBEDDER_TEI : HTTP_EMBEDDER_OPENAI;
   const char *path = embedder->api == HTTP_EMBEDDER_TEI ? "/embed" : "/embeddings";
   if (!ragify_http_service_open (&embedder->service, host, context, which, path, fault))
     return FALSE;
-  embedder->model = ragify_http_config_text (host, context, "model");
+  embedder->model = ragify_setting_optional (host, context, "model");
   if (embedder->model == NULL)
     return ragify_fault_set (fault, RAGIFY_E_INVALID, "model: is needed");
   embedder->base64 = g_strcmp0 (encoding, "base64") == 0;
-  embedder->query_prefix = ragify_http_config_text (host, context, "query-prefix");
-  embedder->document_prefix = ragify_http_config_text (host, context, "document-prefix");
-  embedder->send_dimension = read_bool (embedder, "send-dimension");
-  embedder->request_texts = read_int (embedder, "request-texts");
-  embedder->request_size = read_size (embedder, "request-size");
-  embedder->parallel = read_int (embedder, "parallel-requests");
-  embedder->max_text = read_size (embedder, "max-text");
-  embedder->token_limit = read_int (embedder, "token-limit");
-  const guint dimension = read_int (embedder, "dimension");
+  embedder->query_prefix = ragify_setting_optional (host, context, "query-prefix");
+  embedder->document_prefix = ragify_setting_optional (host, context, "document-prefix");
+  embedder->send_dimension = ragify_setting_bool (host, context, "send-dimension");
+  embedder->request_texts = (guint)ragify_setting_int (host, context, "request-texts");
+  embedder->request_size = ragify_setting_size (host, context, "request-size");
+  embedder->parallel = (guint)ragify_setting_int (host, context, "parallel-requests");
+  embedder->max_text = ragify_setting_size (host, context, "max-text");
+  embedder->token_limit = (guint)ragify_setting_int (host, context, "token-limit");
+  const guint dimension = (guint)ragify_setting_int (host, context, "dimension");
   if (embedder->send_dimension && dimension == 0)
     return ragify_fault_set (fault, RAGIFY_E_INVALID, "send-dimension: needs `dimension`");
   if (dimension != 0)
@@ -189,12 +166,6 @@ start (void *instance, RagifyCall *call, const RagifyStart *args)
     http_embedder_try (embedder, call, started);
 }
 
-static void
-stop (void *instance, RagifyCall *call, const RagifyNothing *args)
-{
-  ragify_http_service_stop (&((HttpEmbedder *)instance)->service, call);
-}
-
 /* ---- calls ---- */
 
 static void
@@ -205,7 +176,7 @@ describe (void *instance, RagifyCall *call, const RagifyNothing *args)
   const gsize size = strlen (embedder->fingerprint);
   char *text = host->call_alloc (call, size);
   if (text == NULL) {
-    host->call_fail (call, RAGIFY_E_EXHAUSTED, ragify_str_from ("the call's memory limit is reached"), 0);
+    ragify_http_service_fail_memory (&embedder->service, call);
     return;
   }
   memcpy (text, embedder->fingerprint, size);
@@ -241,12 +212,6 @@ probe (void *instance, RagifyCall *call, const RagifyNothing *args)
 }
 
 static void
-reconfigure (void *instance, RagifyCall *call, const RagifyReconfigure *args)
-{
-  ragify_http_service_reconfigure (&((HttpEmbedder *)instance)->service, call);
-}
-
-static void
 stats (void *instance, RagifyCall *call, const RagifyNothing *args)
 {
   HttpEmbedder *embedder = instance;
@@ -276,10 +241,10 @@ static const RagifyComponent component = {
   .operations = &operations,
   .create = create,
   .start = start,
-  .stop = stop,
+  .stop = ragify_http_service_stop,
   .destroy = destroy,
   .probe = probe,
-  .reconfigure = reconfigure,
+  .reconfigure = ragify_http_service_reconfigure,
   .stats = stats,
 };
 

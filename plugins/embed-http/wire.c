@@ -40,18 +40,6 @@ http_embedder_ask (const HttpEmbedder *embedder, const char *prefix, const Ragif
 
 /* ---- answers ---- */
 
-static gboolean fail (const HttpEmbedder *embedder, RagifyFault *fault, const char *format, ...) G_GNUC_PRINTF (3, 4);
-
-static gboolean
-fail (const HttpEmbedder *embedder, RagifyFault *fault, const char *format, ...)
-{
-  va_list arguments;
-  va_start (arguments, format);
-  g_autofree char *text = g_strdup_vprintf (format, arguments);
-  va_end (arguments);
-  return ragify_fault_set (fault, RAGIFY_E_INTERNAL, "%s: %s", embedder->service.settings->origin, text);
-}
-
 /* Little-endian floats; services send them so whatever was asked for. */
 static gboolean
 read_base64 (const HttpEmbedder *embedder, const json_t *value, GArray *numbers, RagifyFault *fault)
@@ -60,7 +48,7 @@ read_base64 (const HttpEmbedder *embedder, const json_t *value, GArray *numbers,
   const gsize length = json_string_length (value);
   g_autofree guchar *bytes = g_base64_decode (json_string_value (value), &size);
   if (length % 4 != 0 || size % sizeof (float) != 0 || size / 3 != length / 4 - (size % 3 != 0 ? 1 : 0))
-    return fail (embedder, fault, "an embedding is no base64 of whole floats");
+    return ragify_http_service_blame (&embedder->service, fault, "an embedding is no base64 of whole floats");
   g_array_set_size (numbers, (guint)(size / sizeof (float)));
   for (guint i = 0; i < numbers->len; i++) {
     guint32 bits;
@@ -78,7 +66,7 @@ read_list (const HttpEmbedder *embedder, const json_t *value, GArray *numbers, R
   for (guint i = 0; i < numbers->len; i++) {
     const json_t *item = json_array_get (value, i);
     if (!json_is_number (item))
-      return fail (embedder, fault, "number %u of an embedding is no number", i + 1);
+      return ragify_http_service_blame (&embedder->service, fault, "number %u of an embedding is no number", i + 1);
     g_array_index (numbers, float, i) = (float)json_number_value (item);
   }
   return TRUE;
@@ -90,21 +78,24 @@ read_vector (HttpEmbedder *embedder, const json_t *value, guint *dimension, floa
              RagifyFault *fault)
 {
   if (!json_is_array (value) && !json_is_string (value))
-    return fail (embedder, fault, "an embedding is neither a list of numbers nor base64");
+    return ragify_http_service_blame (&embedder->service, fault,
+                                      "an embedding is neither a list of numbers nor base64");
   if (!(json_is_string (value) ? read_base64 : read_list) (embedder, value, numbers, fault))
     return FALSE;
   if (numbers->len == 0 || numbers->len > DIMENSION_MAX)
-    return fail (embedder, fault, "an embedding has %u numbers", numbers->len);
+    return ragify_http_service_blame (&embedder->service, fault, "an embedding has %u numbers", numbers->len);
   if (*dimension != 0 && numbers->len != *dimension)
-    return fail (embedder, fault, "an embedding has %u numbers; the model's dimension is %u", numbers->len, *dimension);
+    return ragify_http_service_blame (&embedder->service, fault,
+                                      "an embedding has %u numbers; the model's dimension is %u", numbers->len,
+                                      *dimension);
   const float *from = (const float *)(const void *)numbers->data;
   double square = 0;
   for (guint i = 0; i < numbers->len; i++)
     square += (double)from[i] * (double)from[i];
   const double length = sqrt (square);
   if (!isfinite (length) || !(length > 1e-12))
-    return fail (embedder, fault, "an embedding has %s",
-                 isfinite (length) ? "a length of 0" : "numbers that are not finite");
+    return ragify_http_service_blame (&embedder->service, fault, "an embedding has %s",
+                                      isfinite (length) ? "a length of 0" : "numbers that are not finite");
   if (fabs (length - 1) > NEARLY)
     atomic_fetch_add (&embedder->normalised, 1);
   for (guint i = 0; *dimension != 0 && i < numbers->len; i++)
@@ -122,11 +113,12 @@ place_of (const HttpEmbedder *embedder, const json_t *item, guint at, guint coun
   *place = at;
   if (index != NULL &&
       (!json_is_integer (index) || json_integer_value (index) < 0 || json_integer_value (index) >= count))
-    return fail (embedder, fault, "an embedding has an index outside 0 to %u", count - 1);
+    return ragify_http_service_blame (&embedder->service, fault, "an embedding has an index outside 0 to %u",
+                                      count - 1);
   if (index != NULL)
     *place = (guint)json_integer_value (index);
   if (seen[*place]++ > 0)
-    return fail (embedder, fault, "two embeddings have the index %u", *place);
+    return ragify_http_service_blame (&embedder->service, fault, "two embeddings have the index %u", *place);
   return TRUE;
 }
 
@@ -137,9 +129,11 @@ http_embedder_read (HttpEmbedder *embedder, const json_t *answer, guint count, g
   const gboolean plain = json_is_array (answer);
   const json_t *list = plain ? answer : json_object_get (answer, "data");
   if (!json_is_array (list))
-    return fail (embedder, fault, "the answer has no list of embeddings; is `api` right?");
+    return ragify_http_service_blame (&embedder->service, fault,
+                                      "the answer has no list of embeddings; is `api` right?");
   if (json_array_size (list) != count)
-    return fail (embedder, fault, "the answer has %zu embeddings for %u texts", json_array_size (list), count);
+    return ragify_http_service_blame (&embedder->service, fault, "the answer has %zu embeddings for %u texts",
+                                      json_array_size (list), count);
   g_autofree guint8 *seen = g_malloc0 (count);
   g_autoptr (GArray) numbers = g_array_new (FALSE, FALSE, sizeof (float));
   for (guint i = 0; i < count; i++) {

@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-  MAX_BATCH = 64, /* texts of a call; at 14 ms for a passage, a call stays below a second on one core */
+  MAX_BATCH = 64, /* texts or windows of a call; at 14 ms for a passage, a call stays below a second on one core */
   MIN_TOKENS = 3, /* of a limit: the special ones, and one */
 };
 
@@ -205,7 +205,7 @@ describe (void *instance, RagifyCall *call, const RagifyNothing *args)
     .struct_size = sizeof info,
     .dimension = (uint32_t)ragify_encoder_get_dimension (self->encoder),
     .token_limit = (uint32_t)self->token_limit,
-    .max_batch = MAX_BATCH,
+    .max_batch = (uint32_t)(self->max_windows > 1 ? MAX (MAX_BATCH / self->max_windows, 1) : MAX_BATCH),
     .fingerprint = ragify_str_from (self->fingerprint),
   };
 

@@ -8,19 +8,11 @@
 #include <libxml/HTMLtree.h>
 #include <string.h>
 
-#define LARGEST_FILE (64 * 1024 * 1024)
 #define DEEPEST 1000u
 
-typedef struct HtmlExtractor {
-  const RagifyHost *host;
-  RagifyContext *context;
-  guint64 max_text;
-} HtmlExtractor;
-
 typedef struct Page {
-  RagifyPieces pieces;
+  RagifyPieces *pieces;
   gboolean whole; /* also what stands around the text */
-  GString *title; /* NULL: none so far */
 } Page;
 
 static const RagifyKey keys[] = {
@@ -93,26 +85,26 @@ walk_element (Page *page, xmlNode *node, guint depth, gboolean raw)
   if (is_left_out (page, node) || depth > DEEPEST)
     return;
   if (strcmp ((const char *)node->name, "br") == 0)
-    ragify_pieces_add_raw (&page->pieces, "\n", 1);
+    ragify_pieces_add_raw (page->pieces, "\n", 1);
   if (block)
-    ragify_pieces_end (&page->pieces, 0);
+    ragify_pieces_end (page->pieces, 0);
   walk (page, node->children, depth + 1, raw || pre);
   if (block)
-    ragify_pieces_end (&page->pieces, level);
+    ragify_pieces_end (page->pieces, level);
   else if (strcmp ((const char *)node->name, "td") == 0 || strcmp ((const char *)node->name, "th") == 0)
-    ragify_pieces_add (&page->pieces, " ", 1);
+    ragify_pieces_add (page->pieces, " ", 1);
 }
 
 static void
 walk (Page *page, xmlNode *node, guint depth, gboolean raw)
 {
-  for (; node != NULL && !page->pieces.stopped; node = node->next) {
+  for (; node != NULL && !page->pieces->stopped; node = node->next) {
     if (node->type == XML_ELEMENT_NODE)
       walk_element (page, node, depth, raw);
     else if (node->type == XML_TEXT_NODE && raw)
-      ragify_pieces_add_raw (&page->pieces, (const char *)node->content, strlen ((const char *)node->content));
+      ragify_pieces_add_raw (page->pieces, (const char *)node->content, strlen ((const char *)node->content));
     else if (node->type == XML_TEXT_NODE)
-      ragify_pieces_add (&page->pieces, (const char *)node->content, strlen ((const char *)node->content));
+      ragify_pieces_add (page->pieces, (const char *)node->content, strlen ((const char *)node->content));
   }
 }
 
@@ -148,76 +140,64 @@ walk_page (Page *page, xmlNode *root)
   xmlNode *main = find (root, "main", 0);
   if (main != NULL)
     walk_element (page, main, 0, FALSE);
-  if (page->pieces.gathered == 0)
+  if (page->pieces->gathered == 0)
     walk (page, root, 0, FALSE);
-  ragify_pieces_end (&page->pieces, 0);
-  if (page->pieces.gathered > 0)
+  ragify_pieces_end (page->pieces, 0);
+  if (page->pieces->gathered > 0)
     return;
   page->whole = TRUE;
   walk (page, root, 0, FALSE);
-  ragify_pieces_end (&page->pieces, 0);
+  ragify_pieces_end (page->pieces, 0);
+}
+
+/* A page without text is one all the same. */
+static gboolean
+read_page (RagifyExtractor *extractor, RagifyPieces *pieces, const GByteArray *bytes, char **title, RagifyFault *fault)
+{
+  Page page = { .pieces = pieces };
+  htmlDocPtr document =
+      htmlReadMemory ((const char *)bytes->data, (int)bytes->len, NULL, NULL,
+                      HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET);
+  if (document == NULL)
+    return ragify_fault_set (fault, RAGIFY_E_INVALID, "is no HTML that can be parsed");
+  xmlNode *root = xmlDocGetRootElement (document);
+  *title = title_of (root);
+  walk_page (&page, root);
+  xmlFreeDoc (document);
+  return TRUE;
 }
 
 static void
 extract (void *instance, RagifyCall *call, const RagifyExtractorExtract *args)
 {
-  HtmlExtractor *extractor = instance;
-  Page page = { .whole = FALSE };
-  RagifyFault fault = { 0 };
-  ragify_pieces_init (&page.pieces, extractor->host, call, extractor->max_text);
-  g_autoptr (GByteArray) bytes = ragify_pieces_read (&page.pieces, args->stream, LARGEST_FILE, &fault);
-  htmlDocPtr document =
-      bytes != NULL ? htmlReadMemory ((const char *)bytes->data, (int)bytes->len, NULL, NULL,
-                                      HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET)
-                    : NULL;
-  if (bytes != NULL && document == NULL)
-    ragify_fault_set (&fault, RAGIFY_E_INVALID, "is no HTML that can be parsed");
-  if (document != NULL) {
-    xmlNode *root = xmlDocGetRootElement (document);
-    g_autofree char *title = title_of (root);
-    walk_page (&page, root);
-    ragify_pieces_done (&page.pieces, title);
-    xmlFreeDoc (document);
-  } else
-    ragify_pieces_fail (&page.pieces, &fault);
-  ragify_pieces_clear (&page.pieces);
+  ragify_extractor_run (instance, call, args->stream, read_page);
 }
 
 static void
 accepts (void *instance, RagifyCall *call, const RagifyExtractorAccepts *args)
 {
   static const char *const endings[] = { "html", "htm", "xhtml", "shtml", NULL };
-  const HtmlExtractor *extractor = instance;
+  const RagifyExtractor *extractor = instance;
   g_autofree char *head = g_malloc0 (args->head.size + 1); /* it does not end in a NUL */
   if (args->head.size > 0)
     memcpy (head, args->head.data, args->head.size);
   g_autofree char *lower = g_ascii_strdown (head, -1);
   const char *text = lower + strspn (lower, " \t\r\n\f");
   const gboolean marked = g_str_has_prefix (text, "<!doctype html") || strstr (text, "<html") != NULL;
-  const RagifyExtractorAcceptsResult result = { .struct_size = sizeof result,
-                                                .confidence = ragify_uri_ends (args->uri, endings) ? 90
-                                                              : marked && *text == '<'             ? 70
-                                                                                                   : 0 };
-  extractor->host->call_done (call, &result);
+  ragify_extractor_accept (extractor, call,
+                           ragify_uri_ends (args->uri, endings) ? 90
+                           : marked && *text == '<'             ? 70
+                                                                : 0);
 }
 
 static int32_t
 create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *which, void **instance)
 {
-  HtmlExtractor *extractor = g_new0 (HtmlExtractor, 1);
-  extractor->host = host;
-  extractor->context = context;
-  host->config_size (context, "max-text", &extractor->max_text);
+  RagifyExtractor *extractor = g_new (RagifyExtractor, 1);
+  ragify_extractor_init (extractor, host, context);
   xmlInitParser ();
   *instance = extractor;
   return RAGIFY_OK;
-}
-
-static void
-start (void *instance, RagifyCall *call, const RagifyStart *args)
-{
-  const HtmlExtractor *extractor = instance;
-  extractor->host->call_done (call, NULL);
 }
 
 static void
@@ -242,7 +222,7 @@ static const RagifyComponent component = {
   .schema = { .keys = keys, .count = G_N_ELEMENTS (keys), .stride = sizeof (RagifyKey) },
   .operations = &operations,
   .create = create,
-  .start = start,
+  .start = ragify_extractor_start,
   .destroy = destroy,
 };
 

@@ -7,12 +7,9 @@
 
 #include <string.h>
 
-#define LARGEST_FILE (64 * 1024 * 1024)
-
 typedef struct OfficeExtractor {
-  const RagifyHost *host;
-  RagifyContext *context;
-  guint64 max_text, max_size;
+  RagifyExtractor base;
+  guint64 max_size;
 } OfficeExtractor;
 
 static const RagifyKey keys[] = {
@@ -30,64 +27,43 @@ static const RagifyKey keys[] = {
     .summary = "What may be unpacked of one file; one that holds more is refused." },
 };
 
+static gboolean
+read_office (RagifyExtractor *extractor, RagifyPieces *pieces, const GByteArray *bytes, char **title,
+             RagifyFault *fault)
+{
+  const OfficeExtractor *self = (const OfficeExtractor *)(const void *)extractor;
+  OfficePackage package = { bytes->data, bytes->len, self->max_size };
+  return office_text (&package, pieces, title, fault) && ragify_pieces_need_text (pieces, NULL, fault);
+}
+
 static void
 extract (void *instance, RagifyCall *call, const RagifyExtractorExtract *args)
 {
-  OfficeExtractor *extractor = instance;
-  RagifyPieces pieces;
-  RagifyFault fault = { 0 };
-  ragify_pieces_init (&pieces, extractor->host, call, extractor->max_text);
-  g_autoptr (GByteArray) bytes = ragify_pieces_read (&pieces, args->stream, LARGEST_FILE, &fault);
-  g_autofree char *title = NULL;
-  gboolean well = bytes != NULL;
-  if (well) {
-    OfficePackage package = { bytes->data, bytes->len, extractor->max_size };
-    well = office_text (&package, &pieces, &title, &fault);
-  }
-  if (well && pieces.gathered == 0 && !pieces.stopped)
-    well = ragify_fault_set (&fault, RAGIFY_E_INVALID, "holds no text");
-  if (well)
-    ragify_pieces_done (&pieces, title);
-  else
-    ragify_pieces_fail (&pieces, &fault);
-  ragify_pieces_clear (&pieces);
+  ragify_extractor_run (instance, call, args->stream, read_office);
 }
 
 static void
 accepts (void *instance, RagifyCall *call, const RagifyExtractorAccepts *args)
 {
   static const char *const endings[] = { "docx", "docm", "dotx", "odt", "ott", NULL };
-  const OfficeExtractor *extractor = instance;
+  const RagifyExtractor *extractor = instance;
   const gboolean zip = args->head.size > 4 && memcmp (args->head.data, "PK\3\4", 4) == 0;
   const gboolean open_document =
       zip && args->head.size > 80 &&
       memcmp (args->head.data + 30, "mimetypeapplication/vnd.oasis.opendocument.text", 47) == 0;
   const gboolean named = ragify_uri_ends (args->uri, endings);
-  const RagifyExtractorAcceptsResult result = { .struct_size = sizeof result,
-                                                .confidence = open_document ? 100
-                                                              : named       ? 90
-                                                                            : 0 };
-  extractor->host->call_done (call, &result);
+  ragify_extractor_accept (extractor, call, open_document ? 100 : named ? 90 : 0);
 }
 
 static int32_t
 create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *which, void **instance)
 {
   OfficeExtractor *extractor = g_new0 (OfficeExtractor, 1);
-  extractor->host = host;
-  extractor->context = context;
-  host->config_size (context, "max-text", &extractor->max_text);
+  ragify_extractor_init (&extractor->base, host, context);
   host->config_size (context, "max-size", &extractor->max_size);
   xmlInitParser ();
   *instance = extractor;
   return RAGIFY_OK;
-}
-
-static void
-start (void *instance, RagifyCall *call, const RagifyStart *args)
-{
-  const OfficeExtractor *extractor = instance;
-  extractor->host->call_done (call, NULL);
 }
 
 static void
@@ -112,7 +88,7 @@ static const RagifyComponent component = {
   .schema = { .keys = keys, .count = G_N_ELEMENTS (keys), .stride = sizeof (RagifyKey) },
   .operations = &operations,
   .create = create,
-  .start = start,
+  .start = ragify_extractor_start,
   .destroy = destroy,
 };
 

@@ -4,16 +4,14 @@
  */
 #include "extraction.h"
 #include "pdftotext.h"
+#include "settings.h"
 
 #include <string.h>
 
-#define LARGEST_FILE (64 * 1024 * 1024)
-
 typedef struct PdfExtractor {
-  const RagifyHost *host;
-  RagifyContext *context;
+  RagifyExtractor base;
   char *command;
-  guint64 max_text, memory, timeout_us;
+  guint64 memory, timeout_us;
 } PdfExtractor;
 
 static const RagifyKey keys[] = {
@@ -72,68 +70,55 @@ emit_pages (RagifyPieces *pieces, const GString *text)
   }
 }
 
-static GString *
-read_pdf (PdfExtractor *extractor, RagifyPieces *pieces, RagifyStream *stream, RagifyFault *fault)
+/* What a file may take of the machine: the configured, and not all that is left of the call. */
+static PdfLimits
+limits_of (const PdfExtractor *extractor, RagifyCall *call)
 {
-  const guint64 now = (guint64)g_get_monotonic_time ();
-  const guint64 called_until = extractor->host->call_deadline_us (pieces->call);
-  const guint64 clock = extractor->host->clock_us ();
+  const RagifyHost *host = extractor->base.host;
+  const guint64 called_until = host->call_deadline_us (call), clock = host->clock_us ();
   const guint64 left = called_until > clock ? called_until - clock : 0;
-  const PdfLimits limits = { .memory = extractor->memory,
-                             .deadline_us = now + MIN (extractor->timeout_us, left * 9 / 10),
-                             .most = extractor->max_text };
-  g_autoptr (GByteArray) bytes = ragify_pieces_read (pieces, stream, LARGEST_FILE, fault);
-  return bytes != NULL ? pdf_to_text (extractor->command, bytes->data, bytes->len, &limits, fault) : NULL;
+  return (PdfLimits){ .memory = extractor->memory,
+                      .deadline_us = (guint64)g_get_monotonic_time () + MIN (extractor->timeout_us, left * 9 / 10),
+                      .most = extractor->base.max_text };
+}
+
+static gboolean
+read_pdf (RagifyExtractor *extractor, RagifyPieces *pieces, const GByteArray *bytes, char **title, RagifyFault *fault)
+{
+  const PdfExtractor *self = (const PdfExtractor *)(const void *)extractor;
+  const PdfLimits limits = limits_of (self, pieces->call);
+  GString *text = pdf_to_text (self->command, bytes->data, bytes->len, &limits, fault);
+  if (text == NULL)
+    return FALSE;
+  emit_pages (pieces, text);
+  g_string_free (text, TRUE);
+  return ragify_pieces_need_text (pieces, ", only pictures perhaps", fault);
 }
 
 static void
 extract (void *instance, RagifyCall *call, const RagifyExtractorExtract *args)
 {
-  PdfExtractor *extractor = instance;
-  RagifyPieces pieces;
-  RagifyFault fault = { 0 };
-  ragify_pieces_init (&pieces, extractor->host, call, extractor->max_text);
-  GString *text = read_pdf (extractor, &pieces, args->stream, &fault);
-  if (text != NULL) {
-    emit_pages (&pieces, text);
-    if (pieces.gathered > 0 || pieces.stopped)
-      ragify_pieces_done (&pieces, NULL);
-    else {
-      ragify_fault_set (&fault, RAGIFY_E_INVALID, "holds no text, only pictures perhaps");
-      ragify_pieces_fail (&pieces, &fault);
-    }
-    g_string_free (text, TRUE);
-  } else
-    ragify_pieces_fail (&pieces, &fault);
-  ragify_pieces_clear (&pieces);
+  ragify_extractor_run (instance, call, args->stream, read_pdf);
 }
 
 static void
 accepts (void *instance, RagifyCall *call, const RagifyExtractorAccepts *args)
 {
   static const char *const endings[] = { "pdf", NULL };
-  const PdfExtractor *extractor = instance;
+  const RagifyExtractor *extractor = instance;
   const gboolean marked = args->head.size > 0 && g_strstr_len ((const char *)args->head.data,
                                                                (gssize)MIN (args->head.size, 1024), "%PDF-") != NULL;
-  const RagifyExtractorAcceptsResult result = { .struct_size = sizeof result,
-                                                .confidence = marked                                 ? 100
-                                                              : ragify_uri_ends (args->uri, endings) ? 50
-                                                                                                     : 0 };
-  extractor->host->call_done (call, &result);
+  ragify_extractor_accept (extractor, call, marked ? 100 : ragify_uri_ends (args->uri, endings) ? 50 : 0);
 }
 
 static int32_t
 create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *which, void **instance)
 {
-  RagifyStr command = { NULL, 0 };
   PdfExtractor *extractor = g_new0 (PdfExtractor, 1);
-  extractor->host = host;
-  extractor->context = context;
-  host->config_string (context, "command", &command);
-  extractor->command = g_strndup (command.data, command.size);
-  host->config_size (context, "max-text", &extractor->max_text);
-  host->config_size (context, "memory", &extractor->memory);
-  host->config_duration (context, "timeout", &extractor->timeout_us);
+  ragify_extractor_init (&extractor->base, host, context);
+  extractor->command = ragify_setting_text (host, context, "command");
+  extractor->memory = ragify_setting_size (host, context, "memory");
+  extractor->timeout_us = ragify_setting_duration_us (host, context, "timeout");
   *instance = extractor;
   return RAGIFY_OK;
 }
@@ -144,12 +129,12 @@ start (void *instance, RagifyCall *call, const RagifyStart *args)
   PdfExtractor *extractor = instance;
   g_autofree char *found = g_find_program_in_path (extractor->command);
   if (found != NULL) {
-    extractor->host->call_done (call, NULL);
+    extractor->base.host->call_done (call, NULL);
     return;
   }
   g_autofree char *text =
       g_strdup_printf ("there is no program '%s' (Debian: apt install poppler-utils)", extractor->command);
-  extractor->host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from (text), 0);
+  extractor->base.host->call_fail (call, RAGIFY_E_UNAVAILABLE, ragify_str_from (text), 0);
 }
 
 static void

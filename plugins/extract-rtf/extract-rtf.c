@@ -7,14 +7,6 @@
 
 #include <string.h>
 
-#define LARGEST_FILE (64 * 1024 * 1024)
-
-typedef struct RtfExtractor {
-  const RagifyHost *host;
-  RagifyContext *context;
-  guint64 max_text;
-} RtfExtractor;
-
 static const RagifyKey keys[] = {
   { .name = "max-text",
     .type = RAGIFY_KEY_SIZE,
@@ -24,56 +16,36 @@ static const RagifyKey keys[] = {
     .summary = "A file with more text than this is refused." },
 };
 
+static gboolean
+read_rtf (RagifyExtractor *extractor, RagifyPieces *pieces, const GByteArray *bytes, char **title, RagifyFault *fault)
+{
+  if (!rtf_text ((const char *)bytes->data, bytes->len, pieces, title))
+    return ragify_fault_set (fault, RAGIFY_E_INVALID, "does not begin as RTF does");
+  return ragify_pieces_need_text (pieces, NULL, fault);
+}
+
 static void
 extract (void *instance, RagifyCall *call, const RagifyExtractorExtract *args)
 {
-  RtfExtractor *extractor = instance;
-  RagifyPieces pieces;
-  RagifyFault fault = { 0 };
-  ragify_pieces_init (&pieces, extractor->host, call, extractor->max_text);
-  g_autoptr (GByteArray) bytes = ragify_pieces_read (&pieces, args->stream, LARGEST_FILE, &fault);
-  g_autofree char *title = NULL;
-  gboolean well = bytes != NULL;
-  if (well && !rtf_text ((const char *)bytes->data, bytes->len, &pieces, &title))
-    well = ragify_fault_set (&fault, RAGIFY_E_INVALID, "does not begin as RTF does");
-  if (well && pieces.gathered == 0 && !pieces.stopped)
-    well = ragify_fault_set (&fault, RAGIFY_E_INVALID, "holds no text");
-  if (well)
-    ragify_pieces_done (&pieces, title);
-  else
-    ragify_pieces_fail (&pieces, &fault);
-  ragify_pieces_clear (&pieces);
+  ragify_extractor_run (instance, call, args->stream, read_rtf);
 }
 
 static void
 accepts (void *instance, RagifyCall *call, const RagifyExtractorAccepts *args)
 {
   static const char *const endings[] = { "rtf", NULL };
-  const RtfExtractor *extractor = instance;
+  const RagifyExtractor *extractor = instance;
   const gboolean marked = args->head.size > 5 && memcmp (args->head.data, "{\\rtf", 5) == 0;
-  const RagifyExtractorAcceptsResult result = { .struct_size = sizeof result,
-                                                .confidence = marked                                 ? 100
-                                                              : ragify_uri_ends (args->uri, endings) ? 50
-                                                                                                     : 0 };
-  extractor->host->call_done (call, &result);
+  ragify_extractor_accept (extractor, call, marked ? 100 : ragify_uri_ends (args->uri, endings) ? 50 : 0);
 }
 
 static int32_t
 create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *which, void **instance)
 {
-  RtfExtractor *extractor = g_new0 (RtfExtractor, 1);
-  extractor->host = host;
-  extractor->context = context;
-  host->config_size (context, "max-text", &extractor->max_text);
+  RagifyExtractor *extractor = g_new (RagifyExtractor, 1);
+  ragify_extractor_init (extractor, host, context);
   *instance = extractor;
   return RAGIFY_OK;
-}
-
-static void
-start (void *instance, RagifyCall *call, const RagifyStart *args)
-{
-  const RtfExtractor *extractor = instance;
-  extractor->host->call_done (call, NULL);
 }
 
 static void
@@ -98,7 +70,7 @@ static const RagifyComponent component = {
   .schema = { .keys = keys, .count = G_N_ELEMENTS (keys), .stride = sizeof (RagifyKey) },
   .operations = &operations,
   .create = create,
-  .start = start,
+  .start = ragify_extractor_start,
   .destroy = destroy,
 };
 

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "http-service.h"
+#include "settings.h"
 
 #include <math.h>
 #include <string.h>
@@ -126,25 +127,13 @@ ask (guint part, gpointer user)
 /* ---- answers ---- */
 
 static gboolean
-fail_text (const HttpReranker *reranker, RagifyFault *fault, const char *format, ...) G_GNUC_PRINTF (3, 4);
-
-static gboolean
-fail_text (const HttpReranker *reranker, RagifyFault *fault, const char *format, ...)
-{
-  va_list arguments;
-  va_start (arguments, format);
-  g_autofree char *text = g_strdup_vprintf (format, arguments);
-  va_end (arguments);
-  return ragify_fault_set (fault, RAGIFY_E_INTERNAL, "%s: %s", reranker->service.settings->origin, text);
-}
-
-static gboolean
 calibrate (const HttpReranker *reranker, double raw, float *score, RagifyFault *fault)
 {
   if (reranker->logits)
     *score = (float)(1 / (1 + exp (-raw)));
   else if (raw < -SLACK || raw > 1 + SLACK)
-    return fail_text (reranker, fault, "a score of %g is no probability; are they logits (`scores = logit`)?", raw);
+    return ragify_http_service_blame (&reranker->service, fault,
+                                      "a score of %g is no probability; are they logits (`scores = logit`)?", raw);
   else
     *score = (float)CLAMP (raw, 0, 1);
   return TRUE;
@@ -158,13 +147,16 @@ take_score (const HttpReranker *reranker, const json_t *item, guint size, float 
   if (score == NULL)
     score = json_object_get (item, "score");
   if (!json_is_integer (index) || !json_is_number (score))
-    return fail_text (reranker, fault, "a result has no `index` and `%s` that are numbers; is `api` right?",
-                      reranker->api == API_TEI ? "score" : "relevance_score");
+    return ragify_http_service_blame (&reranker->service, fault,
+                                      "a result has no `index` and `%s` that are numbers; is `api` right?",
+                                      reranker->api == API_TEI ? "score" : "relevance_score");
   const json_int_t place = json_integer_value (index);
   if (place < 0 || place >= size)
-    return fail_text (reranker, fault, "a result has the index %" JSON_INTEGER_FORMAT ", of %u passages", place, size);
+    return ragify_http_service_blame (&reranker->service, fault,
+                                      "a result has the index %" JSON_INTEGER_FORMAT ", of %u passages", place, size);
   if (!isnan (scores[place]))
-    return fail_text (reranker, fault, "two results have the index %" JSON_INTEGER_FORMAT, place);
+    return ragify_http_service_blame (&reranker->service, fault, "two results have the index %" JSON_INTEGER_FORMAT,
+                                      place);
   return calibrate (reranker, json_number_value (score), &scores[place], fault);
 }
 
@@ -176,9 +168,10 @@ take (guint part, const json_t *answer, gpointer user, RagifyFault *fault)
   const guint size = size_of (asking, part);
   const json_t *list = json_is_array (answer) ? answer : json_object_get (answer, "results");
   if (!json_is_array (list))
-    return fail_text (reranker, fault, "the answer has no list of results; is `api` right?");
+    return ragify_http_service_blame (&reranker->service, fault, "the answer has no list of results; is `api` right?");
   if (json_array_size (list) != size)
-    return fail_text (reranker, fault, "the answer has %zu results for %u passages", json_array_size (list), size);
+    return ragify_http_service_blame (&reranker->service, fault, "the answer has %zu results for %u passages",
+                                      json_array_size (list), size);
   for (guint i = 0; i < size; i++)
     if (!take_score (reranker, json_array_get (list, i), size, asking->scores + part * reranker->request_documents,
                      fault))
@@ -226,7 +219,7 @@ reranked (const RagifyFault *fault, guint64 retry_after_us, gpointer user)
   for (guint i = 0; ranks != NULL && i < asking->count; i++)
     ranks[i] = (RagifyRank){ .index = i, .score = asking->scores[i] };
   if (ranks == NULL)
-    host->call_fail (asking->call, RAGIFY_E_EXHAUSTED, ragify_str_from ("the call's memory limit is reached"), 0);
+    ragify_http_service_fail_memory (&reranker->service, asking->call);
   else {
     qsort (ranks, asking->count, sizeof *ranks, by_score);
     reranker->passages += asking->count;
@@ -325,19 +318,16 @@ set_up (HttpReranker *reranker, const RagifyHost *host, RagifyContext *context, 
 {
   if (!ragify_http_service_open (&reranker->service, host, context, which, "/rerank", fault))
     return FALSE;
-  g_autofree char *api = ragify_http_config_text (host, context, "api");
-  g_autofree char *scores = ragify_http_config_text (host, context, "scores");
+  g_autofree char *api = ragify_setting_optional (host, context, "api");
+  g_autofree char *scores = ragify_setting_optional (host, context, "scores");
   reranker->api = g_strcmp0 (api, "tei") == 0 ? API_TEI : g_strcmp0 (api, "jina") == 0 ? API_JINA : API_COHERE;
   reranker->logits = g_strcmp0 (scores, "logit") == 0;
-  reranker->model = ragify_http_config_text (host, context, "model");
+  reranker->model = ragify_setting_optional (host, context, "model");
   int64_t number = reranker->api == API_TEI ? 32 : 1000;
   host->config_int (context, "request-documents", &number);
   reranker->request_documents = (guint)number;
-  host->config_int (context, "parallel-requests", &number);
-  reranker->parallel = (guint)number;
-  uint64_t size = 0;
-  host->config_size (context, "max-text", &size);
-  reranker->max_text = size;
+  reranker->parallel = (guint)ragify_setting_int (host, context, "parallel-requests");
+  reranker->max_text = ragify_setting_size (host, context, "max-text");
   return reranker->api == API_TEI || reranker->model != NULL ||
          ragify_fault_set (fault, RAGIFY_E_INVALID, "model: is needed with api = %s", api);
 }
@@ -364,18 +354,6 @@ start (void *instance, RagifyCall *call, const RagifyStart *args)
 }
 
 static void
-stop (void *instance, RagifyCall *call, const RagifyNothing *args)
-{
-  ragify_http_service_stop (&((HttpReranker *)instance)->service, call);
-}
-
-static void
-reconfigure (void *instance, RagifyCall *call, const RagifyReconfigure *args)
-{
-  ragify_http_service_reconfigure (&((HttpReranker *)instance)->service, call);
-}
-
-static void
 stats (void *instance, RagifyCall *call, const RagifyNothing *args)
 {
   HttpReranker *reranker = instance;
@@ -399,10 +377,10 @@ static const RagifyComponent component = {
   .operations = &operations,
   .create = create,
   .start = start,
-  .stop = stop,
+  .stop = ragify_http_service_stop,
   .destroy = destroy,
   .probe = probe,
-  .reconfigure = reconfigure,
+  .reconfigure = ragify_http_service_reconfigure,
   .stats = stats,
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mapping.h"
+#include "settings.h"
 
 #include "http-settings.h"
 #include "json-pointer.h"
@@ -73,9 +74,9 @@ HttpMapping *
 http_mapping_new (const RagifyHost *host, RagifyContext *context, RagifyFault *fault)
 {
   HttpMapping *mapping = g_new0 (HttpMapping, 1);
-  g_autofree char *format = ragify_http_config_text (host, context, "format");
+  g_autofree char *format = ragify_setting_optional (host, context, "format");
   mapping->lines = g_strcmp0 (format, "ndjson") == 0;
-  mapping->results = ragify_http_config_text (host, context, "results-pointer");
+  mapping->results = ragify_setting_optional (host, context, "results-pointer");
   mapping->score_scale = 1;
   host->config_double (context, "score-scale", &mapping->score_scale);
   gboolean well = mapping->results == NULL || check_pointer ("results-pointer", mapping->results, fault);

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include "asking.h"
+#include "settings.h"
 
 #include <string.h>
 
@@ -100,10 +101,10 @@ static gboolean
 read_request (HttpSource *source, RagifyFault *fault)
 {
   const char *base = source->settings->base_url;
-  g_autofree char *url = ragify_http_config_text (source->host, source->context, "url");
-  g_autofree char *body = ragify_http_config_text (source->host, source->context, "body");
-  source->method = ragify_http_config_text (source->host, source->context, "method");
-  source->content_type = ragify_http_config_text (source->host, source->context, "content-type");
+  g_autofree char *url = ragify_setting_optional (source->host, source->context, "url");
+  g_autofree char *body = ragify_setting_optional (source->host, source->context, "body");
+  source->method = ragify_setting_optional (source->host, source->context, "method");
+  source->content_type = ragify_setting_optional (source->host, source->context, "content-type");
   if (body != NULL && strcmp (source->method, "GET") == 0)
     return ragify_fault_set (fault, RAGIFY_E_INVALID, "body: needs method = POST or PUT");
   source->url = http_template_new (url, HTTP_ESCAPE_URL, base, "url", fault);

@@ -5,6 +5,8 @@ says how it behaves.
               embeddings are a real host's where the service has an upstream
     shuffled, long, logits, once      good as well, each in its way; switch: as `mode` says
     the rest  what their names say
+
+As a program it prints `port N` and serves until its standard input ends.
 """
 
 import base64
@@ -13,6 +15,7 @@ import http.server
 import json
 import math
 import struct
+import sys
 import threading
 import time
 import urllib.parse
@@ -38,6 +41,16 @@ def common(query, text):
     wanted = words(query)
     have = set(words(text))
     return sum(word in have for word in wanted) / len(wanted)
+
+
+def items(answer):
+    """What an answer lists, in each API's shape."""
+    return answer if isinstance(answer, list) else answer.get("data", answer.get("results"))
+
+
+def scored(answer):
+    """The items of a reranker's answer, each with the name of its score."""
+    return [(item, "score" if "score" in item else "relevance_score") for item in items(answer)]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -109,8 +122,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def be_logits(self, body, rest):
         answer = self.answer_to(body, rest)
-        for item in answer["results"]:
-            item["relevance_score"] = 10 * item["relevance_score"] - 5
+        for item, name in scored(answer):
+            item[name] = 10 * item[name] - 5
         self.reply(200, answer)
 
     def be_once(self, body, rest):
@@ -148,7 +161,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def be_fewer(self, body, rest):
         answer = self.answer_to(body, rest)
-        (answer if isinstance(answer, list) else answer.get("data", answer.get("results"))).pop()
+        items(answer).pop()
         self.reply(200, answer)
 
     def be_wider(self, body, rest):
@@ -162,10 +175,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def be_null(self, body, rest):
         answer = self.answer_to(body, rest)
-        for item in answer.get("data", []):
-            item["embedding"][3] = None
-        for item in answer.get("results", []):
-            item["relevance_score"] = None
+        if "data" in answer:
+            for item in answer["data"]:
+                item["embedding"][3] = None
+        else:
+            for item, name in scored(answer):
+                item[name] = None
         self.reply(200, answer)
 
     def be_infinite(self, body, rest):
@@ -182,13 +197,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def be_twice(self, body, rest):
         answer = self.answer_to(body, rest)
-        for item in answer.get("data", answer.get("results")):
+        for item in items(answer):
             item["index"] = 0
         self.reply(200, answer)
 
     def be_beyond(self, body, rest):
         answer = self.answer_to(body, rest)
-        answer.get("data", answer.get("results"))[0]["index"] = 1000
+        items(answer)[0]["index"] = 1000
         self.reply(200, answer)
 
     def be_huge(self, body, rest):
@@ -258,3 +273,14 @@ class Service:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+def main():
+    service = Service()
+    print(f"port {service.port}", flush=True)
+    sys.stdin.read()
+    service.stop()
+
+
+if __name__ == "__main__":
+    main()
