@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: MIT
  *
  *   graph.c         nodes: which are shared, which are made; the whole
- *   graph-parts.c   what stands on nodes: tiers, pipelines, libraries
+ *   graph-parts.c   what stands on nodes and is shared by graphs; libraries
+ *   graph-pipelines.c pipelines, with tiers, balancers and limits
  *   graph-warm.c    warming, and the gauges of tiers
  *   graph-adopt.c   from the running graph to the next
  *   graph-ingest.c  jobs
@@ -96,6 +97,14 @@ ragify_graph_part_new (const RagifyConfigNode *config, GPtrArray *basis, gpointe
 void ragify_graph_part_unref (RagifyPart *part);
 /* A reference to the part among `parts` (or NULL) that would be made anew just the same; NULL: there is none. */
 RagifyPart *ragify_graph_share_part (const GPtrArray *parts, const RagifyConfigNode *config, const GPtrArray *basis);
+
+/* ---- graph-pipelines.c ---- */
+
+/* The limiter of all pipelines together; before the first of them. */
+void ragify_graph_make_limiter (RagifyGraph *graph, RagifyGraph *previous);
+/* Makes the pipeline that the node describes, or shares that of `previous` (or NULL); after those that it asks. */
+void ragify_graph_make_pipeline (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config,
+                                 RagifyDiagnostics *diagnostics);
 
 /* ---- graph-ingest.c ---- */
 

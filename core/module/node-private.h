@@ -2,7 +2,8 @@
  *
  * SPDX-License-Identifier: MIT
  *
- *   node.c          making, calling, counting
+ *   node.c          making, counting
+ *   node-calls.c    calling
  *   node-change.c   other values, other instances, while calls come
  */
 #pragma once
@@ -69,6 +70,7 @@ gboolean ragify_node_stop_instances (RagifyNode *node, guint64 deadline);
  */
 gint32 ragify_node_lifecycle (RagifyNode *node, guint index, RagifyOwner *owner, const RagifyOperation *operation,
                               const void *args, guint64 deadline, char **message);
+gboolean ragify_node_is_on_workers (const RagifyNode *node);
 /* Takes over what `options` says about how much at once. */
 void ragify_node_set_limits (RagifyNode *node, const RagifyNodeOptions *options);
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "exchange.h"
+#include "exchange-private.h"
 
 #include <stdarg.h>
 #include <string.h>
 
 #include "authorize.h"
-#include "compress.h"
 #include "connection.h"
 #include "cors.h"
 #include "reply.h"
@@ -18,8 +17,6 @@
 #define IGNORED_LIMIT 65536
 /* How long a client has to read a refusal that it did not wait for. */
 #define LINGER_US 3000000
-/* Bodies and replies may take their time-out and a second more for each of so many bytes. */
-#define SLOWEST_RATE 4096
 /* A body's buffer that grew past this is given back. */
 #define KEEP_BUFFER 65536
 
@@ -39,149 +36,6 @@ ragify_exchange_clear (RagifyExchange *exchange)
 {
   g_string_free (exchange->target, TRUE);
   g_string_free (exchange->body, TRUE);
-}
-
-/* ---- replying ---- */
-
-static void
-release_response (RagifyExchange *exchange)
-{
-  if (exchange->response != NULL && !exchange->is_static)
-    MHD_destroy_response (exchange->response);
-  exchange->response = NULL;
-}
-
-static gboolean
-must_close (const RagifyExchange *exchange)
-{
-  return exchange->listener->draining || exchange->connection->crowded != NULL;
-}
-
-static guint64
-patience (const RagifyExchange *exchange, guint64 bytes)
-{
-  return __atomic_load_n (&exchange->listener->shared->options.body_timeout_us, __ATOMIC_RELAXED) +
-         bytes * G_USEC_PER_SEC / SLOWEST_RATE;
-}
-
-static enum MHD_Result
-queue_reply (RagifyExchange *exchange)
-{
-  const guint64 now = ragify_now ();
-  if (!exchange->is_static)
-    ragify_cors_mark (exchange, exchange->response);
-  const enum MHD_Result result = MHD_queue_response (exchange->connection->mhd, exchange->status, exchange->response);
-  ragify_authorize_audit (exchange, exchange->status);
-  release_response (exchange);
-  exchange->state = RAGIFY_EXCHANGE_REPLIED;
-  ragify_connection_set_limit (exchange->connection, now + patience (exchange, exchange->reply_size));
-  ragify_listener_count_answer (exchange->listener, exchange->route, exchange->status, exchange->began, now);
-  return result;
-}
-
-/* Goes on with a suspended connection. */
-static void
-wake_connection (RagifyExchange *exchange)
-{
-  MHD_resume_connection (exchange->connection->mhd);
-  ragify_listener_wake (exchange->listener);
-}
-
-/* Takes the response, a reference of ours. It is queued by the access handler, which runs now or after waking. */
-static void
-set_reply (RagifyExchange *exchange, guint status, struct MHD_Response *response, gsize size)
-{
-  exchange->begun = FALSE;
-  exchange->work = NULL;
-  exchange->status = status;
-  exchange->reply_size = size;
-  exchange->response = response;
-  if (exchange->state == RAGIFY_EXCHANGE_WAITING && !exchange->running)
-    wake_connection (exchange);
-}
-
-static RagifyReplyWish
-wish_of (const RagifyExchange *exchange)
-{
-  const RagifyStr codings = exchange->facts.accept_encoding;
-  return (RagifyReplyWish){ .close = must_close (exchange),
-                            .gzip = codings.size > 0 && ragify_accepts_gzip (codings),
-                            .tag = exchange->method[0] == 'G' || exchange->method[0] == 'H' };
-}
-
-void
-ragify_exchange_reply (RagifyExchange *exchange, guint status, const char *content_type, char *body, gsize size)
-{
-  const RagifyReplyWish wish = wish_of (exchange);
-  set_reply (exchange, status, ragify_reply_new (content_type, exchange->id, body, size, &wish), size);
-}
-
-void
-ragify_exchange_reply_page (RagifyExchange *exchange, const char *page, gsize size, const char *policy)
-{
-  const RagifyReplyWish wish = wish_of (exchange);
-  struct MHD_Response *response =
-      ragify_reply_new ("text/html; charset=utf-8", exchange->id, g_memdup2 (page, size), size, &wish);
-  MHD_add_response_header (response, "Content-Security-Policy", policy);
-  MHD_add_response_header (response, "X-Content-Type-Options", "nosniff");
-  MHD_add_response_header (response, "Referrer-Policy", "no-referrer");
-  set_reply (exchange, 200, response, size);
-}
-
-void
-ragify_exchange_reply_problem (RagifyExchange *exchange, RagifyProblem *problem)
-{
-  const char *allow = problem->status == 405 && exchange->route != NULL ? exchange->route->allow : NULL;
-  set_reply (exchange, problem->status, ragify_reply_new_problem (problem, exchange->id, allow, must_close (exchange)),
-             0);
-  ragify_problem_clear (problem);
-}
-
-void
-ragify_exchange_reply_static (RagifyExchange *exchange, guint status, struct MHD_Response *response)
-{
-  exchange->is_static = TRUE;
-  set_reply (exchange, status, response, 0);
-}
-
-void
-ragify_exchange_reply_answer (RagifyExchange *exchange, RagifyRequest *request, const RagifyAnswer *answer)
-{
-  const gsize size = answer->head_size + (answer->body != NULL ? answer->body->size : 0);
-  const RagifyReplyWish wish = wish_of (exchange);
-  char tag[40];
-  if (wish.tag && exchange->facts.if_none_match.size > 0 && ragify_reply_answer_tag (answer, tag) &&
-      ragify_reply_tag_is_known (exchange->facts.if_none_match, tag))
-    set_reply (exchange, 304, ragify_reply_new_unchanged (exchange->id, tag, wish.close), 0);
-  else
-    set_reply (exchange, answer->status, ragify_reply_new_answer (request, answer, &wish), size);
-}
-
-void
-ragify_exchange_reply_stream (RagifyExchange *exchange, guint status, const char *content_type,
-                              RagifyStreamReply *stream)
-{
-  void *work = exchange->work;
-  struct MHD_Response *response = ragify_stream_reply_response (stream, exchange);
-  ragify_reply_dress (response, content_type, exchange->id, must_close (exchange));
-  exchange->stream = stream;
-  set_reply (exchange, status, response, 0);
-  exchange->begun = TRUE;
-  exchange->work = work;
-}
-
-void
-ragify_exchange_stream_waits (RagifyExchange *exchange)
-{
-  ragify_connection_set_limit (exchange->connection, 0);
-  MHD_suspend_connection (exchange->connection->mhd);
-}
-
-void
-ragify_exchange_stream_goes_on (RagifyExchange *exchange, gsize size)
-{
-  ragify_connection_set_limit (exchange->connection, ragify_now () + patience (exchange, size));
-  wake_connection (exchange);
 }
 
 /* ---- refusing ---- */
@@ -229,10 +83,10 @@ static enum MHD_Result
 refuse_head (RagifyExchange *exchange, const char *reason)
 {
   ragify_listener_count_refused (exchange->listener, reason);
-  set_reply (exchange, exchange->problem.status,
-             ragify_reply_new_problem (&exchange->problem, exchange->id, NULL, TRUE), 0);
+  ragify_exchange_set_reply (exchange, exchange->problem.status,
+                             ragify_reply_new_problem (&exchange->problem, exchange->id, NULL, TRUE), 0);
   ragify_problem_clear (&exchange->problem);
-  return queue_reply (exchange);
+  return ragify_exchange_queue_reply (exchange);
 }
 
 /* The request will not be served; what to do with its body? */
@@ -243,7 +97,7 @@ refuse_request (RagifyExchange *exchange)
   const gboolean has_body = facts->chunked || facts->content_length > 0;
   if (has_body && facts->expects_continue) {
     ragify_exchange_reply_problem (exchange, &exchange->problem);
-    return queue_reply (exchange);
+    return ragify_exchange_queue_reply (exchange);
   }
   if (facts->chunked || facts->content_length > SWALLOW_LIMIT)
     refuse_and_linger (exchange);
@@ -382,7 +236,7 @@ check_body (RagifyExchange *exchange)
 static void
 finish_preflight (RagifyExchange *exchange)
 {
-  set_reply (exchange, 204, ragify_cors_preflight (exchange, exchange->route->allow), 0);
+  ragify_exchange_set_reply (exchange, 204, ragify_cors_preflight (exchange, exchange->route->allow), 0);
 }
 
 static const RagifyAction preflight = { .always = TRUE, .access = RAGIFY_ACCESS_OPEN, .finish = finish_preflight };
@@ -427,7 +281,7 @@ static enum MHD_Result
 take_head (RagifyExchange *exchange, const char *target, const char *method, const char *version)
 {
   exchange->state = RAGIFY_EXCHANGE_BODY;
-  ragify_connection_set_limit (exchange->connection, exchange->began + patience (exchange, 0));
+  ragify_connection_set_limit (exchange->connection, exchange->began + ragify_exchange_patience (exchange, 0));
   const char *reason = check_head (exchange, target, method, version);
   ragify_request_id_choose (exchange->facts.request_id, exchange->id);
   if (reason != NULL)
@@ -455,7 +309,7 @@ feed_action (RagifyExchange *exchange, const char *data, gsize size)
     exchange->running = TRUE;
     exchange->action->feed (exchange, data, size);
     exchange->running = FALSE;
-    const guint64 took = patience (exchange, exchange->received) + exchange->paused_time;
+    const guint64 took = ragify_exchange_patience (exchange, exchange->received) + exchange->paused_time;
     ragify_connection_set_limit (exchange->connection, exchange->began + took);
   }
 }
@@ -492,7 +346,7 @@ static enum MHD_Result
 settle (RagifyExchange *exchange)
 {
   if (exchange->response != NULL)
-    return queue_reply (exchange);
+    return ragify_exchange_queue_reply (exchange);
   const gboolean waits = exchange->state == RAGIFY_EXCHANGE_FINISHING;
   if (waits) {
     exchange->state = RAGIFY_EXCHANGE_WAITING;
@@ -531,7 +385,7 @@ ragify_exchange_access (RagifyExchange *exchange, const char *target, const char
     }
     return settle (exchange);
   case RAGIFY_EXCHANGE_WAITING:
-    return exchange->response != NULL ? queue_reply (exchange) : MHD_YES;
+    return exchange->response != NULL ? ragify_exchange_queue_reply (exchange) : MHD_YES;
   case RAGIFY_EXCHANGE_PAUSED: /* a chunk that was already there is left where it is */
   case RAGIFY_EXCHANGE_REPLIED:
   case RAGIFY_EXCHANGE_FINISHING:
@@ -555,10 +409,10 @@ ragify_exchange_resume (RagifyExchange *exchange)
     return;
   exchange->state = RAGIFY_EXCHANGE_BODY;
   exchange->paused_time += ragify_now () - exchange->paused_at;
-  const guint64 took = patience (exchange, exchange->received) + exchange->paused_time;
+  const guint64 took = ragify_exchange_patience (exchange, exchange->received) + exchange->paused_time;
   ragify_connection_set_limit (exchange->connection, exchange->began + took);
   if (!exchange->running)
-    wake_connection (exchange);
+    ragify_exchange_wake (exchange);
 }
 
 /* ---- beginning and end ---- */
@@ -602,7 +456,7 @@ ragify_exchange_client_left (RagifyExchange *exchange)
   if (paused) {
     drop_work (exchange);
     exchange->dead = TRUE;
-    wake_connection (exchange);
+    ragify_exchange_wake (exchange);
   } else if (exchange->response == NULL && exchange->action->left != NULL) {
     exchange->action->left (exchange);
   }
@@ -668,7 +522,7 @@ ragify_exchange_end (RagifyExchange *exchange)
     __atomic_fetch_sub (&exchange->listener->shared->waiting, 1, __ATOMIC_RELAXED);
     ragify_series_add (exchange->listener->shared->waiting_now, -1);
   }
-  release_response (exchange);
+  ragify_exchange_release_response (exchange);
   g_clear_pointer (&exchange->stream, ragify_stream_reply_part);
   ragify_authorize_end (exchange);
   g_clear_pointer (&exchange->query, ragify_query_free);
@@ -690,7 +544,7 @@ ragify_exchange_detach (RagifyExchange *exchange)
   drop_work (exchange);
   exchange->dead = TRUE;
   if (suspended)
-    wake_connection (exchange);
+    ragify_exchange_wake (exchange);
   else if (exchange->stream != NULL)
     ragify_stream_reply_break (exchange->stream);
 }

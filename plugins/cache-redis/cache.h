@@ -3,7 +3,7 @@
 #ifndef RAGIFY_CACHE_REDIS_CACHE_H
 #define RAGIFY_CACHE_REDIS_CACHE_H
 
-#include "redis-client.h"
+#include "redis-service.h"
 
 #include <ragify/ragify.h>
 #include <stdatomic.h>
@@ -11,13 +11,13 @@
 typedef struct RedisCache {
   const RagifyHost *host;
   RagifyContext *context;
-  RagifyRedis *redis;
+  RagifyRedisService service;
+  RagifyRedis *redis;    /* the service's */
   struct Packer *packer; /* the loop's own; workers make theirs */
   char *prefix;
   size_t prefix_size;
   _Atomic uint64_t ttl_us;     /* 0: no end */
   _Atomic uint64_t pack_above; /* bytes; UINT64_MAX: never */
-  RagifyCall *starting;        /* waits for the first connection, or for its failure */
   uint64_t hits, misses, sets, foreign, damaged, removed, errors;
   _Atomic uint64_t packed;      /* values */
   _Atomic uint64_t saved_bytes; /* by packing */

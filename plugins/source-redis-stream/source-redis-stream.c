@@ -7,7 +7,8 @@
  */
 #include "matching.h"
 
-#include "redis-client.h"
+#include "redis-service.h"
+#include "settings.h"
 
 #include <string.h>
 
@@ -17,12 +18,12 @@
 typedef struct StreamSource {
   const RagifyHost *host;
   RagifyContext *context;
-  RagifyRedis *redis;
+  RagifyRedisService service;
+  RagifyRedis *redis; /* the service's */
   StreamFields fields;
   char *window; /* as Redis wants it */
   guint64 max_age_us;
   guint64 queries, failures; /* counted on the loop */
-  RagifyCall *starting;
 } StreamSource;
 
 typedef struct Asking {
@@ -34,36 +35,7 @@ typedef struct Asking {
 } Asking;
 
 static const RagifyKey keys[] = {
-  { .name = "url",
-    .type = RAGIFY_KEY_URI,
-    .default_value = "redis://localhost:6379/0",
-    .summary = "Where Redis is: redis://, rediss:// (TLS), redis+sentinel://HOST,…/SERVICE, redis+cluster://HOST,… or "
-               "unix:///PATH." },
-  { .name = "username", .type = RAGIFY_KEY_STRING, .summary = "The ACL user, instead of the URL's." },
-  { .name = "password", .type = RAGIFY_KEY_SECRET, .summary = "The password, instead of the URL's." },
-  { .name = "sentinel-username", .type = RAGIFY_KEY_STRING, .summary = "The user at the Sentinels." },
-  { .name = "sentinel-password", .type = RAGIFY_KEY_SECRET, .summary = "The password at the Sentinels." },
-  { .name = "tls-ca",
-    .type = RAGIFY_KEY_PATH,
-    .summary = "The authorities (PEM) that the server's certificate must come from; without it the system's." },
-  { .name = "tls-certificate", .type = RAGIFY_KEY_PATH, .summary = "A certificate (PEM) to show to the server." },
-  { .name = "tls-key",
-    .type = RAGIFY_KEY_PATH,
-    .summary = "Its key (PEM); without it the key is in the certificate's file." },
-  { .name = "tls-verify",
-    .type = RAGIFY_KEY_BOOL,
-    .default_value = "true",
-    .summary = "Refuse a server whose certificate or name is wrong." },
-  { .name = "connect-timeout",
-    .type = RAGIFY_KEY_DURATION,
-    .default_value = "1s",
-    .minimum = "1ms",
-    .summary = "For one attempt to connect, from the name to the greeting." },
-  { .name = "reply-timeout",
-    .type = RAGIFY_KEY_DURATION,
-    .default_value = "2s",
-    .minimum = "10ms",
-    .summary = "A server that owes replies and is silent for so long is given up and connected anew." },
+#include "redis-keys.inc.h"
   { .name = "max-reply",
     .type = RAGIFY_KEY_SIZE,
     .default_value = "16MiB",
@@ -102,100 +74,29 @@ static const RagifyKey keys[] = {
 
 /* ---- configuration ---- */
 
-static RagifyStr
-read_text (const StreamSource *source, const char *key)
-{
-  RagifyStr text = { NULL, 0 };
-  (void)source->host->config_string (source->context, key, &text);
-  return text;
-}
-
-static guint64
-read_duration (const StreamSource *source, const char *key)
-{
-  uint64_t value = 0;
-  (void)source->host->config_duration (source->context, key, &value);
-  return value;
-}
-
-static char **
-read_list (const StreamSource *source, const char *key)
-{
-  RagifyStrList list = { NULL, 0 };
-  (void)source->host->config_list (source->context, key, &list);
-  char **items = g_new0 (char *, list.count + 1);
-  for (guint64 i = 0; i < list.count; i++)
-    items[i] = g_strndup (list.items[i].data, list.items[i].size);
-  return items;
-}
-
 static void
 read_fields (StreamSource *source)
 {
-  const RagifyStr stream = read_text (source, "stream");
-  const RagifyStr match = read_text (source, "match");
-  int64_t window = 0;
-  (void)source->host->config_int (source->context, "window", &window);
-  source->window = g_strdup_printf ("%" G_GINT64_FORMAT, window);
-  source->max_age_us = read_duration (source, "max-age");
+  const RagifyHost *host = source->host;
+  RagifyContext *context = source->context;
+  g_autofree char *match = ragify_setting_text (host, context, "match");
+  source->window = g_strdup_printf ("%" G_GINT64_FORMAT, ragify_setting_int (host, context, "window"));
+  source->max_age_us = ragify_setting_duration_us (host, context, "max-age");
   source->fields = (StreamFields){
-    .stream = g_strndup (stream.data, stream.size),
-    .by_words = match.size == strlen ("words"),
-    .content = read_list (source, "content-field"),
-    .title = read_list (source, "title-field"),
-    .uri = read_list (source, "uri-field"),
-    .id = read_list (source, "id-field"),
+    .stream = ragify_setting_text (host, context, "stream"),
+    .by_words = g_str_equal (match, "words"),
+    .content = ragify_setting_list (host, context, "content-field"),
+    .title = ragify_setting_list (host, context, "title-field"),
+    .uri = ragify_setting_list (host, context, "uri-field"),
+    .id = ragify_setting_list (host, context, "id-field"),
   };
-}
-
-/* Answers start() once it is known whether Redis is there; where it is not, the source fails its queries until it is.
- */
-static void
-changed (void *user, const char *server, bool up, const RagifyFault *fault)
-{
-  StreamSource *source = user;
-  g_autofree char *text = up ? g_strdup_printf ("connected to Redis at %s", server)
-                             : g_strdup_printf ("no connection to Redis: %s", fault->message);
-  source->host->log (source->context, up ? RAGIFY_LOG_INFO : RAGIFY_LOG_WARNING, ragify_str_from (text));
-  RagifyCall *call = g_steal_pointer (&source->starting);
-  if (call != NULL)
-    source->host->call_done (call, NULL);
-}
-
-static RagifyRedis *
-make_client (StreamSource *source, RagifyFault *fault)
-{
-  uint32_t verify = 1;
-  uint64_t max_reply = 0;
-  (void)source->host->config_bool (source->context, "tls-verify", &verify);
-  (void)source->host->config_size (source->context, "max-reply", &max_reply);
-  const RagifyRedisOptions options = {
-    .host = source->host,
-    .context = source->context,
-    .url = read_text (source, "url"),
-    .username = read_text (source, "username"),
-    .password = read_text (source, "password"),
-    .sentinel_username = read_text (source, "sentinel-username"),
-    .sentinel_password = read_text (source, "sentinel-password"),
-    .tls_ca_file = read_text (source, "tls-ca"),
-    .tls_certificate_file = read_text (source, "tls-certificate"),
-    .tls_key_file = read_text (source, "tls-key"),
-    .tls_no_verify = verify == 0,
-    .client_name = "ragify",
-    .connect_timeout_us = read_duration (source, "connect-timeout"),
-    .reply_timeout_us = read_duration (source, "reply-timeout"),
-    .reply_bytes_max = max_reply,
-    .changed = changed,
-    .user = source,
-  };
-  return ragify_redis_new (&options, fault);
 }
 
 static void
 destroy (void *instance)
 {
   StreamSource *source = instance;
-  ragify_redis_free (source->redis);
+  ragify_redis_service_clear (&source->service);
   g_strfreev (source->fields.content);
   g_strfreev (source->fields.title);
   g_strfreev (source->fields.uri);
@@ -213,12 +114,13 @@ create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *wh
   source->host = host;
   source->context = context;
   read_fields (source);
-  source->redis = make_client (source, &fault);
-  if (source->redis == NULL) {
+  const RagifyRedisBounds bounds = { .reply_bytes = ragify_setting_size (host, context, "max-reply") };
+  if (!ragify_redis_service_init (&source->service, host, context, bounds, &fault)) {
     host->set_error (context, ragify_str_from (fault.message));
     destroy (source);
     return fault.code;
   }
+  source->redis = source->service.redis;
   *instance = source;
   return RAGIFY_OK;
 }
@@ -227,16 +129,14 @@ static void
 start (void *instance, RagifyCall *call, const RagifyStart *args)
 {
   StreamSource *source = instance;
-  source->starting = call;
-  ragify_redis_start (source->redis);
+  ragify_redis_service_start (&source->service, call);
 }
 
 static void
 stop (void *instance, RagifyCall *call, const RagifyNothing *args)
 {
   StreamSource *source = instance;
-  ragify_redis_stop (source->redis);
-  source->host->call_done (call, NULL);
+  ragify_redis_service_stop (&source->service, call);
 }
 
 /* ---- queries ---- */
