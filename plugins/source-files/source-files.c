@@ -9,6 +9,7 @@
 
 #include "credit.h"
 #include "passages.h"
+#include "settings.h"
 
 /* How long after one look at the folder a change is waited for with the next. */
 #define SETTLE_US 50000u
@@ -88,41 +89,14 @@ say (const FilesSource *source, guint32 level, const char *text)
   source->host->log (source->context, level, ragify_str_from (text));
 }
 
-static char *
-get_text (const RagifyHost *host, RagifyContext *context, const char *key)
-{
-  RagifyStr value = { NULL, 0 };
-  host->config_string (context, key, &value);
-  return g_strndup (value.size > 0 ? value.data : "", value.size);
-}
-
-static char **
-get_list (const RagifyHost *host, RagifyContext *context, const char *key)
-{
-  RagifyStrList list = { NULL, 0 };
-  host->config_list (context, key, &list);
-  char **items = g_new0 (char *, list.count + 1);
-  for (guint64 i = 0; i < list.count; i++)
-    items[i] = g_strndup (list.items[i].data, list.items[i].size);
-  return items;
-}
-
 static GPtrArray *
 get_patterns (const RagifyHost *host, RagifyContext *context, const char *key)
 {
   GPtrArray *patterns = g_ptr_array_new_with_free_func ((GDestroyNotify)files_pattern_free);
-  g_auto (GStrv) texts = get_list (host, context, key);
+  g_auto (GStrv) texts = ragify_setting_list (host, context, key);
   for (char **text = texts; *text != NULL; text++)
     g_ptr_array_add (patterns, files_pattern_new (*text));
   return patterns;
-}
-
-static guint
-get_int (const RagifyHost *host, RagifyContext *context, const char *key)
-{
-  int64_t value = 0;
-  host->config_int (context, key, &value);
-  return (guint)value;
 }
 
 static int32_t
@@ -131,14 +105,14 @@ create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *wh
   FilesSource *source = g_new0 (FilesSource, 1);
   source->host = host;
   source->context = context;
-  source->tree.root = get_text (host, context, "root");
+  source->tree.root = ragify_setting_text (host, context, "root");
   source->tree.include = get_patterns (host, context, "include");
   source->tree.exclude = get_patterns (host, context, "exclude");
-  source->tree.ignore_files = get_list (host, context, "ignore-files");
-  g_autofree char *symlinks = get_text (host, context, "symlinks");
+  source->tree.ignore_files = ragify_setting_list (host, context, "ignore-files");
+  g_autofree char *symlinks = ragify_setting_text (host, context, "symlinks");
   source->tree.follow = strcmp (symlinks, "inside") == 0;
-  source->tree.max_files = get_int (host, context, "max-files");
-  source->tree.watch = files_watch_new (get_int (host, context, "max-watches"));
+  source->tree.max_files = (guint)ragify_setting_int (host, context, "max-files");
+  source->tree.watch = files_watch_new ((guint)ragify_setting_int (host, context, "max-watches"));
   host->config_size (context, "max-size", &source->tree.max_size);
   host->config_size (context, "max-file-size", &source->tree.max_file_size);
   host->config_duration (context, "refresh", &source->refresh_us);

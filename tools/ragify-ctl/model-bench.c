@@ -1,4 +1,4 @@
-/* One embedder, measured. Each model is measured in a process of its own, so that none finds what another left. */
+/* One model, measured. Each model is measured in a process of its own, so that none finds what another left. */
 #include "models.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cross-encoder.h"
 #include "encoder.h"
 #include "model-prompts.h"
 #include "tools/common/progress.h"
@@ -24,9 +25,10 @@ enum { CUT = 10, BLOCK = 16, QUERIES = 200, OWN_PASSAGES = 64, REASON = 512 };
 /* What a measurement of one model works with. */
 typedef struct {
   const RagifyModelBenchOptions *options;
-  RagifyEncoder *encoder;
+  RagifyEncoder *encoder;    /* NULL: it is a reranker */
+  RagifyCrossEncoder *judge; /* NULL: it is an embedder */
   RagifyModelPrompts prompts;
-  gsize dimension;
+  gsize dimension; /* of what comes of a text: 1 for a score */
 } Bench;
 
 typedef struct {
@@ -114,12 +116,25 @@ mean_tokens (const Bench *bench, const GPtrArray *texts)
   double sum = 0;
   for (guint i = 0; i < texts->len; i++) {
     const char *text = g_ptr_array_index (texts, i);
-    sum += (double)ragify_encoder_count_tokens (bench->encoder, text, strlen (text)) + 2;
+    sum += bench->encoder != NULL ? (double)ragify_encoder_count_tokens (bench->encoder, text, strlen (text)) + 2 : 0;
   }
   return texts->len > 0 ? sum / texts->len : 0;
 }
 
-/* ---- embedding ---- */
+/* ---- computing ---- */
+
+/* Vectors of texts or, by a reranker, their scores for a question. */
+static gboolean
+compute (const Bench *bench, const RagifyText *texts, guint count, float *results, gsize *truncated, GError **error)
+{
+  static const RagifyText question = { .data = "Which of these is about it?", .size = 27 };
+  RagifyEncoderCounts counts = { 0 };
+  if (bench->judge != NULL)
+    return ragify_cross_encoder_score (bench->judge, &question, texts, count, NULL, NULL, results, truncated, error);
+  const gboolean well = ragify_encoder_embed (bench->encoder, texts, count, NULL, NULL, results, &counts, error);
+  *truncated = counts.truncated;
+  return well;
+}
 
 /* All texts, by several threads. */
 typedef struct {
@@ -153,18 +168,18 @@ run_worker (void *user)
   for (guint first = atomic_fetch_add (&work->next, BLOCK); first < work->texts->len;
        first = atomic_fetch_add (&work->next, BLOCK)) {
     const guint count = MIN (BLOCK, work->texts->len - first);
-    RagifyEncoderCounts counts = { 0 };
+    gsize truncated = 0;
     GError *error = NULL;
     for (guint i = 0; i < count; i++) {
       const char *text = g_ptr_array_index (work->texts, first + i);
       texts[i] = (RagifyText){ .data = text, .size = strlen (text) };
     }
-    if (!ragify_encoder_embed (work->bench->encoder, texts, count, NULL, NULL,
-                               work->vectors + (gsize)first * work->bench->dimension, &counts, &error)) {
+    if (!compute (work->bench, texts, count, work->vectors + (gsize)first * work->bench->dimension, &truncated,
+                  &error)) {
       keep_error (work, error);
       return NULL;
     }
-    atomic_fetch_add (&work->truncated, counts.truncated);
+    atomic_fetch_add (&work->truncated, truncated);
     atomic_fetch_add (&work->done, count);
   }
   return NULL;
@@ -226,7 +241,8 @@ measure_queries (const Bench *bench, const GPtrArray *queries, RagifyModelFigure
     const char *query = g_ptr_array_index (queries, i);
     const RagifyText text = { .data = query, .size = strlen (query) };
     const double start = clock_ms (CLOCK_THREAD_CPUTIME_ID);
-    if (!ragify_encoder_embed (bench->encoder, &text, 1, NULL, NULL, vector, NULL, error))
+    gsize truncated = 0;
+    if (!compute (bench, &text, 1, vector, &truncated, error))
       return FALSE;
     times[i] = clock_ms (CLOCK_THREAD_CPUTIME_ID) - start;
   }
@@ -301,21 +317,38 @@ measure_quality (const Bench *bench, const GPtrArray *queries, const float *docu
 }
 
 static gboolean
-load (Bench *bench, const RagifyModelEntry *entry, RagifyModelFigures *figures, GError **error)
+open_model (Bench *bench, const RagifyModelEntry *entry, RagifyModelFigures *figures, GError **error)
 {
   const RagifyEncoderOptions options = { .precision = bench->options->precision, .kernel = bench->options->kernel };
-  const RagifyText text = { .data = "a first text", .size = 12 };
-  const double before = pss_mb (), start = clock_ms (CLOCK_MONOTONIC);
+  if (strcmp (entry->kind, "reranker") == 0) {
+    bench->judge = ragify_cross_encoder_open (entry->path, &options, error);
+    if (bench->judge == NULL)
+      return FALSE;
+    bench->dimension = 1;
+    g_strlcpy (figures->kernel, ragify_cross_encoder_get_kernel (bench->judge), sizeof figures->kernel);
+    return TRUE;
+  }
   if (!ragify_model_prompts_read (entry->path, &bench->prompts, error))
     return FALSE;
   bench->encoder = ragify_encoder_open (entry->path, &options, error);
   if (bench->encoder == NULL)
     return FALSE;
-  g_strlcpy (figures->kernel, ragify_encoder_get_kernel (bench->encoder), sizeof figures->kernel);
-  figures->load_ms = clock_ms (CLOCK_MONOTONIC) - start;
   bench->dimension = ragify_encoder_get_dimension (bench->encoder);
-  g_autofree float *vector = g_new (float, bench->dimension);
-  if (!ragify_encoder_embed (bench->encoder, &text, 1, NULL, NULL, vector, NULL, error))
+  g_strlcpy (figures->kernel, ragify_encoder_get_kernel (bench->encoder), sizeof figures->kernel);
+  return TRUE;
+}
+
+static gboolean
+load (Bench *bench, const RagifyModelEntry *entry, RagifyModelFigures *figures, GError **error)
+{
+  const RagifyText text = { .data = "a first text", .size = 12 };
+  const double before = pss_mb (), start = clock_ms (CLOCK_MONOTONIC);
+  gsize truncated = 0;
+  if (!open_model (bench, entry, figures, error))
+    return FALSE;
+  figures->load_ms = clock_ms (CLOCK_MONOTONIC) - start;
+  g_autofree float *result = g_new (float, bench->dimension);
+  if (!compute (bench, &text, 1, result, &truncated, error))
     return FALSE;
   figures->memory_mb = pss_mb () - before;
   return TRUE;
@@ -334,9 +367,11 @@ measure (const RagifyModelEntry *entry, const RagifyModelBenchOptions *options, 
     g_autofree float *documents = NULL;
     well = measure_queries (&bench, queries, figures, error) &&
            (documents = measure_passages (&bench, passages, figures, error)) != NULL &&
-           (options->corpus == NULL || measure_quality (&bench, queries, documents, figures, error));
+           (options->corpus == NULL || bench.judge != NULL ||
+            measure_quality (&bench, queries, documents, figures, error));
   }
   g_clear_pointer (&bench.encoder, ragify_encoder_free);
+  g_clear_pointer (&bench.judge, ragify_cross_encoder_free);
   ragify_model_prompts_clear (&bench.prompts);
   return well;
 }

@@ -62,8 +62,8 @@ typedef struct {
 typedef struct {
   char kernel[24]; /* that computed */
   double load_ms;
-  double query_ms;     /* CPU, median of one query after the other */
-  double query_tokens; /* mean */
+  double query_ms;     /* CPU, median of one query (of a reranker: one pair) after the other */
+  double query_tokens; /* mean; 0 for rerankers */
   double passages;     /* a second, of all threads */
   double passages_cpu; /* a second of CPU */
   double passage_tokens;
@@ -74,6 +74,7 @@ typedef struct {
   guint n_queries;
 } RagifyModelFigures;
 
-/* Measures the embedder in a process of its own. FALSE with error. */
+/* Measures the model in a process of its own; a reranker by pairs of a question and a passage, without quality. FALSE
+ * with error. */
 gboolean ragify_model_bench (const RagifyModelEntry *entry, const RagifyModelBenchOptions *options,
                              RagifyModelFigures *figures, GError **error);
