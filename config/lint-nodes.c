@@ -48,6 +48,25 @@ check_http (RagifyLoader *loader, const RagifyConfigNode *node)
                         "addresses and Unix sockets are allowed");
 }
 
+/* ---- [host] ----------------------------------------------------------------------------------------------------- */
+
+static void
+check_host (RagifyLoader *loader, const RagifyConfigNode *node)
+{
+  static const char *const of_tracing[] = { "trace-authorization-file", "trace-sample", "trace-queue",
+                                            "trace-service" };
+  const RagifyConfigValue *endpoint = value_of (node, "trace-endpoint");
+
+  if (endpoint != NULL && !g_str_has_prefix (endpoint->string, "http://") &&
+      !g_str_has_prefix (endpoint->string, "https://"))
+    ragify_load_report (loader, RAGIFY_SEVERITY_ERROR, node, "trace-endpoint",
+                        "'trace-endpoint': expected http://… or https://…, for OTLP over HTTP in JSON");
+  for (size_t i = 0; i < G_N_ELEMENTS (of_tracing); i++)
+    if (endpoint == NULL && is_written (node, of_tracing[i]))
+      ragify_load_report (loader, RAGIFY_SEVERITY_WARNING, node, of_tracing[i],
+                          "'%s' has no effect without 'trace-endpoint'", of_tracing[i]);
+}
+
 /* ---- Stores and ingest ------------------------------------------------------------------------------------------ */
 
 static void
@@ -286,9 +305,10 @@ void
 ragify_lint_nodes (RagifyLoader *loader)
 {
   static const NodeRule rules[RAGIFY_N_KINDS] = {
-    [RAGIFY_KIND_ID_HTTP] = check_http,         [RAGIFY_KIND_ID_VECTOR_STORE] = check_store,
-    [RAGIFY_KIND_ID_INGEST] = check_ingest,     [RAGIFY_KIND_ID_TIER] = check_tier,
-    [RAGIFY_KIND_ID_PIPELINE] = check_pipeline, [RAGIFY_KIND_ID_BALANCER] = check_balancer,
+    [RAGIFY_KIND_ID_HOST] = check_host,          [RAGIFY_KIND_ID_HTTP] = check_http,
+    [RAGIFY_KIND_ID_VECTOR_STORE] = check_store, [RAGIFY_KIND_ID_INGEST] = check_ingest,
+    [RAGIFY_KIND_ID_TIER] = check_tier,          [RAGIFY_KIND_ID_PIPELINE] = check_pipeline,
+    [RAGIFY_KIND_ID_BALANCER] = check_balancer,
   };
 
   for (unsigned int i = 0; i < loader->config->nodes->len; i++) {

@@ -12,6 +12,7 @@
 #include "core/app/connect.h"
 #include "core/app/load.h"
 #include "core/app/log.h"
+#include "core/app/observing.h"
 #include "core/app/reloader.h"
 #include "core/app/service.h"
 #include "core/observe/process-metrics.h"
@@ -42,6 +43,8 @@ runtime_init (RagifyRuntime *runtime, const RagifyConfigNode *host)
   runtime->history = ragify_history_new (runtime->metrics);
   runtime->memory = ragify_memory_new (runtime->metrics);
   ragify_memory_set_limit (runtime->memory, ragify_config_node_get_size (host, "memory-limit"));
+  runtime->tracker = ragify_tracker_new ();
+  ragify_observing_apply (runtime, host);
   runtime->n_loops = or_cores (ragify_config_node_get_int (host, "threads"));
   runtime->loops = g_new0 (RagifyLoop *, runtime->n_loops);
   for (guint i = 0; i < runtime->n_loops; i++)
@@ -50,6 +53,7 @@ runtime_init (RagifyRuntime *runtime, const RagifyConfigNode *host)
   const gint64 workers = ragify_config_node_get_int (host, "workers");
   runtime->workers =
       ragify_workers_new (workers > 0 ? (guint)workers : MAX (g_get_num_processors (), 1) + 2, WORKER_QUEUE);
+  ragify_observing_workers (runtime);
 }
 
 /* Where threads are still in plugins, what they use is not freed, nor are destructors run under them: the process ends
@@ -68,6 +72,8 @@ runtime_clear (RagifyRuntime *runtime, int code)
   g_free (runtime->loops);
   ragify_history_free (runtime->history);
   ragify_memory_free (runtime->memory);
+  ragify_tracer_free (runtime->tracer);
+  ragify_tracker_free (runtime->tracker);
   ragify_metrics_free (runtime->metrics);
 }
 
@@ -123,6 +129,11 @@ serve (const RagifyConfigInput *input, RagifyRegistry *registry, RagifyConfig *c
   signal (SIGPIPE, SIG_IGN); /* a peer that left, or a log that nobody reads, is an error of one write */
   raise_file_limit ();
   runtime_init (&runtime, host);
+  if (!ragify_observing_begin (&runtime, host, diagnostics)) {
+    print_diagnostics (diagnostics);
+    runtime_clear (&runtime, RAGIFY_EXIT_CONFIG);
+    return RAGIFY_EXIT_CONFIG;
+  }
   const RagifyReloaderOptions options = { .runtime = &runtime, .input = input, .registry = registry };
   RagifyReloader *reloader = ragify_reloader_new (&options);
   const gboolean serving = ragify_reloader_begin (reloader, config, diagnostics);

@@ -18,6 +18,7 @@
 #include <pthread.h>
 
 #include "core/app/graph.h"
+#include "core/app/node-gauges.h"
 #include "core/app/unit.h"
 #include "core/cache/tier-gauges.h"
 
@@ -64,6 +65,7 @@ struct RagifyGraph {
   RagifyWarming *warming;                                               /* NULL: not made yet */
   RagifyTierGauges *gauges;
   RagifyRelief *relief; /* NULL: not made yet */
+  RagifyNodeGauges *node_gauges;
   RagifyServing serving;
   void (*released) (RagifyGraph *graph, void *user);
   void *released_user;

@@ -23,6 +23,17 @@ plan_of (const RagifyConfigNode *config, RagifyPipeline *pipeline)
   };
 }
 
+/* Of all nodes that run. */
+static RagifyNodeGauges *
+make_node_gauges (const RagifyGraph *graph)
+{
+  g_autoptr (GPtrArray) nodes = g_ptr_array_new ();
+  for (gsize i = 0; i < graph->n_makings; i++)
+    if (graph->makings[i].unit != NULL)
+      g_ptr_array_add (nodes, ragify_unit_node (graph->makings[i].unit));
+  return ragify_node_gauges_new (graph->runtime, (RagifyNode *const *)nodes->pdata, nodes->len);
+}
+
 void
 ragify_graph_make_warming (RagifyGraph *graph)
 {
@@ -40,6 +51,7 @@ ragify_graph_make_warming (RagifyGraph *graph)
   graph->warming =
       ragify_warming_new (graph->runtime, (const RagifyWarmPlan *)(const void *)plans->data, plans->len, busiest);
   graph->gauges = ragify_tier_gauges_new (graph->runtime, graph->serving.tiers, graph->serving.n_tiers);
+  graph->node_gauges = make_node_gauges (graph);
   pthread_mutex_lock (&graph->audience->lock);
   g_ptr_array_add (graph->audience->warmings, graph->warming);
   pthread_mutex_unlock (&graph->audience->lock);
@@ -55,4 +67,5 @@ ragify_graph_free_warming (RagifyGraph *graph)
   pthread_mutex_unlock (&graph->audience->lock);
   g_clear_pointer (&graph->warming, ragify_warming_free);
   g_clear_pointer (&graph->gauges, ragify_tier_gauges_free);
+  g_clear_pointer (&graph->node_gauges, ragify_node_gauges_free);
 }

@@ -76,6 +76,7 @@ options_of (const RagifyListeners *listeners, const RagifyConfigNode *config)
     .cors_origins = ragify_config_node_get_list (config, "cors-origins", NULL),
     .tls_cert = ragify_config_node_get_string (config, "tls-cert"),
     .tls_key = ragify_config_node_get_string (config, "tls-key"),
+    .access_log = ragify_config_node_get_bool (config, "access-log"),
     .max_head = ragify_config_node_get_size (config, "max-head"),
     .max_body = ragify_config_node_get_size (config, "max-body"),
     .max_document_body = ragify_config_node_get_size (config, "max-document-body"),
@@ -83,6 +84,8 @@ options_of (const RagifyListeners *listeners, const RagifyConfigNode *config)
     .body_timeout_us = ragify_config_node_get_duration (config, "body-timeout"),
     .idle_timeout_us = ragify_config_node_get_duration (config, "idle-timeout"),
     .max_connections = connection_limit (ragify_config_node_get_int (config, "max-connections")),
+    .client_rate = ragify_config_node_get_double (config, "client-rate"),
+    .client_burst = (guint)ragify_config_node_get_int (config, "client-burst"),
     .max_connections_per_client = (guint)ragify_config_node_get_int (config, "max-connections-per-client"),
     .admin = listeners->admin,
   };

@@ -51,14 +51,36 @@ write_line (const char *line)
     return; /* nobody reads it: there is nowhere to say so */
 }
 
+/* "RAGIFY_REQUEST_ID" becomes "request_id"; empty ones are left out, numbers are numbers. */
+static void
+add_fields (json_t *object, const GLogField *fields, gsize count)
+{
+  static const char prefix[] = "RAGIFY_";
+  static const char *const numbers[] = { "status", "duration_ms", "bytes", NULL };
+  for (gsize i = 0; i < count; i++) {
+    if (!g_str_has_prefix (fields[i].key, prefix) || fields[i].length >= 0)
+      continue;
+    const char *value = fields[i].value;
+    g_autofree char *name = g_ascii_strdown (fields[i].key + strlen (prefix), -1);
+    if (value == NULL || *value == '\0')
+      continue;
+    if (g_strv_contains (numbers, name))
+      json_object_set_new (object, name,
+                           strchr (value, '.') != NULL ? json_real (g_ascii_strtod (value, NULL))
+                                                       : json_integer (g_ascii_strtoll (value, NULL, 10)));
+    else
+      json_object_set_new (object, name, json_string (value));
+  }
+}
+
 static void
 write_json (GLogLevelFlags level, const GLogField *fields, gsize count)
 {
   g_autofree char *time = time_text ();
   const char *message = field (fields, count, "MESSAGE");
-  json_t *object = json_pack ("{s:s, s:s, s:s, s:s*, s:s*}", "time", time, "level", level_name (level), "message",
-                              message != NULL ? message : "", "node", field (fields, count, "RAGIFY_NODE"),
-                              "request_id", field (fields, count, "RAGIFY_REQUEST_ID"));
+  json_t *object = json_pack ("{s:s, s:s, s:s}", "time", time, "level", level_name (level), "message",
+                              message != NULL ? message : "");
+  add_fields (object, fields, count);
   char *text = json_dumps (object, JSON_COMPACT);
   g_autofree char *line = g_strconcat (text != NULL ? text : "{}", "\n", NULL);
   write_line (line);

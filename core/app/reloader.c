@@ -5,6 +5,7 @@
 
 #include "core/app/load.h"
 #include "core/app/log.h"
+#include "core/app/observing.h"
 #include "core/app/reload-report.h"
 #include "core/app/restart-keys.h"
 #include "core/app/revival.h"
@@ -132,6 +133,7 @@ put_in_force (RagifyReloader *reloader, RagifyGraph *graph, RagifyDiagnostics *d
   ragify_log_configure (ragify_config_node_get_string (host, "log-format"),
                         ragify_config_node_get_string (host, "log-level"));
   ragify_memory_set_limit (reloader->options.runtime->memory, ragify_config_node_get_size (host, "memory-limit"));
+  ragify_observing_apply (reloader->options.runtime, host);
   take_drain (reloader, host);
   ragify_graph_start_jobs (graph, reloader->graph);
   release (reloader, reloader->graph);

@@ -19,7 +19,7 @@ struct RagifyEmbedBatcher {
   RagifyNode *embedder;
   guint max_batch, parallel;
   guint64 max_wait_us; /* 0: as long as it takes */
-  RagifySeries *batches, *texts;
+  RagifySeries *batches, *texts, *sizes;
   pthread_mutex_t lock; /* guards what follows, and the states of those who wait */
   guint under_way, queued;
   RagifyEmbedWait *first, *last;
@@ -254,12 +254,18 @@ begin_batch (RagifyEmbedBatcher *batcher, RagifyEmbedWait *first, guint count)
     texts[batch->count] = ragify_str (ragify_arena_copy (arena, wait->text.data, wait->text.size), wait->text.size);
     deadline = MAX (deadline, wait->deadline);
     batch->waits[batch->count++] = wait;
+    /* A call is part of one trace: that of the first who has one. */
+    if (batch->owner.spot.trace == NULL && wait->owner->spot.trace != NULL)
+      batch->owner.spot = (RagifyTraceSpot){ .trace = ragify_trace_ref (wait->owner->spot.trace),
+                                             .span = wait->owner->spot.span,
+                                             .parent = wait->owner->spot.parent };
   }
   batch->arguments = (RagifyEmbedderEmbed){ .struct_size = sizeof batch->arguments,
                                             .purpose = RAGIFY_PURPOSE_QUERY,
                                             .texts = { .items = texts, .count = count } };
   ragify_series_add (batcher->batches, 1);
   ragify_series_add (batcher->texts, count);
+  ragify_series_count (batcher->sizes, count);
   ragify_attempt_begin (&batch->attempt, &batch->owner, batcher->embedder, &ragify_operation_embedder_embed,
                         &batch->arguments, deadline, batch_finished);
   ragify_owner_unref (&batch->owner);
@@ -281,6 +287,8 @@ ragify_embed_batcher_new (RagifyRuntime *runtime, RagifyNode *embedder, guint ma
                                             "Calls that embedded queries", "embedder", name, NULL);
   batcher->texts = ragify_metrics_series (runtime->metrics, RAGIFY_SERIES_COUNTER, "ragify_embed_texts_total",
                                           "Queries embedded", "embedder", name, NULL);
+  batcher->sizes = ragify_metrics_series (runtime->metrics, RAGIFY_SERIES_SIZES, "ragify_embed_batch_size",
+                                          "Queries that one call embedded", "embedder", name, NULL);
   pthread_mutex_init (&batcher->lock, NULL);
   return batcher;
 }

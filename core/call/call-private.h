@@ -41,6 +41,7 @@ struct RagifyCall {
   RagifyCallFinished finished;
   void *user;
   guint64 deadline, began, ended;
+  guint64 span; /* of its owner's trace; 0: not recorded */
 
   RagifyNode *node;
   void *instance;
@@ -100,6 +101,12 @@ void ragify_call_unref (RagifyCall *call);
 
 /* The arena that the plugin allocates from now. By the plugin's side */
 RagifyArena *ragify_call_arena (RagifyCall *call);
+
+/* ---- tracing, in call-trace.c; of owners with a trace ---- */
+
+/* Gives the call a span of its own, where the trace is recorded; ends it. On the home thread */
+void ragify_call_trace_begin (RagifyCall *call);
+void ragify_call_trace_end (RagifyCall *call);
 
 /* ---- items, in emit.c ---- */
 

@@ -133,6 +133,8 @@ finish (RagifyCall *call)
     return;
   call->finished_already = TRUE;
   call->ended = ragify_now ();
+  if (call->span != 0)
+    ragify_call_trace_end (call);
   if (call->finished != NULL)
     call->finished (call, call->user);
 }
@@ -309,6 +311,8 @@ ragify_call_open (RagifyCall *call, RagifyNode *node)
   ragify_node_hold (node);
   pthread_mutex_init (&call->emit_lock, NULL);
   ragify_owner_ref (call->owner);
+  if (call->owner->spot.trace != NULL)
+    ragify_call_trace_begin (call);
   call->handle = ragify_handle_new (call, ragify_node_tally (node), call->deadline);
   if (call->home != NULL) {
     call->expiry.expired = expire;

@@ -52,6 +52,10 @@ gboolean ragify_call_refused (const RagifyCall *call);
 /* Items that were emitted and not taken: pointers to structs of the operation's item type. */
 const void *const *ragify_call_items (const RagifyCall *call, gsize *count);
 
+/* A spot below an open call, in the trace that its owner is part of; nowhere, where that is none. With the handle that
+ * its plugin has, inside the operation. */
+RagifyTraceSpot ragify_call_spot (RagifyCall *handle);
+
 /* When it finished, monotonic µs. */
 guint64 ragify_call_ended (const RagifyCall *call);
 /* From start to finish, µs. */

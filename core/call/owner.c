@@ -26,5 +26,7 @@ ragify_owner_unref (RagifyOwner *owner)
     return;
   if (owner->clear != NULL)
     owner->clear (owner);
+  if (owner->spot.trace != NULL)
+    ragify_trace_spot_clear (&owner->spot);
   ragify_arena_free (owner->arena); /* and with it the owner */
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "arena.h"
+#include "core/observe/trace.h"
 
 typedef struct RagifyOwner RagifyOwner;
 
@@ -16,6 +17,7 @@ struct RagifyOwner {
   gint references;                    /* atomic */
   RagifyArena *arena;                 /* used on the owner's home thread only */
   void (*clear) (RagifyOwner *owner); /* releases what is not in the arena; NULL: nothing */
+  RagifyTraceSpot spot;               /* what its calls are a part of; set before the first of them */
 };
 
 /* An owner of `size` ≥ sizeof (RagifyOwner) zeroed bytes with one reference. [any] */

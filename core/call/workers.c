@@ -233,3 +233,23 @@ ragify_workers_is_current (void)
 {
   return on_worker;
 }
+
+guint
+ragify_workers_busy (RagifyWorkers *workers)
+{
+  guint busy = 0;
+  pthread_mutex_lock (&workers->lock);
+  for (guint i = 0; i < workers->threads->len; i++)
+    busy += ((const Worker *)g_ptr_array_index (workers->threads, i))->running != NULL ? 1 : 0;
+  pthread_mutex_unlock (&workers->lock);
+  return busy;
+}
+
+guint
+ragify_workers_threads (RagifyWorkers *workers)
+{
+  pthread_mutex_lock (&workers->lock);
+  const guint threads = workers->threads->len;
+  pthread_mutex_unlock (&workers->lock);
+  return threads;
+}

@@ -22,6 +22,10 @@ gboolean ragify_workers_submit (RagifyWorkers *workers, RagifyTask *task);
  * one ends when it comes back. FALSE when the task is not running or the cap is reached. [any] */
 gboolean ragify_workers_replace (RagifyWorkers *workers, const RagifyTask *task);
 
+/* Threads that run a task, and all of them. [any] */
+guint ragify_workers_busy (RagifyWorkers *workers);
+guint ragify_workers_threads (RagifyWorkers *workers);
+
 /* Tasks waiting now. [any] */
 guint ragify_workers_queued (RagifyWorkers *workers);
 

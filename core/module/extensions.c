@@ -1,4 +1,4 @@
-/* The host's extensions: loop, quota, metrics, secrets, thread check.
+/* The host's extensions: loop, quota, metrics, secrets, trace, thread check.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -371,6 +371,30 @@ static const RagifySecretsExtension secrets_extension = {
   .read = secrets_read,
 };
 
+/* ---- trace ---- */
+
+static uint32_t
+trace_context (RagifyCall *handle, RagifyStr *traceparent, RagifyStr *tracestate)
+{
+  RagifyCall *call = ragify_handle_call (handle);
+  const RagifyTraceSpot *spot = call != NULL ? &call->owner->spot : NULL;
+  *traceparent = *tracestate = ragify_str (NULL, 0);
+  char *text = spot != NULL && spot->trace != NULL
+                   ? ragify_arena_alloc (ragify_call_arena (call), RAGIFY_TRACEPARENT_SIZE + 1)
+                   : NULL;
+  if (text == NULL)
+    return 0;
+  ragify_trace_write (spot->trace, call->span != 0 ? call->span : spot->span, text);
+  *traceparent = ragify_str (text, RAGIFY_TRACEPARENT_SIZE);
+  *tracestate = ragify_trace_state (spot->trace);
+  return 1;
+}
+
+static const RagifyTraceExtension trace_extension = {
+  .struct_size = sizeof (RagifyTraceExtension),
+  .context = trace_context,
+};
+
 /* ---- thread check ---- */
 
 static uint32_t
@@ -411,6 +435,8 @@ ragify_extension_find (RagifyContext *context, const char *id)
     return &metrics_extension;
   if (g_str_equal (id, RAGIFY_EXT_SECRETS))
     return &secrets_extension;
+  if (g_str_equal (id, RAGIFY_EXT_TRACE))
+    return &trace_extension;
   if (g_str_equal (id, RAGIFY_EXT_THREAD_CHECK))
     return &thread_check_extension;
   return NULL;

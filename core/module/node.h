@@ -13,6 +13,8 @@
 #include "core/observe/history.h"
 #include "core/observe/memory.h"
 #include "core/observe/metrics.h"
+#include "core/observe/tracer.h"
+#include "core/observe/tracker.h"
 
 typedef struct RagifyRuntime RagifyRuntime;
 
@@ -24,6 +26,10 @@ struct RagifyRuntime {
   RagifyMetrics *metrics;
   RagifyHistory *history; /* NULL: none is kept */
   RagifyMemory *memory;   /* NULL: nobody looks */
+  RagifyTracer *tracer;   /* NULL: spans are sent nowhere */
+  RagifyTracker *tracker; /* NULL: nothing is recorded */
+  guint64 slow_query_us;  /* atomic; from where on an answer is logged as slow; 0: none is */
+  gint slow_query_text;   /* atomic; whether with what was asked */
   /* Extensions that take the place of the host's own; NULL, or NULL from it: none. [any] */
   const void *(*find_extension) (const char *id);
   guint

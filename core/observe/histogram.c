@@ -42,6 +42,17 @@ ragify_histogram_bucket (guint64 nanoseconds)
   return low;
 }
 
+guint
+ragify_histogram_shown (guint64 nanoseconds)
+{
+  const guint bucket = ragify_histogram_bucket (nanoseconds);
+  guint shown = 0;
+  for (guint i = 0; i < bucket; i++)
+    if (ragify_histogram_label (i) != NULL)
+      shown++;
+  return shown;
+}
+
 const char *
 ragify_histogram_label (guint index)
 {

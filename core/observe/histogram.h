@@ -14,11 +14,15 @@
 /* Finite bounds; one more bucket holds what lies above the last. */
 #define RAGIFY_HISTOGRAM_BOUNDS 71
 #define RAGIFY_HISTOGRAM_BUCKETS (RAGIFY_HISTOGRAM_BOUNDS + 1)
+/* Buckets that the exposition shows, with +Inf. */
+#define RAGIFY_HISTOGRAM_SHOWN 23
 
 /* The bound of bucket `index` in nanoseconds; an observation equal to a bound belongs to its bucket. */
 guint64 ragify_histogram_bound (guint index);
 /* Which bucket an observation belongs to. */
 guint ragify_histogram_bucket (guint64 nanoseconds);
+/* Which of the buckets that the exposition shows an observation belongs to. */
+guint ragify_histogram_shown (guint64 nanoseconds);
 /* How the exposition writes the bound ("0.005"), or NULL for those that it leaves out. */
 const char *ragify_histogram_label (guint index);
 /* The value in seconds below which `quantile` (0..1) of the observations lie; NAN when there are none. Inside a bucket

@@ -82,12 +82,30 @@ write_sample (GString *out, const RagifyFamily *family, const char *suffix, char
   g_string_append_c (out, '\n');
 }
 
+/* One sample of a bucket. `exemplar` NULL: without. */
+static void
+write_bucket (GString *out, const RagifyFamily *family, char **labels, const char *le, guint64 below,
+              const RagifyExemplar *exemplar)
+{
+  write_sample (out, family, "_bucket", labels, le, (double)below);
+  if (exemplar == NULL || exemplar->trace_id[0] == '\0')
+    return;
+  g_string_truncate (out, out->len - 1); /* the line goes on */
+  g_string_append_printf (out, " # {trace_id=\"%s\"} ", exemplar->trace_id);
+  write_number (out, exemplar->value);
+  g_string_append_printf (out, " %" G_GINT64_FORMAT ".%06d\n", exemplar->at / G_USEC_PER_SEC,
+                          (int)(exemplar->at % G_USEC_PER_SEC));
+}
+
 static void
 write_histogram (const Writer *writer, const RagifyFamily *family, RagifySeries *series)
 {
-  RagifyHistogramCounts counts;
+  RagifyExemplar exemplars[RAGIFY_HISTOGRAM_SHOWN];
+  const gboolean traced = writer->openmetrics && ragify_series_exemplars (series, exemplars);
+  RagifyHistogramCounts counts; /* read after the exemplars, so that each of them is counted */
   ragify_series_histogram (series, &counts);
   guint64 below = 0;
+  guint shown = 0;
   for (guint i = 0; i < RAGIFY_HISTOGRAM_BOUNDS; i++) {
     below += counts.buckets[i];
     const char *label = ragify_histogram_label (i);
@@ -98,6 +116,24 @@ write_histogram (const Writer *writer, const RagifyFamily *family, RagifySeries 
     /* OpenMetrics writes whole bounds as floats ("1.0"), the older format as Go prints them ("1"). */
     if (!writer->openmetrics && g_str_has_suffix (le, ".0"))
       le[strlen (le) - 2] = '\0';
+    write_bucket (writer->out, family, series->labels, le, below, traced ? &exemplars[shown] : NULL);
+    shown++;
+  }
+  write_bucket (writer->out, family, series->labels, "+Inf", counts.count, traced ? &exemplars[shown] : NULL);
+  write_sample (writer->out, family, "_sum", series->labels, NULL, counts.sum);
+  write_sample (writer->out, family, "_count", series->labels, NULL, (double)counts.count);
+}
+
+static void
+write_sizes (const Writer *writer, const RagifyFamily *family, RagifySeries *series)
+{
+  RagifyHistogramCounts counts;
+  guint64 below = 0;
+  ragify_series_histogram (series, &counts);
+  for (guint i = 0; i < RAGIFY_SIZES_BOUNDS; i++) {
+    char le[16];
+    below += counts.buckets[i];
+    g_snprintf (le, sizeof le, writer->openmetrics ? "%u.0" : "%u", 1u << i);
     write_sample (writer->out, family, "_bucket", series->labels, le, (double)below);
   }
   write_sample (writer->out, family, "_bucket", series->labels, "+Inf", (double)counts.count);
@@ -110,6 +146,10 @@ write_series (const Writer *writer, const RagifyFamily *family, RagifySeries *se
 {
   if (family->type == RAGIFY_SERIES_HISTOGRAM) {
     write_histogram (writer, family, series);
+    return;
+  }
+  if (family->type == RAGIFY_SERIES_SIZES) {
+    write_sizes (writer, family, series);
     return;
   }
   const double value = ragify_series_value (series);
@@ -140,6 +180,7 @@ write_metadata (const Writer *writer, const RagifyFamily *family)
     [RAGIFY_SERIES_COUNTER] = "counter",
     [RAGIFY_SERIES_GAUGE] = "gauge",
     [RAGIFY_SERIES_HISTOGRAM] = "histogram",
+    [RAGIFY_SERIES_SIZES] = "histogram",
   };
   const char *suffix = family->type == RAGIFY_SERIES_COUNTER && !writer->openmetrics ? "_total" : "";
   g_string_append_printf (writer->out, "# HELP %s%s ", family->name, suffix);

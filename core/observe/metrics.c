@@ -63,7 +63,7 @@ stripes_for (const RagifyMetrics *metrics, RagifySeriesType type)
 static RagifySeries *
 series_new (const RagifyMetrics *metrics, RagifySeriesType type, char **labels)
 {
-  const gsize words = type == RAGIFY_SERIES_HISTOGRAM ? SUM_WORD + 1 : 1;
+  const gsize words = type == RAGIFY_SERIES_HISTOGRAM || type == RAGIFY_SERIES_SIZES ? SUM_WORD + 1 : 1;
   const gsize per_line = CACHE_LINE / sizeof (guint64);
   RagifySeries *series = g_new0 (RagifySeries, 1);
   series->type = type;
@@ -76,9 +76,18 @@ series_new (const RagifyMetrics *metrics, RagifySeriesType type, char **labels)
 }
 
 static void
+exemplars_free (RagifyExemplars *exemplars)
+{
+  pthread_mutex_destroy (&exemplars->lock);
+  g_free (exemplars);
+}
+
+static void
 series_free (void *data)
 {
   RagifySeries *series = data;
+  if (series->exemplars != NULL)
+    exemplars_free (series->exemplars);
   g_aligned_free (series->cells);
   g_strfreev (series->labels);
   g_free (series);
@@ -266,7 +275,7 @@ ragify_metrics_callback (RagifyMetrics *metrics, RagifySeriesType type, const ch
 void
 ragify_series_add (RagifySeries *series, double amount)
 {
-  if (series->type != RAGIFY_SERIES_HISTOGRAM)
+  if (series->type <= RAGIFY_SERIES_GAUGE)
     add_double (own_stripe (series), amount);
 }
 
@@ -290,6 +299,61 @@ ragify_series_observe (RagifySeries *series, double seconds)
 }
 
 void
+ragify_series_count (RagifySeries *series, guint64 size)
+{
+  if (series->type != RAGIFY_SERIES_SIZES)
+    return;
+  guint bucket = 0;
+  while (bucket < RAGIFY_SIZES_BOUNDS && ((guint64)1 << bucket) < size)
+    bucket++;
+  guint64 *stripe = own_stripe (series);
+  __atomic_fetch_add (stripe + bucket, 1, __ATOMIC_RELAXED);
+  __atomic_fetch_add (stripe + SUM_WORD, size, __ATOMIC_RELAXED);
+}
+
+static RagifyExemplars *
+exemplars_of (RagifySeries *series)
+{
+  RagifyExemplars *there = __atomic_load_n (&series->exemplars, __ATOMIC_ACQUIRE);
+  if (there != NULL)
+    return there;
+  RagifyExemplars *made = g_new0 (RagifyExemplars, 1);
+  pthread_mutex_init (&made->lock, NULL);
+  if (__atomic_compare_exchange_n (&series->exemplars, &there, made, FALSE, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    return made;
+  exemplars_free (made);
+  return there;
+}
+
+void
+ragify_series_observe_traced (RagifySeries *series, double seconds, const char *trace_id)
+{
+  ragify_series_observe (series, seconds);
+  if (trace_id == NULL || series->type != RAGIFY_SERIES_HISTOGRAM || isnan (seconds))
+    return;
+  const double value = CLAMP (seconds, 0, 1e9);
+  RagifyExemplars *exemplars = exemplars_of (series);
+  RagifyExemplar *exemplar = &exemplars->by_bucket[ragify_histogram_shown ((guint64)(value * 1e9 + 0.5))];
+  pthread_mutex_lock (&exemplars->lock);
+  g_strlcpy (exemplar->trace_id, trace_id, sizeof exemplar->trace_id);
+  exemplar->value = value;
+  exemplar->at = g_get_real_time ();
+  pthread_mutex_unlock (&exemplars->lock);
+}
+
+gboolean
+ragify_series_exemplars (RagifySeries *series, RagifyExemplar exemplars[RAGIFY_HISTOGRAM_SHOWN])
+{
+  RagifyExemplars *there = __atomic_load_n (&series->exemplars, __ATOMIC_ACQUIRE);
+  if (there == NULL)
+    return FALSE;
+  pthread_mutex_lock (&there->lock);
+  memcpy (exemplars, there->by_bucket, sizeof there->by_bucket);
+  pthread_mutex_unlock (&there->lock);
+  return TRUE;
+}
+
+void
 ragify_series_histogram (RagifySeries *series, RagifyHistogramCounts *counts)
 {
   *counts = (RagifyHistogramCounts){ 0 };
@@ -300,14 +364,15 @@ ragify_series_histogram (RagifySeries *series, RagifyHistogramCounts *counts)
       counts->buckets[i] += count;
       counts->count += count;
     }
-    counts->sum += (double)__atomic_load_n (stripe + SUM_WORD, __ATOMIC_RELAXED) / 1e9;
+    const guint64 sum = __atomic_load_n (stripe + SUM_WORD, __ATOMIC_RELAXED);
+    counts->sum += series->type == RAGIFY_SERIES_SIZES ? (double)sum : (double)sum / 1e9;
   }
 }
 
 double
 ragify_series_value (RagifySeries *series)
 {
-  if (series->type == RAGIFY_SERIES_HISTOGRAM) {
+  if (series->type > RAGIFY_SERIES_GAUGE) {
     RagifyHistogramCounts counts;
     ragify_series_histogram (series, &counts);
     return (double)counts.count;
@@ -318,6 +383,15 @@ ragify_series_value (RagifySeries *series)
   for (guint s = 0; s < series->stripes; s++)
     value += word_to_double (__atomic_load_n (series->cells + s * series->stripe_words, __ATOMIC_RELAXED));
   return value;
+}
+
+double
+ragify_series_sum (RagifySeries *series)
+{
+  RagifyHistogramCounts counts = { 0 };
+  if (series->type > RAGIFY_SERIES_GAUGE)
+    ragify_series_histogram (series, &counts);
+  return counts.sum;
 }
 
 void

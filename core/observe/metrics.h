@@ -12,14 +12,19 @@
 typedef struct RagifyMetrics RagifyMetrics;
 typedef struct RagifySeries RagifySeries;
 
-typedef enum { RAGIFY_SERIES_COUNTER, RAGIFY_SERIES_GAUGE, RAGIFY_SERIES_HISTOGRAM } RagifySeriesType;
+typedef enum {
+  RAGIFY_SERIES_COUNTER,
+  RAGIFY_SERIES_GAUGE,
+  RAGIFY_SERIES_HISTOGRAM, /* of seconds */
+  RAGIFY_SERIES_SIZES,     /* a histogram of whole numbers; bounds 1, 2, 4 … 65,536 */
+} RagifySeriesType;
 
 RagifyMetrics *ragify_metrics_new (void);
 void ragify_metrics_free (RagifyMetrics *metrics);
 
 /* The series of `name` with the labels given as name, value, name, value, …, NULL; made where it is new. Values are
  * escaped at output. The number of series of a family is bounded (10,000): past that, one with the label values
- * "other". A histogram is of seconds. [any] */
+ * "other". [any] */
 RagifySeries *ragify_metrics_series (RagifyMetrics *metrics, RagifySeriesType type, const char *name, const char *help,
                                      ...) G_GNUC_NULL_TERMINATED;
 
@@ -30,7 +35,11 @@ void ragify_metrics_callback (RagifyMetrics *metrics, RagifySeriesType type, con
 void ragify_series_add (RagifySeries *series, double amount);      /* [any] */
 void ragify_series_set (RagifySeries *series, double value);       /* [any] gauges */
 void ragify_series_observe (RagifySeries *series, double seconds); /* [any] histograms */
-double ragify_series_value (RagifySeries *series);                 /* [any] the count, for histograms */
+void ragify_series_count (RagifySeries *series, guint64 size);     /* [any] sizes */
+/* As observe, and where `trace_id` (NULL: none) is the trace of it, that is the bucket's exemplar from now on. [any] */
+void ragify_series_observe_traced (RagifySeries *series, double seconds, const char *trace_id);
+double ragify_series_value (RagifySeries *series); /* [any] the count, for histograms */
+double ragify_series_sum (RagifySeries *series);   /* [any] of all observations; histograms */
 /* How many observations each bucket of core/observe/histogram.h has. [any] */
 void ragify_series_buckets (RagifySeries *series, guint64 *counts);
 /* The value below which `quantile` (0..1) of the observations lie, interpolated inside a bucket; NAN when none. [any]
@@ -43,5 +52,5 @@ typedef void (*RagifySeriesVisit) (const char *name, RagifySeriesType type, cons
                                    RagifySeries *series, void *user);
 void ragify_metrics_visit (RagifyMetrics *metrics, RagifySeriesVisit visit, void *user);
 
-/* Appends the exposition: Prometheus text 0.0.4, or OpenMetrics 1.0. [any] */
+/* Appends the exposition: Prometheus text 0.0.4, or OpenMetrics 1.0, which alone has exemplars. [any] */
 void ragify_metrics_write (RagifyMetrics *metrics, GString *out, gboolean openmetrics);

@@ -175,6 +175,7 @@ query (void *instance, RagifyCall *call, const RagifySourceQuery *args)
   request->began = now;
   request->timeout_us = deadline > now ? deadline - now : 1;
   g_strlcpy (request->id, "nested", sizeof request->id);
+  request->owner.spot = ragify_call_spot (call);
   Asking *asking = ragify_arena_alloc (request->owner.arena, sizeof *asking);
   *asking = (Asking){ .host = self->host, .call = call, .request = request };
   self->host->call_on_cancel (call, cancelled, asking);

@@ -100,6 +100,9 @@ add_metrics (RagifyPipeline *pipeline)
 {
   RagifyMetrics *metrics = pipeline->runtime->metrics;
   const char *name = pipeline->name;
+  g_autofree char *operation = g_strdup_printf ("context %s", name);
+  if (pipeline->runtime->tracker != NULL)
+    pipeline->tracked = ragify_tracker_operation (pipeline->runtime->tracker, operation);
   for (guint i = 0; i < RAGIFY_N_STAGES; i++)
     pipeline->stages[i] =
         ragify_metrics_series (metrics, RAGIFY_SERIES_HISTOGRAM, "ragify_stage_duration_seconds",
@@ -330,11 +333,20 @@ void
 ragify_run_observe (RagifyRun *run, gboolean hit)
 {
   const RagifyPipeline *pipeline = run->pipeline;
-  const double duration = (double)(ragify_now () - run->request->began) / G_USEC_PER_SEC;
-  ragify_series_observe (hit ? pipeline->hit_duration : pipeline->miss_duration, duration);
+  const guint64 now = ragify_now ();
+  const RagifyTrace *trace = run->request->owner.spot.trace;
+  const char *trace_id = trace != NULL ? ragify_trace_id (trace) : NULL;
+  const guint64 slow = __atomic_load_n (&pipeline->runtime->slow_query_us, __ATOMIC_RELAXED);
+  ragify_series_observe_traced (hit ? pipeline->hit_duration : pipeline->miss_duration,
+                                (double)(now - run->request->began) / G_USEC_PER_SEC, trace_id);
   for (guint i = 0; i < RAGIFY_N_STAGES; i++)
     if (run->stages & (1u << i))
-      ragify_series_observe (pipeline->stages[i], (double)run->stage_us[i] / G_USEC_PER_SEC);
+      ragify_series_observe_traced (pipeline->stages[i], (double)run->stage_us[i] / G_USEC_PER_SEC, trace_id);
+  ragify_run_track (run, now - run->request->began);
+  if (ragify_trace_records (trace))
+    ragify_run_trace (run, now);
+  if (slow != 0 && now - run->request->began >= slow)
+    ragify_run_log_slow (run, now - run->request->began);
   if (run->degraded)
     ragify_series_add (pipeline->degraded, 1);
   if (run->answer.status == 503)

@@ -349,6 +349,8 @@ ragify_run_embed (RagifyRun *run, guint index)
 static void
 finish_retrieving (RagifyRun *run)
 {
+  const RagifyTrace *trace = run->request->owner.spot.trace;
+  const char *trace_id = trace != NULL ? ragify_trace_id (trace) : NULL;
   for (guint i = 0; i < run->n_asks; i++) {
     const RagifyAsk *ask = &run->asks[i];
     const gboolean unwanted = ask->disabled || (run->enough && ask->state == RAGIFY_ASK_SKIPPED);
@@ -356,7 +358,7 @@ finish_retrieving (RagifyRun *run)
       ragify_run_warn (run, ragify_run_text (run, "%s did not answer: %s", ask->place->name, ask->error));
     if (ask->place->duration == NULL)
       continue;
-    ragify_series_observe (ask->place->duration, (double)ask->duration / G_USEC_PER_SEC);
+    ragify_series_observe_traced (ask->place->duration, (double)ask->duration / G_USEC_PER_SEC, trace_id);
     ragify_series_add (ask->place->states[ask->state], 1);
     ragify_series_add (ask->place->chunks, ask->found);
   }

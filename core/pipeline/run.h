@@ -112,6 +112,7 @@ struct RagifyPipeline {
   RagifyPassages *passages;
   RagifySeries *stages[RAGIFY_N_STAGES], *hit_duration, *miss_duration, *degraded, *failed, *semantic_hits,
       *semantic_misses;
+  RagifyTracked *tracked; /* NULL: it is not */
 };
 
 /* ---- one request ---- */
@@ -270,6 +271,13 @@ void ragify_run_finish_unanswered (RagifyRun *run, const char *title, const char
 void ragify_run_set_body (RagifyRun *run, const void *data, gsize size);
 /* For the metrics; before the end. */
 void ragify_run_observe (RagifyRun *run, gboolean hit);
+
+/* ---- run-report.c ---- */
+
+/* The run as a span of its request's trace, which is recorded, and as a line of the log. Before the end. */
+void ragify_run_trace (const RagifyRun *run, guint64 now);
+void ragify_run_log_slow (const RagifyRun *run, guint64 duration_us);
+void ragify_run_track (const RagifyRun *run, guint64 duration_us);
 
 /* ---- cached.c ---- */
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "authorize.h"
 
-#include <gio/gio.h>
-#include <netinet/in.h>
 #include <string.h>
 
 #include "connection.h"
+#include "exchange-log.h"
 
 static gboolean
 refuse (RagifyExchange *exchange, const char *reason, guint status, const char *title, const char *detail)
@@ -96,9 +95,30 @@ check_limits (RagifyExchange *exchange)
   return FALSE;
 }
 
+/* One address may not take everybody's share, whatever keys it has. */
+static gboolean
+check_client (RagifyExchange *exchange)
+{
+  const RagifyServerShared *shared = exchange->listener->shared;
+  guint retry_after = 1;
+  if (shared->options.client_rate <= 0 || exchange->action->always)
+    return TRUE;
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info (exchange->connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  const RagifyClientKey client = ragify_client_key (info != NULL ? info->client_addr : NULL);
+  if (ragify_client_rate_take (shared->rates, &client, shared->options.client_rate, shared->options.client_burst,
+                               ragify_now (), &retry_after))
+    return TRUE;
+  refuse (exchange, "client-rate", 429, "Too many requests", "this address sends more requests than it may");
+  exchange->problem.retry_after = retry_after;
+  return FALSE;
+}
+
 gboolean
 ragify_authorize (RagifyExchange *exchange)
 {
+  if (!check_client (exchange))
+    return FALSE;
   if (exchange->listener->shared->keys == NULL || exchange->action->access == RAGIFY_ACCESS_OPEN)
     return TRUE;
   return find_key (exchange) && check_scope (exchange) && check_limits (exchange);
@@ -114,24 +134,6 @@ ragify_authorize_end (RagifyExchange *exchange)
   g_clear_pointer (&exchange->key_set, ragify_key_set_unref);
 }
 
-static char *
-client_text (const RagifyExchange *exchange)
-{
-  const union MHD_ConnectionInfo *info =
-      MHD_get_connection_info (exchange->connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-  if (info == NULL || info->client_addr == NULL)
-    return g_strdup ("a local socket");
-  const gboolean inet6 = info->client_addr->sa_family == AF_INET6;
-  if (!inet6 && info->client_addr->sa_family != AF_INET)
-    return g_strdup ("a local socket");
-  const guint8 *bytes = inet6
-                            ? ((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr.s6_addr
-                            : (const guint8 *)&((const struct sockaddr_in *)(const void *)info->client_addr)->sin_addr;
-  g_autoptr (GInetAddress) address =
-      g_inet_address_new_from_bytes (bytes, inet6 ? G_SOCKET_FAMILY_IPV6 : G_SOCKET_FAMILY_IPV4);
-  return g_inet_address_to_string (address);
-}
-
 void
 ragify_authorize_audit (const RagifyExchange *exchange, guint status)
 {
@@ -141,9 +143,9 @@ ragify_authorize_audit (const RagifyExchange *exchange, guint status)
     return;
   /* Where nobody is asked for a key, who it was is not known: such lines are for those who look closely. */
   const GLogLevelFlags level = exchange->listener->shared->keys != NULL ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_INFO;
-  g_autofree char *client = client_text (exchange);
+  g_autofree char *client = ragify_exchange_client (exchange);
   const char *key = exchange->key != NULL ? exchange->key->name : "-";
-  g_log_structured (G_LOG_DOMAIN, level, "RAGIFY_REQUEST", exchange->id, "RAGIFY_KEY", key, "MESSAGE",
-                    "audit: key %s from %s: %s %.*s: %u", key, client, exchange->method,
-                    (int)MIN (exchange->parts.path.size, 256), exchange->parts.path.data, status);
+  g_log_structured (G_LOG_DOMAIN, level, "RAGIFY_EVENT", "audit", "RAGIFY_REQUEST_ID", exchange->id, "RAGIFY_KEY", key,
+                    "RAGIFY_CLIENT", client, "MESSAGE", "audit: key %s from %s: %s %.*s: %u", key, client,
+                    exchange->method, (int)MIN (exchange->parts.path.size, 256), exchange->parts.path.data, status);
 }

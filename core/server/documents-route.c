@@ -5,6 +5,7 @@
 #include "exchange.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 #define PAGE 100
 #define LARGEST_PAGE 1000
@@ -13,8 +14,12 @@
 typedef struct Work {
   RagifyExchange *exchange; /* NULL: gone */
   RagifyServing *serving;
-  RagifyUpload *upload; /* until it was finished */
-  gboolean full;        /* the upload's resume is still to come */
+  RagifyIdempotency *idempotency; /* the server's, which outlives it */
+  RagifyUpload *upload;           /* until it was finished; NULL also where the answer is there already */
+  char *key;                      /* under which the answer is kept; NULL: it is not */
+  gboolean replay;                /* … and it is there */
+  XXH3_state_t *hash;             /* of what was asked, with `key` */
+  gboolean full;                  /* the upload's resume is still to come */
 } Work;
 
 static Work *
@@ -23,6 +28,7 @@ work_new (RagifyExchange *exchange)
   Work *work = g_new0 (Work, 1);
   work->exchange = exchange;
   work->serving = ragify_serving_ref (exchange->listener->serving);
+  work->idempotency = exchange->listener->shared->idempotency;
   exchange->work = work;
   return work;
 }
@@ -30,8 +36,27 @@ work_new (RagifyExchange *exchange)
 static void
 work_free (Work *work)
 {
+  if (work->key != NULL && !work->replay)
+    ragify_idempotency_abandon (work->idempotency, work->key); /* no effect once it was answered */
+  if (work->hash != NULL)
+    XXH3_freeState (work->hash);
+  g_free (work->key);
   ragify_serving_unref (work->serving);
   g_free (work);
+}
+
+static RagifyRequestDigest
+digest_of (const Work *work)
+{
+  const XXH128_hash_t hash = XXH3_128bits_digest (work->hash);
+  return (RagifyRequestDigest){ .high = hash.high64, .low = hash.low64 };
+}
+
+static void
+keep_answer (const Work *work, const char *body, gsize size)
+{
+  const RagifyRequestDigest digest = digest_of (work);
+  ragify_idempotency_finish (work->idempotency, work->key, &digest, body, size);
 }
 
 static void
@@ -39,6 +64,8 @@ replied (const char *body, gsize size, const RagifyProblem *problem, void *user)
 {
   Work *work = user;
   RagifyExchange *exchange = work->exchange;
+  if (work->key != NULL && problem == NULL)
+    keep_answer (work, body, size);
   work_free (work);
   if (exchange == NULL)
     return;
@@ -112,6 +139,56 @@ find_chunking (RagifyExchange *exchange, RagifyChunking *chunking)
                                  text);
 }
 
+/* Where the request has an Idempotency-Key, looks whether it was there before. FALSE: refused. */
+static gboolean
+check_key (RagifyExchange *exchange, Work *work)
+{
+  const RagifyStr given = exchange->facts.idempotency_key;
+  if (given.data == NULL)
+    return TRUE;
+  if (given.size == 0 || given.size > RAGIFY_IDEMPOTENCY_KEY_MAX)
+    return ragify_exchange_refuse (exchange, 400, "Invalid value", "Idempotency-Key",
+                                   "expected 1 to %d characters, found %" G_GSIZE_FORMAT, RAGIFY_IDEMPOTENCY_KEY_MAX,
+                                   (gsize)given.size);
+  g_autofree char *key =
+      g_strdup_printf ("%s\n%.*s", exchange->key != NULL ? exchange->key->name : "", (int)given.size, given.data);
+  const RagifyIdempotentState state = ragify_idempotency_begin (work->idempotency, key, ragify_now ());
+  if (state == RAGIFY_IDEMPOTENT_RUNNING) {
+    ragify_exchange_refuse (exchange, 409, "Conflict", "Idempotency-Key",
+                            "the request that came first with this key is still under way");
+    exchange->problem.retry_after = 1;
+    return FALSE;
+  }
+  work->key = g_steal_pointer (&key);
+  work->replay = state == RAGIFY_IDEMPOTENT_ANSWERED;
+  work->hash = XXH3_createState ();
+  XXH3_128bits_reset (work->hash);
+  XXH3_128bits_update (work->hash, exchange->target->str, exchange->target->len + 1);
+  XXH3_128bits_update (work->hash, exchange->facts.content_type.data, exchange->facts.content_type.size);
+  return TRUE;
+}
+
+/* Answers what was answered before. */
+static void
+replay (RagifyExchange *exchange)
+{
+  Work *work = exchange->work;
+  const RagifyRequestDigest digest = digest_of (work);
+  gsize size = 0;
+  gboolean gone = FALSE;
+  char *body = ragify_idempotency_answer (work->idempotency, work->key, &digest, &size, &gone);
+  work_free (work);
+  if (body != NULL) {
+    ragify_exchange_reply (exchange, 200, "application/json", body, size);
+    MHD_add_response_header (exchange->response, "Idempotency-Replayed", "true");
+    return;
+  }
+  ragify_exchange_refuse (exchange, gone ? 409 : 422, gone ? "Conflict" : "Invalid value", "Idempotency-Key",
+                          gone ? "the answer to this key has just been given up; send the request again"
+                               : "this key came with another request before");
+  ragify_exchange_reply_problem (exchange, &exchange->problem);
+}
+
 static gboolean
 upload_begin (RagifyExchange *exchange)
 {
@@ -125,7 +202,14 @@ upload_begin (RagifyExchange *exchange)
   if (library == NULL)
     return FALSE;
   Work *work = work_new (exchange);
-  work->upload = ragify_upload_new (library, exchange->listener->loop, type, chunking, ragify_exchange_hold (exchange));
+  if (!check_key (exchange, work)) {
+    exchange->work = NULL;
+    work_free (work);
+    return FALSE;
+  }
+  if (!work->replay)
+    work->upload =
+        ragify_upload_new (library, exchange->listener->loop, type, chunking, ragify_exchange_hold (exchange));
   ragify_exchange_count (exchange);
   return TRUE;
 }
@@ -149,6 +233,10 @@ static void
 upload_feed (RagifyExchange *exchange, const char *data, gsize size)
 {
   Work *work = exchange->work;
+  if (work->hash != NULL)
+    XXH3_128bits_update (work->hash, data, size);
+  if (work->replay)
+    return;
   work->full = TRUE;
   if (ragify_upload_feed (work->upload, data, size, upload_resume, work))
     work->full = FALSE;
@@ -160,6 +248,10 @@ static void
 upload_finish (RagifyExchange *exchange)
 {
   Work *work = exchange->work;
+  if (work->replay) {
+    replay (exchange);
+    return;
+  }
   ragify_upload_finish (g_steal_pointer (&work->upload), replied, work);
 }
 
@@ -168,6 +260,10 @@ upload_detach (RagifyExchange *exchange)
 {
   Work *work = exchange->work;
   work->exchange = NULL;
+  if (work->replay) {
+    work_free (work);
+    return;
+  }
   if (work->upload == NULL || work->full)
     return;
   ragify_upload_abort (work->upload);

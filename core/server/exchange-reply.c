@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "authorize.h"
 #include "compress.h"
 #include "connection.h"
 #include "cors.h"
+#include "exchange-log.h"
 #include "exchange-private.h"
 #include "reply.h"
 #include "stream-reply.h"
@@ -41,11 +41,10 @@ ragify_exchange_queue_reply (RagifyExchange *exchange)
   if (!exchange->is_static)
     ragify_cors_mark (exchange, exchange->response);
   const enum MHD_Result result = MHD_queue_response (exchange->connection->mhd, exchange->status, exchange->response);
-  ragify_authorize_audit (exchange, exchange->status);
+  ragify_exchange_note_answer (exchange, exchange->status, now);
   ragify_exchange_release_response (exchange);
   exchange->state = RAGIFY_EXCHANGE_REPLIED;
   ragify_connection_set_limit (exchange->connection, now + ragify_exchange_patience (exchange, exchange->reply_size));
-  ragify_listener_count_answer (exchange->listener, exchange->route, exchange->status, exchange->began, now);
   return result;
 }
 

@@ -7,6 +7,7 @@
 #include "authorize.h"
 #include "connection.h"
 #include "cors.h"
+#include "exchange-log.h"
 #include "reply.h"
 #include "request-id.h"
 #include "stream-reply.h"
@@ -72,8 +73,7 @@ refuse_and_linger (RagifyExchange *exchange)
   g_autofree char *text = ragify_reply_raw_problem (&exchange->problem, exchange->id, &size);
   drop_work (exchange);
   ragify_connection_send_last (exchange->connection, text, size);
-  ragify_authorize_audit (exchange, exchange->problem.status);
-  ragify_listener_count_answer (exchange->listener, exchange->route, exchange->problem.status, exchange->began, now);
+  ragify_exchange_note_answer (exchange, exchange->problem.status, now);
   exchange->state = RAGIFY_EXCHANGE_LINGERING;
   ragify_connection_set_limit (exchange->connection, now + LINGER_US);
 }
@@ -289,7 +289,11 @@ take_head (RagifyExchange *exchange, const char *target, const char *method, con
   const RagifyStr sent = ragify_str (exchange->target->str, exchange->target->len);
   if (!ragify_target_parse (&exchange->parts, sent, exchange->facts.host, &exchange->problem))
     return refuse_head (exchange, "target");
-  if (!find_action (exchange, method) || !begin_action (exchange))
+  if (!find_action (exchange, method))
+    return refuse_request (exchange);
+  if (exchange->facts.traceparent.size > 0 || exchange->listener->shared->tracer != NULL)
+    ragify_exchange_trace_begin (exchange);
+  if (!begin_action (exchange))
     return refuse_request (exchange);
   return MHD_YES;
 }
@@ -526,6 +530,8 @@ ragify_exchange_end (RagifyExchange *exchange)
   g_clear_pointer (&exchange->stream, ragify_stream_reply_part);
   ragify_authorize_end (exchange);
   g_clear_pointer (&exchange->query, ragify_query_free);
+  if (exchange->spot.trace != NULL)
+    ragify_trace_spot_clear (&exchange->spot);
   ragify_problem_clear (&exchange->problem);
   forget_body (exchange);
   *exchange = (RagifyExchange){

@@ -39,6 +39,8 @@ struct RagifyExchange {
   char id[37];
 
   /* The request. */
+  RagifyTraceSpot spot; /* in the trace that it is part of */
+
   GString *target; /* as it was sent */
   gsize head_size; /* bytes */
   RagifyHeadFacts facts;
@@ -51,6 +53,7 @@ struct RagifyExchange {
   RagifyKeySet *key_set;   /* of `key`; NULL: the server asks for no keys, or not for this */
   const RagifyApiKey *key; /* who asks */
   gboolean entered;        /* counted among the key's requests */
+  gboolean asked;          /* a pipeline, which tracks it itself */
   GString *body;
   guint64 received;    /* bytes of the body so far */
   guint64 paused_at;   /* since when it is paused */
@@ -107,6 +110,13 @@ RagifyHold *ragify_exchange_hold (const RagifyExchange *exchange);
 /* Refuses in `begin`: fills the exchange's problem and returns FALSE. */
 gboolean ragify_exchange_refuse (RagifyExchange *exchange, guint status, const char *title, const char *field,
                                  const char *format, ...) G_GNUC_PRINTF (5, 6);
+
+/* ---- tracing, in exchange-trace.c ---- */
+
+/* The head is checked and its action known: which trace the exchange is part of. */
+void ragify_exchange_trace_begin (RagifyExchange *exchange);
+/* It was replied to at `now`. */
+void ragify_exchange_trace_end (RagifyExchange *exchange, guint status, guint64 now);
 
 /* ---- for the stream of a reply ---- */
 

@@ -141,6 +141,21 @@ take_credentials (RagifyStr *place, RagifyStr value, const char *field, RagifyPr
   return NULL;
 }
 
+/* Of several nobody knows which is meant. */
+static void
+take_traceparent (RagifyHeadFacts *facts, RagifyStr value)
+{
+  facts->traceparent = ragify_str (value.data, facts->traceparent.data == NULL ? value.size : 0);
+}
+
+static void
+take_tracestate (RagifyHeadFacts *facts, RagifyStr value)
+{
+  if (facts->n_tracestate < RAGIFY_HEAD_TRACESTATES)
+    facts->tracestate[facts->n_tracestate] = value;
+  facts->n_tracestate++;
+}
+
 /* uri-host [":" port], as far as it matters: no blanks, no user, no path, no list. */
 static gboolean
 is_host (RagifyStr host)
@@ -188,6 +203,12 @@ take_field (RagifyHeadFacts *facts, const RagifyHeadField *field, gboolean *has_
   case 10:
     if (ragify_str_is (name, "Mcp-Method"))
       facts->mcp_method = value;
+    else if (ragify_str_is (name, "tracestate"))
+      take_tracestate (facts, value);
+    break;
+  case 11:
+    if (ragify_str_is (name, "traceparent"))
+      take_traceparent (facts, value);
     break;
   case 9:
     if (ragify_str_is (name, "X-API-Key"))
@@ -212,6 +233,8 @@ take_field (RagifyHeadFacts *facts, const RagifyHeadField *field, gboolean *has_
   case 15:
     if (ragify_str_is (name, "Accept-Encoding"))
       facts->accept_encoding = value;
+    else if (ragify_str_is (name, "Idempotency-Key"))
+      facts->idempotency_key = value;
     break;
   case 16:
     if (ragify_str_is (name, "Content-Encoding"))

@@ -12,6 +12,9 @@
 /* More fields than this are refused. */
 #define RAGIFY_HEAD_FIELDS 100
 
+/* Of these several are one list; nobody sends many. */
+#define RAGIFY_HEAD_TRACESTATES 4u
+
 typedef struct RagifyHeadField {
   const char *name;
   gsize name_size;
@@ -29,9 +32,13 @@ typedef struct RagifyHeadFacts {
   RagifyStr origin;
   RagifyStr accept_encoding;
   RagifyStr if_none_match;
-  RagifyStr mcp_version; /* MCP-Protocol-Version, */
-  RagifyStr mcp_method;  /* … Mcp-Method, */
-  RagifyStr mcp_name;    /* … Mcp-Name */
+  RagifyStr mcp_version;                         /* MCP-Protocol-Version, */
+  RagifyStr mcp_method;                          /* … Mcp-Method, */
+  RagifyStr mcp_name;                            /* … Mcp-Name */
+  RagifyStr traceparent;                         /* empty where there are several */
+  RagifyStr tracestate[RAGIFY_HEAD_TRACESTATES]; /* in their order */
+  guint n_tracestate;                            /* that were sent: more than fit are none */
+  RagifyStr idempotency_key;
   RagifyStr authorization;
   RagifyStr api_key; /* X-API-Key */
   guint64 content_length;

@@ -154,7 +154,10 @@ write_series (const char *name, RagifySeriesType type, const char *const *labels
     ragify_writer_string (writer, ragify_str_from (labels[i + 1]));
   }
   ragify_writer_text (writer, "}");
-  if (type == RAGIFY_SERIES_HISTOGRAM) {
+  if (type == RAGIFY_SERIES_SIZES) {
+    write_number_member (writer, "count", ragify_series_value (series));
+    write_number_member (writer, "sum", ragify_series_sum (series));
+  } else if (type == RAGIFY_SERIES_HISTOGRAM) {
     write_number_member (writer, "count", ragify_series_value (series));
     write_number_member (writer, "p50", ragify_series_quantile (series, 0.50));
     write_number_member (writer, "p95", ragify_series_quantile (series, 0.95));
@@ -165,6 +168,33 @@ write_series (const char *name, RagifySeriesType type, const char *const *labels
   ragify_writer_text (writer, "}");
 }
 
+/* What the performance tracker knows; with its samples where they are asked for. */
+static void
+write_operations (const RagifyExchange *exchange, RagifyWriter *writer)
+{
+  const char *samples = ragify_query_get (exchange->query, "samples");
+  g_autoptr (GString) text = g_string_new (NULL);
+  if (exchange->listener->shared->tracker == NULL) {
+    ragify_writer_text (writer, "{}");
+    return;
+  }
+  ragify_tracker_write (exchange->listener->shared->tracker, text, samples != NULL && strcmp (samples, "true") == 0);
+  ragify_writer_bytes (writer, text->str, text->len);
+}
+
+static gboolean
+begin_stats (RagifyExchange *exchange)
+{
+  static const char *const known[] = { "samples", NULL };
+  if (!ragify_query_allow (exchange->query, known, &exchange->problem))
+    return FALSE;
+  const char *samples = ragify_query_get (exchange->query, "samples");
+  if (samples == NULL || strcmp (samples, "true") == 0 || strcmp (samples, "false") == 0)
+    return TRUE;
+  return ragify_exchange_refuse (exchange, 422, "Invalid value", "samples", "expected true or false, found '%.20s'",
+                                 samples);
+}
+
 static void
 finish_stats (RagifyExchange *exchange)
 {
@@ -173,7 +203,9 @@ finish_stats (RagifyExchange *exchange)
   write_host (&listing.writer, unready_reason (exchange) == NULL ? "healthy" : "unhealthy");
   ragify_writer_text (&listing.writer, ",\"metrics\":[");
   ragify_metrics_visit (exchange->listener->shared->metrics, write_series, &listing);
-  ragify_writer_text (&listing.writer, "]}");
+  ragify_writer_text (&listing.writer, "],\"operations\":");
+  write_operations (exchange, &listing.writer);
+  ragify_writer_text (&listing.writer, "}");
   reply_written (exchange, &listing.writer);
 }
 
@@ -207,5 +239,5 @@ const RagifyAction ragify_action_ready = {
   .always = TRUE, .access = RAGIFY_ACCESS_OPEN, .begin = begin_plain, .finish = finish_ready
 };
 const RagifyAction ragify_action_health = { .always = TRUE, .begin = begin_plain, .finish = finish_health };
-const RagifyAction ragify_action_stats = { .always = TRUE, .begin = begin_plain, .finish = finish_stats };
+const RagifyAction ragify_action_stats = { .always = TRUE, .begin = begin_stats, .finish = finish_stats };
 const RagifyAction ragify_action_metrics = { .always = TRUE, .begin = begin_plain, .finish = finish_metrics };

@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "exchange.h"
+#include "job-events.h"
 
 static const char *const no_parameters[] = { NULL };
 
@@ -53,7 +53,9 @@ static void
 finish_get (RagifyExchange *exchange)
 {
   RagifyIngestJob *job = find_job (exchange);
-  if (job != NULL)
+  if (job != NULL && ragify_job_events_wanted (exchange))
+    ragify_job_events_begin (exchange, ragify_ingest_job_name (job));
+  else if (job != NULL)
     reply (exchange, 200, ragify_ingest_job_describe (job, TRUE));
   else
     ragify_exchange_reply_problem (exchange, &exchange->problem);
@@ -96,7 +98,9 @@ finish_cancel (RagifyExchange *exchange)
 }
 
 const RagifyAction ragify_action_jobs_list = { .begin = begin_plain, .finish = finish_list };
-const RagifyAction ragify_action_job_get = { .begin = begin_plain, .finish = finish_get };
+const RagifyAction ragify_action_job_get = { .begin = begin_plain,
+                                             .finish = finish_get,
+                                             .detach = ragify_job_events_detach };
 const RagifyAction ragify_action_job_run = { .access = RAGIFY_ACCESS_WRITE,
                                              .begin = begin_plain,
                                              .finish = finish_run };

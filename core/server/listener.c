@@ -40,7 +40,7 @@ status_place (guint status)
 
 void
 ragify_listener_count_answer (RagifyListener *listener, const RagifyRoute *route, guint status, guint64 began,
-                              guint64 now)
+                              guint64 now, const RagifyTrace *trace)
 {
   const guint route_index = ragify_routes_index (route);
   const guint place = status_place (status);
@@ -54,7 +54,8 @@ ragify_listener_count_answer (RagifyListener *listener, const RagifyRoute *route
                                "Requests answered.", "route", ragify_routes_label (route_index), "status", text, NULL);
   }
   ragify_series_add (*requests, 1);
-  ragify_series_observe (listener->shared->durations[route_index], (double)(now - began) / 1e6);
+  ragify_series_observe_traced (listener->shared->durations[route_index], (double)(now - began) / 1e6,
+                                trace != NULL ? ragify_trace_id (trace) : NULL);
 }
 
 void

@@ -8,10 +8,12 @@
 
 #include <microhttpd.h>
 
+#include "client-rate.h"
 #include "client-table.h"
 #include "core/observe/history.h"
 #include "core/observe/memory.h"
 #include "core/observe/metrics.h"
+#include "idempotency.h"
 #include "key-ring.h"
 #include "routes.h"
 #include "server.h"
@@ -29,9 +31,14 @@ typedef struct RagifyServerShared {
   guint n_listeners;
   RagifyListenOptions options; /* with defaults put in */
   RagifyMetrics *metrics;
-  RagifyMemory *memory;   /* NULL: nobody looks */
-  RagifyHistory *history; /* NULL: none is kept */
+  RagifyMemory *memory;    /* NULL: nobody looks */
+  RagifyHistory *history;  /* NULL: none is kept */
+  RagifyTracer *tracer;    /* NULL: spans are sent nowhere */
+  RagifyTracker *tracker;  /* NULL: nothing is recorded */
+  RagifyTracked **tracked; /* by route and method, of what asks no pipeline; found when first used; atomic */
   RagifyClientTable *clients;
+  RagifyClientRate *rates;
+  RagifyIdempotency *idempotency;
   RagifyTls *tls;      /* NULL: plain HTTP */
   RagifyKeyRing *keys; /* NULL: everybody may do everything */
   const char *unready; /* atomic; NULL: ready */
@@ -89,6 +96,6 @@ void ragify_listener_close (RagifyListener *listener);
 
 /* Counts something refused. [loop] */
 void ragify_listener_count_refused (RagifyListener *listener, const char *reason);
-/* Counts an answer. [loop] */
+/* Counts an answer, to a request of `trace` (NULL: none). [loop] */
 void ragify_listener_count_answer (RagifyListener *listener, const RagifyRoute *route, guint status, guint64 began,
-                                   guint64 now);
+                                   guint64 now, const RagifyTrace *trace);

@@ -111,6 +111,9 @@ ragify_question_ask (RagifyExchange *exchange, RagifyRequest *request, void **pl
   if (request->began == 0)
     request->began = exchange->began;
   memcpy (request->id, exchange->id, sizeof request->id);
+  exchange->asked = TRUE;
+  if (exchange->spot.trace != NULL)
+    request->owner.spot = ragify_trace_spot (exchange->spot.trace, exchange->spot.span);
   RagifyQuestion *question = ragify_arena_alloc (request->owner.arena, sizeof *question);
   *question = (RagifyQuestion){
     .request = request, .exchange = exchange, .place = place, .answered = answered, .user = user, .starting = TRUE

@@ -125,6 +125,8 @@ put_defaults (RagifyListenOptions *options)
   options->head_timeout_us = options->head_timeout_us != 0 ? options->head_timeout_us : 10 * G_USEC_PER_SEC;
   options->body_timeout_us = options->body_timeout_us != 0 ? options->body_timeout_us : 30 * G_USEC_PER_SEC;
   options->idle_timeout_us = options->idle_timeout_us != 0 ? options->idle_timeout_us : 60 * G_USEC_PER_SEC;
+  options->client_burst =
+      options->client_burst != 0 ? options->client_burst : MAX ((guint)(2 * options->client_rate), 1);
   options->max_requests = options->max_requests != 0 ? options->max_requests : 1000;
   options->max_connections = affordable_connections (options->max_connections);
 }
@@ -156,11 +158,14 @@ static void
 server_free (RagifyServer *server)
 {
   g_clear_pointer (&server->shared.clients, ragify_client_table_free);
+  g_clear_pointer (&server->shared.rates, ragify_client_rate_free);
+  g_clear_pointer (&server->shared.idempotency, ragify_idempotency_free);
   g_clear_pointer (&server->shared.keys, ragify_key_ring_free);
   g_clear_pointer (&server->shared.tls, ragify_tls_free);
   g_free ((char *)server->shared.options.listen);
   g_strfreev ((char **)server->shared.options.cors_origins);
   g_free (server->shared.durations);
+  g_free (server->shared.tracked);
   g_free (server->listeners);
   g_free (server->address);
   g_free (server);
@@ -243,8 +248,13 @@ ragify_server_new (RagifyRuntime *runtime, const RagifyListenOptions *options, R
     return NULL;
   }
   server->shared.clients = ragify_client_table_new ();
+  server->shared.rates = ragify_client_rate_new ();
+  server->shared.idempotency = ragify_idempotency_new (0, 0, 0);
   server->shared.history = runtime->history;
   server->shared.memory = runtime->memory;
+  server->shared.tracer = runtime->tracer;
+  server->shared.tracker = runtime->tracker;
+  server->shared.tracked = g_new0 (RagifyTracked *, ragify_routes_count () * RAGIFY_ROUTE_METHODS);
   make_metrics (&server->shared, runtime->metrics);
   server->listeners = g_new0 (RagifyListener *, runtime->n_loops);
   if (start_listeners (server, serving, error))
@@ -289,6 +299,7 @@ ragify_server_set_options (RagifyServer *server, const RagifyListenOptions *opti
   RagifyListenOptions *ours = &server->shared.options;
   RagifyListenOptions theirs = *options;
   put_defaults (&theirs);
+  __atomic_store_n (&ours->access_log, theirs.access_log, __ATOMIC_RELAXED);
   __atomic_store_n (&ours->max_body, theirs.max_body, __ATOMIC_RELAXED);
   __atomic_store_n (&ours->max_document_body, theirs.max_document_body, __ATOMIC_RELAXED);
   __atomic_store_n (&ours->head_timeout_us, theirs.head_timeout_us, __ATOMIC_RELAXED);

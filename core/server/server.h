@@ -64,6 +64,7 @@ typedef struct RagifyListenOptions {
   const char *api_keys_file;        /* NULL: everybody may do everything */
   const char *const *cors_origins;  /* pages that may ask from a browser; "*": all; NULL: none */
   const char *tls_cert, *tls_key;   /* PEM files; NULL: plain HTTP */
+  gboolean access_log;              /* atomic; whether every request is logged */
   gsize max_head;                   /* request line and fields; every connection holds this much; 0: 16 KiB */
   gsize max_body;                   /* of everything but documents, 1 MiB */
   gsize max_document_body;          /* 0: no bound */
@@ -72,6 +73,8 @@ typedef struct RagifyListenOptions {
   guint64 idle_timeout_us;          /* keep-alive, 60 s */
   guint max_connections;            /* in all; 0, or too many for RLIMIT_NOFILE: as many as that allows */
   guint max_connections_per_client; /* 0: no bound */
+  double client_rate;               /* requests a second from one address; 0: no bound */
+  guint client_burst;               /* that may come at once; 0: twice the rate */
   guint max_requests;               /* whose work is under way at once, others get 503; 0: 1,000 */
   const RagifyAdmin *admin;         /* outlives the server; NULL: administrative routes are not there */
 } RagifyListenOptions;

@@ -69,6 +69,12 @@ static const RagifyDescribedMember members_RagifySecretsExtension[] = {
 };
 STRUCT (RagifySecretsExtension, RAGIFY_STRUCT_SIZED);
 
+static const RagifyDescribedMember members_RagifyTraceExtension[] = {
+  HEAD (RagifyTraceExtension),
+  FUNCTION (RagifyTraceExtension, context, "[any]"),
+};
+STRUCT (RagifyTraceExtension, RAGIFY_STRUCT_SIZED);
+
 static const RagifyDescribedMember members_RagifyThreadCheckExtension[] = {
   HEAD (RagifyThreadCheckExtension),
   FUNCTION (RagifyThreadCheckExtension, current, "[any]"),

@@ -232,6 +232,7 @@ pub const RAGIFY_METRIC_COUNTER: u32 = 1;
 pub const RAGIFY_METRIC_GAUGE: u32 = 2;
 pub const RAGIFY_METRIC_HISTOGRAM: u32 = 3;
 pub const RAGIFY_EXT_SECRETS: &std::ffi::CStr = c_str(b"ragify.secrets/1\0");
+pub const RAGIFY_EXT_TRACE: &std::ffi::CStr = c_str(b"ragify.trace/1\0");
 pub const RAGIFY_EXT_THREAD_CHECK: &std::ffi::CStr = c_str(b"ragify.thread-check/1\0");
 pub const RAGIFY_THREAD_OTHER: u32 = 0;
 pub const RAGIFY_THREAD_CONTROL: u32 = 1;
@@ -312,6 +313,14 @@ pub struct RagifySecretsExtension {
     pub struct_size: u32,
     pub reserved: u32,
     pub read: Option<unsafe extern "C" fn(*mut RagifyContext, RagifyStr) -> *mut RagifyBuffer>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RagifyTraceExtension {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub context: Option<unsafe extern "C" fn(*mut RagifyCall, *mut RagifyStr, *mut RagifyStr) -> u32>,
 }
 
 #[repr(C)]

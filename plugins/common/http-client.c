@@ -39,6 +39,7 @@ ragify_http_client_new (const RagifyHost *host, RagifyContext *context, const Ra
   client->share = (MIN (settings->max_connections, settings->max_connections_per_host) + instances - 1) / instances;
   client->loop = host->get_extension (context, RAGIFY_EXT_LOOP);
   client->quotas = host->get_extension (context, RAGIFY_EXT_QUOTA);
+  client->trace = host->get_extension (context, RAGIFY_EXT_TRACE);
   if (client->quotas != NULL) {
     client->all = client->quotas->open (context, "connections", settings->max_connections);
     client->per_host = client->quotas->open (context, "connections-per-host", settings->max_connections_per_host);

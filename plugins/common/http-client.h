@@ -11,7 +11,8 @@
  *
  * Credentials and configured headers go to the settings' origin (scheme, host and port) and nowhere else. A redirect
  * from https to http is refused, as is one that would carry a body to another origin. Only HTTP/1.1 is spoken. Answers
- * are bounded as they are after decompression. Nothing here reads the environment.
+ * are bounded as they are after decompression. A call that is part of a trace hands it on to the settings' origin
+ * (traceparent, tracestate). Nothing here reads the environment.
  *
  *     static void answered (const RagifyHttpAnswer *answer, const RagifyFault *fault, void *user) { … }
  *
@@ -79,6 +80,10 @@ void ragify_http_client_set_settings (RagifyHttpClient *client, const RagifyHttp
 
 RagifyHttpExchange *
 ragify_http_client_send (RagifyHttpClient *client, const RagifyHttpRequest *request, RagifyHttpDone done, void *user);
+
+/* What hands the trace on that the call is a part of, for requests that are made on its behalf without it: as
+ * RagifyHttpRequest.headers has it; g_strfreev. NULL: it is part of none. Takes from the call's memory. */
+char **ragify_http_client_trace (const RagifyHttpClient *client, RagifyCall *call);
 
 /* Ends a request before its answer: its callback runs soon, with RAGIFY_E_CANCELLED. Not after its callback. */
 void ragify_http_exchange_cancel (RagifyHttpExchange *exchange);

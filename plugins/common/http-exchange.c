@@ -58,6 +58,7 @@ free_exchange (RagifyHttpExchange *exchange)
   g_free (exchange->accept);
   g_free (exchange->content_type);
   g_strfreev (exchange->headers);
+  g_strfreev (exchange->trace_headers);
   g_free (exchange);
   ragify_http_client_left (client);
 }
@@ -406,6 +407,19 @@ add_headers (SoupMessageHeaders *to, char *const *lines)
   }
 }
 
+char **
+ragify_http_client_trace (const RagifyHttpClient *client, RagifyCall *call)
+{
+  RagifyStr parent, state;
+  if (client->trace == NULL || client->trace->context (call, &parent, &state) == 0)
+    return NULL;
+  char **lines = g_new0 (char *, 3);
+  lines[0] = g_strdup_printf ("traceparent: %.*s", (int)parent.size, parent.data);
+  if (state.size > 0)
+    lines[1] = g_strdup_printf ("tracestate: %.*s", (int)state.size, state.data);
+  return lines;
+}
+
 static void
 set_headers (RagifyHttpExchange *exchange)
 {
@@ -418,6 +432,7 @@ set_headers (RagifyHttpExchange *exchange)
     soup_message_headers_replace (headers, "Connection", "close");
   if (!exchange->at_home)
     return;
+  add_headers (headers, exchange->trace_headers);
   add_headers (headers, exchange->headers);
   add_headers (headers, exchange->client->settings->headers);
 }
@@ -544,6 +559,8 @@ ragify_http_client_send (RagifyHttpClient *client, const RagifyHttpRequest *requ
     exchange->body = g_bytes_new (request->body.data, request->body.size);
     exchange->content_type = g_strdup (request->content_type);
   }
+  if (exchange->call != NULL)
+    exchange->trace_headers = ragify_http_client_trace (client, exchange->call);
   exchange->deadline_us = deadline_of (exchange, request);
   exchange->timer = client->loop->timer_new (client->context, client->settings->timeout_us, 0, expired, exchange);
   if (client->closing)

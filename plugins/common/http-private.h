@@ -30,11 +30,12 @@ struct RagifyHttpClient {
   const RagifyLoopExtension *loop;
   const RagifyQuotaExtension *quotas;
   const RagifyHttpSettings *settings;
-  RagifyQuota *all;      /* NULL where the host has no quotas */
-  RagifyQuota *per_host; /* of the configured origin */
-  RagifyHttpOpen *open;  /* g_atomic_rc_box */
-  guint share;           /* how many of them may be idle */
-  guint held;            /* exchanges that hold parts of the quotas */
+  const RagifyTraceExtension *trace; /* NULL: the host has none */
+  RagifyQuota *all;                  /* NULL where the host has no quotas */
+  RagifyQuota *per_host;             /* of the configured origin */
+  RagifyHttpOpen *open;              /* g_atomic_rc_box */
+  guint share;                       /* how many of them may be idle */
+  guint held;                        /* exchanges that hold parts of the quotas */
   GTlsDatabase *authorities;
   RagifyHttpNames *names;
   GHashTable *origins; /* key → RagifyHttpOrigin */
@@ -69,7 +70,7 @@ struct RagifyHttpExchange {
   RagifyHttpDone done;
   void *user;
   char *method, *url, *origin_key, *accept, *content_type;
-  char **headers;
+  char **headers, **trace_headers;
   GBytes *body;
   gboolean idempotent, at_home; /* at_home: at the settings' origin, so credentials are sent */
   guint64 deadline_us;

@@ -27,6 +27,7 @@ struct Posting {
   RagifyHttpPosting as;
   gpointer user;
   guint64 deadline_us;
+  char **trace; /* headers of each part; NULL: none */
   guint begun, under_way;
   gboolean failed;
   RagifyFault fault;
@@ -203,6 +204,7 @@ end (Posting *posting)
   const RagifyHost *host = posting->service->host;
   host->call_on_cancel (posting->as.call, NULL, NULL);
   posting->as.done (posting->failed ? &posting->fault : NULL, posting->retry_after_us, posting->user);
+  g_strfreev (posting->trace);
   g_free (posting);
 }
 
@@ -314,6 +316,7 @@ send_part (Posting *posting, Part *part)
     .url = service->url,
     .content_type = "application/json",
     .body = ragify_str_from (text),
+    .headers = (const char *const *)posting->trace,
     .idempotent = TRUE, /* the same texts are answered with the same numbers */
   };
   posting->under_way++;
@@ -349,6 +352,7 @@ ragify_http_service_post (RagifyHttpService *service, const RagifyHttpPosting *a
   posting->as = *as;
   posting->user = user;
   posting->deadline_us = service->host->call_deadline_us (as->call);
+  posting->trace = ragify_http_client_trace (service->client, as->call);
   send_more (posting);
   /* At least one is under way, so being cancelled already does not end it here. */
   service->host->call_on_cancel (as->call, cancelled, posting);

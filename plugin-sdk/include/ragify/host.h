@@ -193,6 +193,19 @@ typedef struct RagifySecretsExtension {
   RagifyBuffer *(*read) (RagifyContext *context, RagifyStr name);
 } RagifySecretsExtension;
 
+/* ---- ragify.trace/1: the trace that a call is part of -------------------------------------------------------------
+ */
+#define RAGIFY_EXT_TRACE "ragify.trace/1"
+
+typedef struct RagifyTraceExtension {
+  uint32_t struct_size;
+  uint32_t reserved;
+  /* [any] What to send along with a request that the call makes of somebody else: the values of the headers traceparent
+   * and tracestate (W3C Trace Context), the latter possibly empty. 1, and the texts live until the call emits an item
+   * or is complete; 0 when the call is part of no trace, and both are empty. One thread at a time per call. */
+  uint32_t (*context) (RagifyCall *call, RagifyStr *traceparent, RagifyStr *tracestate);
+} RagifyTraceExtension;
+
 /* ---- ragify.thread-check/1: for assertions -----------------------------------------------------------------------
  */
 #define RAGIFY_EXT_THREAD_CHECK "ragify.thread-check/1"

@@ -179,5 +179,24 @@ RAGIFY_EXPORT const RagifyPlugin *ragify_plugin_query (void);
 
 #ifdef __cplusplus
 }
+#define RAGIFY_NO_COMPONENT nullptr
+#define RAGIFY_C_LINKAGE extern "C"
+#else
+#define RAGIFY_NO_COMPONENT NULL
+#define RAGIFY_C_LINKAGE
 #endif
+
+/* Writes the module's description and its entry for a module of one component: a convenience for authors, which no
+ * other part of the ABI knows of. All but the component are texts. */
+#define RAGIFY_DEFINE_PLUGIN(plugin_id, plugin_version, plugin_licence, plugin_summary, plugin_url, component)         \
+  static const RagifyComponent *const ragify_components[] = { component, RAGIFY_NO_COMPONENT };                        \
+  static const RagifyPlugin ragify_plugin = {                                                                          \
+    RAGIFY_PLUGIN_MAGIC, RAGIFY_ABI_MAJOR, RAGIFY_NEEDS_MINOR, sizeof (RagifyPlugin), 0, plugin_id, plugin_version,    \
+    plugin_licence,      plugin_summary,   plugin_url,         ragify_components                                       \
+  };                                                                                                                   \
+  RAGIFY_C_LINKAGE const RagifyPlugin *ragify_plugin_query (void)                                                      \
+  {                                                                                                                    \
+    return &ragify_plugin;                                                                                             \
+  }                                                                                                                    \
+  struct RagifySemicolon /* so that the macro ends in one */
 #endif
