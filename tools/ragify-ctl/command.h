@@ -20,6 +20,7 @@ int ragify_control_status (RagifyControlOptions *options, int argc, char **argv)
 int ragify_control_documents (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_cache (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_reload (RagifyControlOptions *options, int argc, char **argv);
+int ragify_control_top (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_tune (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_config (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_sources (RagifyControlOptions *options, int argc, char **argv);

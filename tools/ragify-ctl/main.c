@@ -11,10 +11,13 @@ typedef struct {
 } Command;
 
 static const Command commands[] = {
-  { "query", ragify_control_query },         { "ingest", ragify_control_ingest }, { "status", ragify_control_status },
-  { "documents", ragify_control_documents }, { "keys", ragify_control_keys },     { "cache", ragify_control_cache },
-  { "reload", ragify_control_reload },       { "config", ragify_control_config }, { "sources", ragify_control_sources },
-  { "tune", ragify_control_tune },           { "jobs", ragify_control_jobs },     { "models", ragify_control_models },
+  { "query", ragify_control_query },     { "ingest", ragify_control_ingest },
+  { "status", ragify_control_status },   { "documents", ragify_control_documents },
+  { "keys", ragify_control_keys },       { "cache", ragify_control_cache },
+  { "reload", ragify_control_reload },   { "config", ragify_control_config },
+  { "sources", ragify_control_sources }, { "top", ragify_control_top },
+  { "tune", ragify_control_tune },       { "jobs", ragify_control_jobs },
+  { "models", ragify_control_models },
 };
 
 static const char summary[] =
@@ -32,6 +35,7 @@ static const char summary[] =
     "  reload                     Put the changed configuration in force\n"
     "  config check|print|…       Check and print configurations and profiles\n"
     "  models list|fetch|bench    Embedding models of this machine: what is there, how they compare\n"
+    "  top                        A running host, live in the terminal\n"
     "  tune                       Find the configuration that serves given queries best\n"
     "\n"
     "'ragify-ctl COMMAND --help' tells more about each.";
