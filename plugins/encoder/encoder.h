@@ -1,7 +1,7 @@
 /*
- * A sentence encoder: texts in, vectors of unit length out, by a transformer of the BERT or MPNet kind whose Hugging
- * Face folder it reads (config.json, model.safetensors, tokenizer.json or vocab.txt, and what sentence-transformers
- * adds). Knows nothing of the plugin ABI.
+ * A sentence encoder: texts in, vectors of unit length out, by a transformer of the BERT, DistilBERT or MPNet kind
+ * whose Hugging Face folder it reads (config.json, model.safetensors, tokenizer.json or vocab.txt, and what
+ * sentence-transformers adds). Knows nothing of the plugin ABI.
  *
  *     g_autoptr (RagifyEncoder) encoder = ragify_encoder_open (folder, NULL, &error);
  *     const RagifyText text = { "What is a cell?", 15 };

@@ -129,13 +129,14 @@ may_use_tiles (void)
 static bool
 is_supported (void)
 {
+  enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 }; /* bits of EDX */
   unsigned int a = 0;
   unsigned int b = 0;
   unsigned int c = 0;
   unsigned int d = 0;
 
   return ragify_kernels_avx512bf16.is_supported () && __get_cpuid_count (7, 0, &a, &b, &c, &d) != 0 &&
-         (d & bit_AMX_TILE) != 0 && (d & bit_AMX_BF16) != 0 && may_use_tiles ();
+         (d & AMX_TILE) != 0 && (d & AMX_BF16) != 0 && may_use_tiles ();
 }
 
 #include "kernels.inc.h"

@@ -36,8 +36,10 @@ read_architecture (const RagifyJsonFile *file, RagifyModelConfig *config, GError
     config->architecture = RAGIFY_ARCHITECTURE_BERT;
   else if (g_strcmp0 (type, "mpnet") == 0 || (type == NULL && g_strcmp0 (class, "MPNetModel") == 0))
     config->architecture = RAGIFY_ARCHITECTURE_MPNET;
+  else if (g_strcmp0 (type, "distilbert") == 0 || (type == NULL && g_strcmp0 (class, "DistilBertModel") == 0))
+    config->architecture = RAGIFY_ARCHITECTURE_DISTILBERT;
   else
-    return refuse (file, error, "architecture", type == NULL ? class : type, "one of: bert, mpnet");
+    return refuse (file, error, "architecture", type == NULL ? class : type, "one of: bert, mpnet, distilbert");
   return TRUE;
 }
 
@@ -57,13 +59,34 @@ read_labels (const RagifyJsonFile *file, RagifyModelConfig *config)
                                              : 2;
 }
 
+/* What the architectures call their sizes. */
+typedef struct {
+  const char *hidden_size;
+  const char *layers;
+  const char *heads;
+  const char *intermediate_size;
+  const char *activation;
+} SizeNames;
+
+static const SizeNames *
+find_names (RagifyArchitecture architecture)
+{
+  static const SizeNames usual = { "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                                   "hidden_act" };
+  static const SizeNames distilbert = { "dim", "n_layers", "n_heads", "hidden_dim", "activation" };
+
+  return architecture == RAGIFY_ARCHITECTURE_DISTILBERT ? &distilbert : &usual;
+}
+
 static gboolean
 read_sizes (const RagifyJsonFile *file, RagifyModelConfig *config, GError **error)
 {
-  return ragify_json_file_get_size (file, "hidden_size", 1, MAX_HIDDEN, &config->hidden_size, error) &&
-         ragify_json_file_get_size (file, "num_hidden_layers", 1, MAX_LAYERS, &config->layers, error) &&
-         ragify_json_file_get_size (file, "num_attention_heads", 1, config->hidden_size, &config->heads, error) &&
-         ragify_json_file_get_size (file, "intermediate_size", 1, MAX_INTERMEDIATE, &config->intermediate_size,
+  const SizeNames *const names = find_names (config->architecture);
+
+  return ragify_json_file_get_size (file, names->hidden_size, 1, MAX_HIDDEN, &config->hidden_size, error) &&
+         ragify_json_file_get_size (file, names->layers, 1, MAX_LAYERS, &config->layers, error) &&
+         ragify_json_file_get_size (file, names->heads, 1, config->hidden_size, &config->heads, error) &&
+         ragify_json_file_get_size (file, names->intermediate_size, 1, MAX_INTERMEDIATE, &config->intermediate_size,
                                     error) &&
          ragify_json_file_get_size (file, "vocab_size", 1, MAX_VOCABULARY, &config->vocabulary_size, error) &&
          ragify_json_file_get_size (file, "max_position_embeddings", 4, MAX_POSITIONS, &config->positions, error);
@@ -82,6 +105,8 @@ read_architecture_sizes (const RagifyJsonFile *file, RagifyModelConfig *config, 
     return ragify_json_file_get_size (file, "type_vocab_size", 1, MAX_BUCKETS, &config->token_types, error);
   }
 
+  if (config->architecture == RAGIFY_ARCHITECTURE_DISTILBERT)
+    return TRUE;
   config->padding_token = 1;
   config->relative_buckets = 32;
   if (json_object_get (root, "pad_token_id") != NULL &&
@@ -105,17 +130,19 @@ read_model (const char *folder, RagifyModelConfig *config, GError **error)
 
   const json_t *const root = ragify_json_file_get_root (file);
   const json_t *const epsilon = json_object_get (root, "layer_norm_eps");
-  const json_t *const activation = json_object_get (root, "hidden_act");
+  const SizeNames *names;
+  const json_t *activation;
 
   if (!read_architecture (file, config, error) || !read_sizes (file, config, error) ||
       !read_architecture_sizes (file, config, error))
     return FALSE;
+  names = find_names (config->architecture);
+  activation = json_object_get (root, names->activation);
   if (config->hidden_size % config->heads != 0)
-    return ragify_json_file_fail (
-        file, error, "hidden_size %" G_GSIZE_FORMAT " is no multiple of num_attention_heads %" G_GSIZE_FORMAT,
-        config->hidden_size, config->heads);
+    return ragify_json_file_fail (file, error, "%s %" G_GSIZE_FORMAT " is no multiple of %s %" G_GSIZE_FORMAT,
+                                  names->hidden_size, config->hidden_size, names->heads, config->heads);
   if (activation != NULL && g_strcmp0 (json_string_value (activation), "gelu") != 0)
-    return refuse (file, error, "hidden_act", json_string_value (activation), "gelu");
+    return refuse (file, error, names->activation, json_string_value (activation), "gelu");
   if (epsilon != NULL && !(json_number_value (epsilon) > 0 && json_number_value (epsilon) < 1))
     return ragify_json_file_fail (file, error, "'layer_norm_eps': expected a number between 0 and 1");
   read_labels (file, config);
@@ -222,5 +249,7 @@ ragify_model_config_read (const char *folder, RagifyModelConfig *config, GError 
 const char *
 ragify_architecture_name (RagifyArchitecture architecture)
 {
-  return architecture == RAGIFY_ARCHITECTURE_BERT ? "bert" : "mpnet";
+  return architecture == RAGIFY_ARCHITECTURE_BERT    ? "bert"
+         : architecture == RAGIFY_ARCHITECTURE_MPNET ? "mpnet"
+                                                     : "distilbert";
 }

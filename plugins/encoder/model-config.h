@@ -12,6 +12,7 @@
 typedef enum {
   RAGIFY_ARCHITECTURE_BERT,
   RAGIFY_ARCHITECTURE_MPNET,
+  RAGIFY_ARCHITECTURE_DISTILBERT,
 } RagifyArchitecture;
 
 typedef enum {
@@ -29,8 +30,8 @@ typedef struct {
   gsize positions;      /* rows of the position table */
   gsize first_position; /* the row of a text's first token: 0, or padding + 1 for MPNet */
   gsize padding_token;
-  gsize token_types;      /* 0 for MPNet */
-  gsize relative_buckets; /* of MPNet's relative position bias; 0 for BERT */
+  gsize token_types;      /* 0 for MPNet and DistilBERT */
+  gsize relative_buckets; /* of MPNet's relative position bias; 0 for the others */
   float norm_epsilon;
   gsize max_tokens; /* of one text, special tokens included; 0: the folder does not say */
   RagifyPooling pooling;
@@ -43,7 +44,7 @@ typedef struct {
  */
 gboolean ragify_model_config_read (const char *folder, RagifyModelConfig *config, GError **error);
 
-/* "bert" or "mpnet". */
+/* "bert", "mpnet" or "distilbert". */
 const char *ragify_architecture_name (RagifyArchitecture architecture);
 
 #endif

@@ -74,7 +74,7 @@ prepare_added_tokens (RagifyTokenizer *self)
 RagifyTokenizer *
 ragify_tokenizer_new (const char *folder, RagifyArchitecture architecture, gsize vocabulary_size, GError **error)
 {
-  const gboolean bert = architecture == RAGIFY_ARCHITECTURE_BERT;
+  const gboolean bert = architecture != RAGIFY_ARCHITECTURE_MPNET;
   RagifyTokenizerRules rules;
   RagifyTokenizer *self;
 

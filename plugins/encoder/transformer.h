@@ -1,7 +1,7 @@
 /*
- * A transformer of the BERT or MPNet kind, loaded from a Hugging Face folder, and the computation that its uses have in
- * common: sequences of tokens in, one vector for each token out. An encoder (encoder.h) makes of them a vector for each
- * text, a cross-encoder (cross-encoder.h) a score for each pair of texts.
+ * A transformer of the BERT, DistilBERT or MPNet kind, loaded from a Hugging Face folder, and the computation that its
+ * uses have in common: sequences of tokens in, one vector for each token out. An encoder (encoder.h) makes of them a
+ * vector for each text, a cross-encoder (cross-encoder.h) a score for each pair of texts.
  *
  * A RagifyTransformer is immutable once open: all functions but open and clear are [any], at once from as many threads
  * as there are. A batch belongs to one thread.

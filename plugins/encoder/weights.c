@@ -7,29 +7,52 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* What the two architectures call the parts of a layer. */
+/* What the architectures call the parts of a layer. */
 typedef struct {
+  const char *layer; /* before its number */
   const char *query;
   const char *key;
   const char *value;
   const char *attention_output;
   const char *attention_norm;
+  const char *up;
+  const char *down;
+  const char *output_norm;
 } LayerNames;
 
 static const LayerNames layer_names[] = {
   [RAGIFY_ARCHITECTURE_BERT] = {
+    .layer = "encoder.layer.",
     .query = "attention.self.query",
     .key = "attention.self.key",
     .value = "attention.self.value",
     .attention_output = "attention.output.dense",
     .attention_norm = "attention.output.LayerNorm",
+    .up = "intermediate.dense",
+    .down = "output.dense",
+    .output_norm = "output.LayerNorm",
   },
   [RAGIFY_ARCHITECTURE_MPNET] = {
+    .layer = "encoder.layer.",
     .query = "attention.attn.q",
     .key = "attention.attn.k",
     .value = "attention.attn.v",
     .attention_output = "attention.attn.o",
     .attention_norm = "attention.LayerNorm",
+    .up = "intermediate.dense",
+    .down = "output.dense",
+    .output_norm = "output.LayerNorm",
+  },
+  [RAGIFY_ARCHITECTURE_DISTILBERT] = {
+    .layer = "transformer.layer.",
+    .query = "attention.q_lin",
+    .key = "attention.k_lin",
+    .value = "attention.v_lin",
+    .attention_output = "attention.out_lin",
+    .attention_norm = "sa_layer_norm",
+    .up = "ffn.lin1",
+    .down = "ffn.lin2",
+    .output_norm = "output_layer_norm",
   },
 };
 
@@ -243,7 +266,7 @@ load_layer (Loader *loader, gsize number)
   const Heads whole = { .size = G_MAXSIZE, .padded_size = G_MAXSIZE };
   const Heads heads = { .size = hidden / config->heads, .padded_size = weights->attention.head_size };
   const float scale = 1.0F / sqrtf ((float)heads.size);
-  g_autofree char *prefix = g_strdup_printf ("encoder.layer.%" G_GSIZE_FORMAT ".", number);
+  g_autofree char *prefix = g_strdup_printf ("%s%" G_GSIZE_FORMAT ".", names->layer, number);
 
   return load_linear (loader, prefix, names->query, &layer->qkv, 0, hidden, hidden, heads, whole, scale) &&
          load_linear (loader, prefix, names->key, &layer->qkv, width, hidden, hidden, heads, whole, 1) &&
@@ -251,9 +274,9 @@ load_layer (Loader *loader, gsize number)
          load_linear (loader, prefix, names->attention_output, &layer->attention_output, 0, hidden, hidden, whole,
                       heads, 1) &&
          load_norm (loader, prefix, names->attention_norm, &layer->attention_norm) &&
-         load_linear (loader, prefix, "intermediate.dense", &layer->up, 0, inner, hidden, whole, whole, 1) &&
-         load_linear (loader, prefix, "output.dense", &layer->down, 0, hidden, inner, whole, whole, 1) &&
-         load_norm (loader, prefix, "output.LayerNorm", &layer->output_norm);
+         load_linear (loader, prefix, names->up, &layer->up, 0, inner, hidden, whole, whole, 1) &&
+         load_linear (loader, prefix, names->down, &layer->down, 0, hidden, inner, whole, whole, 1) &&
+         load_norm (loader, prefix, names->output_norm, &layer->output_norm);
 }
 
 /* Rows of positions have the first type in them already. */

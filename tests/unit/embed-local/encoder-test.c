@@ -22,6 +22,9 @@ static const ModelShape mpnet = {
   .mpnet = TRUE, .hidden = 60, .heads = 3, .layers = 12, .intermediate = 100, .positions = 258
 };
 
+static const ModelShape distilbert = {
+  .distilbert = TRUE, .hidden = 60, .heads = 3, .layers = 3, .intermediate = 100, .positions = 200
+};
 static const ModelShape accurate = { .hidden = 384, .heads = 12, .layers = 12, .intermediate = 1536, .positions = 128 };
 
 static const char *const texts[] = {
@@ -123,6 +126,13 @@ mpnet_models_agree_with_the_reference (void **state)
   model_folder_fill (*state, &mpnet);
   assert_all_kernels_agree (*state, 0);
   assert_all_kernels_agree (*state, 40);
+}
+
+static void
+distilbert_models_agree_with_the_reference (void **state)
+{
+  model_folder_fill (*state, &distilbert);
+  assert_all_kernels_agree (*state, 0);
 }
 
 static void
@@ -404,6 +414,7 @@ main (void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown (bert_models_agree_with_the_reference, make_folder, remove_folder),
     cmocka_unit_test_setup_teardown (mpnet_models_agree_with_the_reference, make_folder, remove_folder),
+    cmocka_unit_test_setup_teardown (distilbert_models_agree_with_the_reference, make_folder, remove_folder),
     cmocka_unit_test_setup_teardown (pooling_by_the_first_token_agrees, make_folder, remove_folder),
     cmocka_unit_test_setup_teardown (twelve_layers_agree_with_the_reference, make_folder, remove_folder),
     cmocka_unit_test_setup_teardown (long_texts_are_the_mean_of_their_windows, make_folder, remove_folder),

@@ -119,7 +119,7 @@ static void
 unknown_architectures_are_refused_by_name (void **state)
 {
   assert_config_refused (state, "{\"model_type\":\"roberta\"," SIZES "}", RAGIFY_ENCODER_ERROR_UNSUPPORTED,
-                         "architecture 'roberta' is not supported; expected one of: bert, mpnet");
+                         "architecture 'roberta' is not supported; expected one of: bert, mpnet, distilbert");
   assert_config_refused (state, "{\"architectures\":[\"T5Model\"]," SIZES "}", RAGIFY_ENCODER_ERROR_UNSUPPORTED,
                          "architecture 'T5Model'");
   assert_config_refused (state, "{" SIZES "}", RAGIFY_ENCODER_ERROR_UNSUPPORTED, "architecture ''");

@@ -133,21 +133,38 @@ add_norm (Writer *writer, const char *layer, const char *part)
   add_tensor (writer, layer, bias, 0, writer->shape->hidden, 0, 0.2F);
 }
 
+/* In the order: queries, keys, values, output, its norm, up, down, their norm. */
+static const char *const *
+find_parts (const ModelShape *shape)
+{
+  static const char *const bert[] = {
+    "attention.self.query",       "attention.self.key", "attention.self.value", "attention.output.dense",
+    "attention.output.LayerNorm", "intermediate.dense", "output.dense",         "output.LayerNorm"
+  };
+  static const char *const mpnet[] = { "attention.attn.q", "attention.attn.k",    "attention.attn.v",
+                                       "attention.attn.o", "attention.LayerNorm", "intermediate.dense",
+                                       "output.dense",     "output.LayerNorm" };
+  static const char *const distilbert[] = { "attention.q_lin",   "attention.k_lin",  "attention.v_lin",
+                                            "attention.out_lin", "sa_layer_norm",    "ffn.lin1",
+                                            "ffn.lin2",          "output_layer_norm" };
+
+  return shape->mpnet ? mpnet : shape->distilbert ? distilbert : bert;
+}
+
 static void
 add_layer (Writer *writer, gsize number)
 {
   const ModelShape *const shape = writer->shape;
-  const gboolean mpnet = shape->mpnet;
-  g_autofree char *layer = g_strdup_printf ("encoder.layer.%" G_GSIZE_FORMAT ".", number);
+  const char *const *const parts = find_parts (shape);
+  g_autofree char *layer =
+      g_strdup_printf ("%s.layer.%" G_GSIZE_FORMAT ".", shape->distilbert ? "transformer" : "encoder", number);
 
-  add_linear (writer, layer, mpnet ? "attention.attn.q" : "attention.self.query", shape->hidden, shape->hidden);
-  add_linear (writer, layer, mpnet ? "attention.attn.k" : "attention.self.key", shape->hidden, shape->hidden);
-  add_linear (writer, layer, mpnet ? "attention.attn.v" : "attention.self.value", shape->hidden, shape->hidden);
-  add_linear (writer, layer, mpnet ? "attention.attn.o" : "attention.output.dense", shape->hidden, shape->hidden);
-  add_norm (writer, layer, mpnet ? "attention.LayerNorm" : "attention.output.LayerNorm");
-  add_linear (writer, layer, "intermediate.dense", shape->intermediate, shape->hidden);
-  add_linear (writer, layer, "output.dense", shape->hidden, shape->intermediate);
-  add_norm (writer, layer, "output.LayerNorm");
+  for (gsize i = 0; i < 4; i++)
+    add_linear (writer, layer, parts[i], shape->hidden, shape->hidden);
+  add_norm (writer, layer, parts[4]);
+  add_linear (writer, layer, parts[5], shape->intermediate, shape->hidden);
+  add_linear (writer, layer, parts[6], shape->hidden, shape->intermediate);
+  add_norm (writer, layer, parts[7]);
 }
 
 /* The classifier's own name has no prefix. */
@@ -182,6 +199,19 @@ write_vocabulary (const ModelShape *shape, const char *folder)
   return count;
 }
 
+/* DistilBERT's sizes have names of their own. */
+static void
+write_distilbert_config (const ModelShape *shape, gsize vocabulary, const char *folder)
+{
+  g_autofree char *config = g_strdup_printf (
+      "{\"model_type\":\"distilbert\",\"dim\":%" G_GSIZE_FORMAT ",\"n_heads\":%" G_GSIZE_FORMAT
+      ",\"n_layers\":%" G_GSIZE_FORMAT ",\"hidden_dim\":%" G_GSIZE_FORMAT ",\"vocab_size\":%" G_GSIZE_FORMAT
+      ",\"max_position_embeddings\":%" G_GSIZE_FORMAT ",\"activation\":\"gelu\"}",
+      shape->hidden, shape->heads, shape->layers, shape->intermediate, vocabulary, shape->positions);
+
+  model_folder_write (folder, "config.json", config, -1);
+}
+
 static void
 write_config (const ModelShape *shape, gsize vocabulary, const char *folder)
 {
@@ -208,12 +238,12 @@ model_folder_fill (const char *folder, const ModelShape *shape)
   Writer writer = { .shape = shape, .header = g_string_new ("{"), .data = g_byte_array_new (), .random = 7 };
   guint64 length;
 
-  write_config (shape, vocabulary, folder);
+  (shape->distilbert ? write_distilbert_config : write_config) (shape, vocabulary, folder);
   add_tensor (&writer, "embeddings.", "word_embeddings.weight", vocabulary, shape->hidden, 0, 1);
   add_tensor (&writer, "embeddings.", "position_embeddings.weight", shape->positions, shape->hidden, 0, 0.5F);
   if (shape->mpnet)
     add_tensor (&writer, "encoder.", "relative_attention_bias.weight", 32, shape->heads, 0, 1);
-  else
+  else if (!shape->distilbert)
     add_tensor (&writer, "embeddings.", "token_type_embeddings.weight", 2, shape->hidden, 0, 0.5F);
   add_norm (&writer, "embeddings.", "LayerNorm");
   for (gsize i = 0; i < shape->layers; i++)

@@ -10,6 +10,7 @@
 
 typedef struct {
   gboolean mpnet;
+  gboolean distilbert;
   gsize hidden;
   gsize heads;
   gsize layers;

@@ -142,7 +142,7 @@ embed_tokens (const ReferenceEncoder *self, const guint32 *ids, gsize count, gsi
   if (config->token_types > 0)
     types = get (self, "embeddings.", "token_type_embeddings", ".weight", config->token_types, size);
   for (gsize t = 0; t < count; t++) {
-    const gboolean padding = types == NULL && ids[t] == config->padding_token;
+    const gboolean padding = config->first_position > 0 && ids[t] == config->padding_token;
     const gsize place = padding ? config->padding_token : next++;
     const double *const type = types == NULL || t < first_tokens ? types : types + size;
 
@@ -212,25 +212,37 @@ add_and_normalise (const ReferenceEncoder *self, double *x, const double *y, gsi
   normalise (self, x, count, layer, part);
 }
 
+/* What the architectures call the parts of a layer. */
+static const char *
+name (const ReferenceEncoder *self, const char *bert, const char *mpnet, const char *distilbert)
+{
+  return self->config.architecture == RAGIFY_ARCHITECTURE_BERT    ? bert
+         : self->config.architecture == RAGIFY_ARCHITECTURE_MPNET ? mpnet
+                                                                  : distilbert;
+}
+
 static void
 attend (const ReferenceEncoder *self, double *x, gsize count, const char *layer)
 {
-  const gboolean bert = self->config.architecture == RAGIFY_ARCHITECTURE_BERT;
   const gsize hidden = self->config.hidden_size;
   g_autofree double *q =
-      linear (self, x, count, layer, bert ? "attention.self.query" : "attention.attn.q", hidden, hidden);
-  g_autofree double *k =
-      linear (self, x, count, layer, bert ? "attention.self.key" : "attention.attn.k", hidden, hidden);
+      linear (self, x, count, layer, name (self, "attention.self.query", "attention.attn.q", "attention.q_lin"), hidden,
+              hidden);
+  g_autofree double *k = linear (
+      self, x, count, layer, name (self, "attention.self.key", "attention.attn.k", "attention.k_lin"), hidden, hidden);
   g_autofree double *v =
-      linear (self, x, count, layer, bert ? "attention.self.value" : "attention.attn.v", hidden, hidden);
+      linear (self, x, count, layer, name (self, "attention.self.value", "attention.attn.v", "attention.v_lin"), hidden,
+              hidden);
   g_autofree double *context = g_new0 (double, count *hidden);
   g_autofree double *y = NULL;
 
   for (gsize head = 0; head < self->config.heads; head++)
     for (gsize query = 0; query < count; query++)
       attend_one (self, q, k, v, count, head, query, context);
-  y = linear (self, context, count, layer, bert ? "attention.output.dense" : "attention.attn.o", hidden, hidden);
-  add_and_normalise (self, x, y, count, layer, bert ? "attention.output.LayerNorm" : "attention.LayerNorm");
+  y = linear (self, context, count, layer,
+              name (self, "attention.output.dense", "attention.attn.o", "attention.out_lin"), hidden, hidden);
+  add_and_normalise (self, x, y, count, layer,
+                     name (self, "attention.output.LayerNorm", "attention.LayerNorm", "sa_layer_norm"));
 }
 
 static void
@@ -238,13 +250,15 @@ feed_forward (const ReferenceEncoder *self, double *x, gsize count, const char *
 {
   const gsize hidden = self->config.hidden_size;
   const gsize inner = self->config.intermediate_size;
-  g_autofree double *up = linear (self, x, count, layer, "intermediate.dense", inner, hidden);
+  g_autofree double *up = linear (self, x, count, layer,
+                                  name (self, "intermediate.dense", "intermediate.dense", "ffn.lin1"), inner, hidden);
   g_autofree double *down = NULL;
 
   for (gsize i = 0; i < count * inner; i++)
     up[i] = up[i] / 2 * (1 + erf (up[i] / sqrt (2)));
-  down = linear (self, up, count, layer, "output.dense", hidden, inner);
-  add_and_normalise (self, x, down, count, layer, "output.LayerNorm");
+  down = linear (self, up, count, layer, name (self, "output.dense", "output.dense", "ffn.lin2"), hidden, inner);
+  add_and_normalise (self, x, down, count, layer,
+                     name (self, "output.LayerNorm", "output.LayerNorm", "output_layer_norm"));
 }
 
 /* The vectors of all tokens. */
@@ -254,7 +268,8 @@ transform (const ReferenceEncoder *self, const guint32 *ids, gsize count, gsize 
   double *const x = embed_tokens (self, ids, count, first_tokens);
 
   for (gsize i = 0; i < self->config.layers; i++) {
-    g_autofree char *layer = g_strdup_printf ("encoder.layer.%" G_GSIZE_FORMAT ".", i);
+    g_autofree char *layer =
+        g_strdup_printf ("%s.layer.%" G_GSIZE_FORMAT ".", name (self, "encoder", "encoder", "transformer"), i);
 
     attend (self, x, count, layer);
     feed_forward (self, x, count, layer);
