@@ -10,10 +10,13 @@
 #define TIGHTER 0.87  /* no more documents */
 #define TIGHTEST 0.94 /* no more requests */
 #define SLACK 0.05    /* a step is taken back so much below what led to it */
-#define WATCHFUL 0.60 /* from here on every look comes sooner */
+#define WATCHFUL 0.60
+/* How soon the next look comes: what grows by 200 MB a second must not get from the last step to a limit of 256 MiB
+ * unseen. */
 #define SELDOM_MS 1000
-#define OFTEN_MS 250
-#define SHRINK_EVERY 4 /* looks */
+#define WATCHFUL_MS 200
+#define TIGHT_MS 50
+#define SHRINK_EVERY_US G_USEC_PER_SEC
 
 typedef struct Relief {
   RagifyRelieve relieve;
@@ -23,7 +26,7 @@ typedef struct Relief {
 struct RagifyMemory {
   RagifyMemoryBounds *bounds;
   guint timer;
-  guint looks;   /* since the last shrinking; the main thread's */
+  gint64 shrunk; /* when caches were told last, monotonic µs; the main thread's */
   gint step;     /* atomic; RagifyMemoryStep */
   guint64 limit; /* atomic; bytes */
   RagifySeries *gauge_limit, *gauge_used, *gauge_ratio, *gauge_step;
@@ -126,8 +129,10 @@ go_to (RagifyMemory *memory, RagifyMemoryStep from, RagifyMemoryStep to, const R
 static void
 go_on (RagifyMemory *memory, RagifyMemoryStep step)
 {
-  if (step < RAGIFY_MEMORY_SHRINK || ++memory->looks % SHRINK_EVERY != 0)
+  const gint64 now = g_get_monotonic_time ();
+  if (step < RAGIFY_MEMORY_SHRINK || now - memory->shrunk < SHRINK_EVERY_US)
     return;
+  memory->shrunk = now;
   malloc_trim (0);
   relieve (memory, RAGIFY_MEMORY_SHRINK);
 }
@@ -167,7 +172,7 @@ static gboolean look (gpointer data);
 static void
 look_later (RagifyMemory *memory, double ratio)
 {
-  memory->timer = g_timeout_add (ratio < WATCHFUL ? SELDOM_MS : OFTEN_MS, look, memory);
+  memory->timer = g_timeout_add (ratio < WATCHFUL ? SELDOM_MS : ratio < TIGHT ? WATCHFUL_MS : TIGHT_MS, look, memory);
 }
 
 static gboolean
@@ -223,7 +228,7 @@ ragify_memory_new (RagifyMetrics *metrics)
   memory->use.bound = "machine";
   pthread_mutex_init (&memory->lock, NULL);
   make_series (memory, metrics);
-  memory->timer = g_timeout_add (OFTEN_MS, look, memory);
+  memory->timer = g_timeout_add (WATCHFUL_MS, look, memory);
   return memory;
 }
 

@@ -7,7 +7,7 @@
  * bound is the least of `memory-limit`, the control group's limit (version 1 or 2, its parents' included) and the
  * machine's memory.
  *
- * From 80 % on one step after the other is taken, a quarter of a second apart; from 94 % on all of them at once. They
+ * From 80 % on one step after the other is taken, one with each look; from 94 % on all of them at once. They
  * are taken back when use has fallen five points below what led to them.
  */
 #pragma once
@@ -33,7 +33,7 @@ typedef struct RagifyMemoryUse {
   RagifyMemoryStep step; /* taken now */
 } RagifyMemoryUse;
 
-/* Looks once a second on the main context, four times when it gets tight. [control] */
+/* Looks once a second on the main context, twenty times when it gets tight. [control] */
 RagifyMemory *ragify_memory_new (RagifyMetrics *metrics);
 void ragify_memory_free (RagifyMemory *memory); /* [control] */
 /* `memory-limit`; 0: none. [any] */

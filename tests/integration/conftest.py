@@ -119,7 +119,7 @@ class Host:
                    "--plugin-dir", str(self.plugins())]
         if models_dir() is not None:
             command += ["--models-dir", str(models_dir())]
-        if "health" not in self.config_path.read_text():
+        if self.config_path.is_file() and "health" not in self.config_path.read_text():
             command += ["--set", "host.health-interval=0"]  # tests count what sources, caches and circuits see
         with open(self.log_path, "ab") as log_file:
             self.process = subprocess.Popen(command + self.arguments, stdout=subprocess.PIPE, stderr=log_file,
