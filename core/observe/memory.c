@@ -10,13 +10,12 @@
 #define TIGHTER 0.87  /* no more documents */
 #define TIGHTEST 0.94 /* no more requests */
 #define SLACK 0.05    /* a step is taken back so much below what led to it */
-#define WATCHFUL 0.60
-/* How soon the next look comes: what grows by 200 MB a second must not get from the last step to a limit of 256 MiB
- * unseen. */
-#define SELDOM_MS 1000
-#define WATCHFUL_MS 200
-#define TIGHT_MS 50
-#define SHRINK_EVERY_US G_USEC_PER_SEC
+/* The next look comes before a growth of so much could get from here to the limit: answers out of memory into a cache
+ * in memory are as fast as that. */
+#define FASTEST_GROWTH 500e6 /* bytes a second */
+#define SOONEST_MS 20
+#define LATEST_MS 1000
+#define SHRINK_EVERY_US (G_USEC_PER_SEC / 4)
 
 typedef struct Relief {
   RagifyRelieve relieve;
@@ -170,9 +169,10 @@ keep_nearest (RagifyMemoryUse *use, guint64 used, guint64 limit, const char *bou
 static gboolean look (gpointer data);
 
 static void
-look_later (RagifyMemory *memory, double ratio)
+look_later (RagifyMemory *memory, const RagifyMemoryUse *use)
 {
-  memory->timer = g_timeout_add (ratio < WATCHFUL ? SELDOM_MS : ratio < TIGHT ? WATCHFUL_MS : TIGHT_MS, look, memory);
+  const double left = TIGHTEST * (double)use->limit - (double)use->used;
+  memory->timer = g_timeout_add ((guint)CLAMP (left / FASTEST_GROWTH * 1000, SOONEST_MS, LATEST_MS), look, memory);
 }
 
 static gboolean
@@ -186,7 +186,7 @@ look (gpointer data)
   keep_nearest (&use, now.group_used, now.group_limit, "control group");
   keep_nearest (&use, now.anonymous, __atomic_load_n (&memory->limit, __ATOMIC_RELAXED), "memory-limit");
   consider (memory, &use);
-  look_later (memory, use.ratio);
+  look_later (memory, &use);
   return G_SOURCE_REMOVE;
 }
 
@@ -228,7 +228,7 @@ ragify_memory_new (RagifyMetrics *metrics)
   memory->use.bound = "machine";
   pthread_mutex_init (&memory->lock, NULL);
   make_series (memory, metrics);
-  memory->timer = g_timeout_add (WATCHFUL_MS, look, memory);
+  memory->timer = g_timeout_add (SOONEST_MS, look, memory);
   return memory;
 }
 

@@ -19,7 +19,7 @@ typedef struct RagifyMemory RagifyMemory;
 typedef enum {
   RAGIFY_MEMORY_AT_EASE,
   RAGIFY_MEMORY_EXPIRE,    /* from 80 %: caches drop what has expired */
-  RAGIFY_MEMORY_SHRINK,    /* still: caches give up half of what they hold, once a second */
+  RAGIFY_MEMORY_SHRINK,    /* still: caches give up half of what they hold, again and again */
   RAGIFY_MEMORY_NO_INGEST, /* from 87 %: documents are refused */
   RAGIFY_MEMORY_SHED,      /* from 94 %: everything but health and metrics is refused */
 } RagifyMemoryStep;
@@ -33,7 +33,7 @@ typedef struct RagifyMemoryUse {
   RagifyMemoryStep step; /* taken now */
 } RagifyMemoryUse;
 
-/* Looks once a second on the main context, twenty times when it gets tight. [control] */
+/* Looks once a second on the main context, and up to fifty times the nearer the bound is. [control] */
 RagifyMemory *ragify_memory_new (RagifyMetrics *metrics);
 void ragify_memory_free (RagifyMemory *memory); /* [control] */
 /* `memory-limit`; 0: none. [any] */
