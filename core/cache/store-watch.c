@@ -21,6 +21,7 @@ struct RagifyStoreWatch {
   _Atomic guint64 outdates_at; /* monotonic µs: when `generation` has to follow; 0: it is up to date */
   _Atomic guint64 asked_at;    /* monotonic µs: when the last answer was asked for */
   _Atomic gboolean asking;     /* early */
+  _Atomic gboolean ahead;      /* the store itself was the last to tell a generation */
   pthread_mutex_t lock;        /* guards what follows, and changes of the above */
   RagifyGeneration known;      /* the store's own */
   guint64 raised_at;           /* when `generation` was raised last */
@@ -59,12 +60,12 @@ raise_generation (RagifyStoreWatch *watch)
   g_hash_table_remove_all (watch->gone);
 }
 
-/* A commit that `removed` (NULL: nothing) tells all about. Locked. */
+/* A commit that `removed` tells all about. Locked. */
 static void
 take_commit (RagifyStoreWatch *watch, const RagifyUuidList *removed)
 {
   const guint64 due = watch->raised_at + watch->options.invalidate_every_us;
-  const guint64 count = removed != NULL ? removed->count : 0;
+  const guint64 count = removed->count;
   if (ragify_now () >= due || g_hash_table_size (watch->gone) + count > MAX_REMEMBERED) {
     raise_generation (watch);
     return;
@@ -85,7 +86,8 @@ ragify_store_watch_changed (RagifyStoreWatch *watch, const RagifyGeneration *gen
                         generation->counter == watch->known.counter + 1;
   const gboolean same = memcmp (generation, &watch->known, sizeof *generation) == 0;
   watch->known = *generation;
-  if (next && watch->options.invalidate_every_us > 0 && atomic_load (&watch->generation) != 0)
+  atomic_store (&watch->ahead, FALSE);
+  if (next && removed != NULL && watch->options.invalidate_every_us > 0 && atomic_load (&watch->generation) != 0)
     take_commit (watch, removed);
   else if (!same || atomic_load (&watch->generation) == 0)
     raise_generation (watch); /* others have written as well, and what they deleted is not known */
@@ -102,6 +104,7 @@ take_told (RagifyStoreWatch *watch, const RagifyGeneration *generation, guint64 
   /* What was told may be older than what a commit here has told since. */
   if (!same_store || generation->counter > watch->known.counter || atomic_load (&watch->generation) == 0) {
     watch->known = *generation;
+    atomic_store (&watch->ahead, TRUE); /* before the generation: who finds that must find this */
     raise_generation (watch);
   }
   atomic_store (&watch->asked_at, MAX (asked_at, atomic_load (&watch->asked_at)));
@@ -135,6 +138,12 @@ ragify_store_watch_allows (RagifyStoreWatch *watch, const RagifyStoreMark *mark,
     pthread_mutex_unlock (&watch->lock);
   }
   return !gone && atomic_load (&watch->generation) == mark->generation;
+}
+
+gboolean
+ragify_store_watch_is_ahead (const RagifyStoreWatch *watch)
+{
+  return atomic_load_explicit (&watch->ahead, memory_order_acquire);
 }
 
 /* ---- asking ---- */

@@ -27,8 +27,9 @@ RagifyStoreWatch *ragify_store_watch_new (const RagifyStoreWatchOptions *options
 /* Nothing may be under way. [control] */
 void ragify_store_watch_free (RagifyStoreWatch *watch);
 
-/* A batch was committed here; takes effect before this returns. FALSE where that was known already. [any]
- */
+/* A batch was committed here, or whoever follows the store has found this state of it; `removed`: all that has gone
+ * since the state before it, NULL where that is not known. Takes effect before this returns. FALSE where that was known
+ * already. [any] */
 gboolean
 ragify_store_watch_changed (RagifyStoreWatch *watch, const RagifyGeneration *generation, const RagifyUuidList *removed);
 
@@ -43,6 +44,10 @@ RagifyStoreMark ragify_store_watch_mark (RagifyStoreWatch *watch); /* [any] */
  * of them has been deleted, or where that can no longer be told. [any] */
 gboolean
 ragify_store_watch_allows (RagifyStoreWatch *watch, const RagifyStoreMark *mark, const guint8 *ids, guint n_ids);
+
+/* The store itself has told a state that nobody here has told of yet: what follows the store on this machine may lack
+ * some of it. After the mark. [any] */
+gboolean ragify_store_watch_is_ahead (const RagifyStoreWatch *watch);
 
 /* Whether what is known is recent enough for a request of now. [any] */
 gboolean ragify_store_watch_is_recent (const RagifyStoreWatch *watch);

@@ -19,7 +19,8 @@ struct RagifyCommitter {
   RagifyRuntime *runtime;
   RagifyLibraryOptions options;
   RagifyFollower *follower;
-  gboolean unsure; /* a write failed, and may have been committed nevertheless, or yet be */
+  RagifyGeneration told; /* the last one that was said to `changed` */
+  gboolean unsure;       /* a write failed, and may have been committed nevertheless, or yet be */
   RagifyCutter *cutter;
   char *salt[2]; /* by RagifyChunking: what decides about chunks and vectors besides the document */
   guint dimension;
@@ -196,11 +197,12 @@ ragify_committer_lags (const RagifyCommitter *committer)
   return ragify_follower_lags (committer->follower);
 }
 
-/* Says what the store is at to whoever keeps answers of it. */
+/* Says what the store is at to whoever keeps answers of it; `removed` NULL: what has gone is not known. */
 static void
 tell (RagifyCommitter *committer, const RagifyGeneration *generation, const RagifyUuidList *removed)
 {
   const RagifyLibraryOptions *options = &committer->options;
+  committer->told = *generation;
   if (options->changed != NULL)
     options->changed (options->user, options->store, generation, removed, ragify_follower_lags (committer->follower));
 }
@@ -222,7 +224,6 @@ write_failed (RagifyCommitter *committer, const RagifyCall *call, RagifyProblem 
 static gboolean
 make_sure (RagifyCommitter *committer, RagifyProblem *problem)
 {
-  static const RagifyUuidList none = { NULL, 0 };
   RagifyStoreGeneration store;
   g_autofree char *reason = NULL;
   if (!committer->unsure)
@@ -230,7 +231,7 @@ make_sure (RagifyCommitter *committer, RagifyProblem *problem)
   if (!ragify_store_generation (committer->options.store, &store, &reason))
     return ragify_ingest_problem (problem, RAGIFY_E_UNAVAILABLE, reason, 0);
   ragify_follower_catch_up (committer->follower, &reason);
-  tell (committer, &store.generation, &none);
+  tell (committer, &store.generation, NULL);
   committer->unsure = FALSE;
   return TRUE;
 }
@@ -563,13 +564,33 @@ void
 ragify_committer_announce (RagifyCommitter *committer)
 {
   const RagifyLibraryOptions *options = &committer->options;
-  const RagifyUuidList none = { NULL, 0 };
   RagifyStoreGeneration found;
   g_autofree char *reason = NULL;
   if (options->changed == NULL)
     return;
   if (ragify_store_generation (options->store, &found, &reason))
-    tell (committer, &found.generation, &none);
+    tell (committer, &found.generation, NULL);
   else
     g_warning ("%s: answers are not cached until its next write: %s", ragify_node_name (options->store), reason);
+}
+
+gboolean
+ragify_committer_must_ask (const RagifyCommitter *committer)
+{
+  return ragify_follower_must_ask (committer->follower);
+}
+
+void
+ragify_committer_ask (RagifyCommitter *committer)
+{
+  RagifyStoreGeneration found;
+  g_autofree char *reason = NULL;
+  if (!ragify_store_generation (committer->options.store, &found, &reason))
+    return; /* searches say so as well; it is asked again soon */
+  const gboolean same = memcmp (&found.generation, &committer->told, sizeof found.generation) == 0;
+  if (same && !ragify_follower_lags (committer->follower))
+    return;
+  ragify_follower_distrust (committer->follower);
+  ragify_follower_catch_up (committer->follower, &reason);
+  tell (committer, &found.generation, NULL);
 }

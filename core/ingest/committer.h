@@ -35,3 +35,8 @@ void ragify_committer_announce (RagifyCommitter *committer);
 guint ragify_committer_follow (RagifyCommitter *committer, char **reason);
 /* Whether one lags. */
 gboolean ragify_committer_lags (const RagifyCommitter *committer);
+
+/* Others write to the store as well, and text indexes of this host's own have to follow: ragify_committer_ask, again
+ * and again, asks the store what it is at, brings them up to it and says so to `changed`. */
+gboolean ragify_committer_must_ask (const RagifyCommitter *committer);
+void ragify_committer_ask (RagifyCommitter *committer);

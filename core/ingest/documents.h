@@ -23,8 +23,8 @@ typedef struct RagifyLibraryOptions {
   guint n_text_indexes;
   guint chunk_size;    /* characters, 1000 */
   guint chunk_overlap; /* characters, 150 */
-  /* After each committed write, before it is acknowledged, and when its text indexes have caught up. `behind`: one of
-   * them lacks some of what the generation holds. */
+  /* After each committed write, before it is acknowledged, and when its text indexes have caught up. `removed` NULL:
+   * what has gone is not known. `behind`: one of the indexes lacks some of what the generation holds. */
   void (*changed) (void *user, RagifyNode *store, const RagifyGeneration *generation, const RagifyUuidList *removed,
                    gboolean behind);
   void *user;

@@ -11,7 +11,8 @@
 struct RagifyFollower {
   RagifyNode *store;
   RagifyNode **indexes;
-  gboolean *lagging; /* one for each index */
+  gboolean *lagging;    /* one for each index */
+  RagifyGeneration *at; /* the same: what it reflects, while it does not lag */
   guint n_indexes;
 };
 
@@ -22,6 +23,7 @@ ragify_follower_new (RagifyNode *store, RagifyNode *const *indexes, guint count)
   follower->store = store;
   follower->indexes = g_memdup2 (indexes, count * sizeof *indexes);
   follower->lagging = g_new0 (gboolean, MAX (count, 1));
+  follower->at = g_new0 (RagifyGeneration, MAX (count, 1));
   follower->n_indexes = count;
   ragify_follower_distrust (follower); /* until they were looked at */
   return follower;
@@ -32,6 +34,7 @@ ragify_follower_free (RagifyFollower *follower)
 {
   g_free (follower->indexes);
   g_free (follower->lagging);
+  g_free (follower->at);
   g_free (follower);
 }
 
@@ -167,7 +170,7 @@ rebuild (RagifyFollower *follower, RagifyNode *index, char **reason)
 }
 
 static gboolean
-follow (RagifyFollower *follower, RagifyNode *index, char **reason)
+follow_index (RagifyFollower *follower, RagifyNode *index, char **reason)
 {
   RagifyTextGeneration text;
   RagifyStoreGeneration store;
@@ -193,13 +196,49 @@ follow (RagifyFollower *follower, RagifyNode *index, char **reason)
   return TRUE;
 }
 
+/* One that lags; it does so no longer when this went well. */
+static void
+follow (RagifyFollower *follower, guint place, char **reason)
+{
+  RagifyTextGeneration text;
+  RagifyNode *index = follower->indexes[place];
+  if (!follow_index (follower, index, reason) || !text_generation (index, &text, reason))
+    return;
+  follower->at[place] = text.generation;
+  follower->lagging[place] = FALSE;
+}
+
+static gboolean
+is_remote (const RagifyNode *node)
+{
+  return (ragify_node_component (node)->flags & RAGIFY_COMPONENT_REMOTE) != 0;
+}
+
+/* Where others write to the store as well, there may be batches between two of this host's. */
+static gboolean
+continues (const RagifyFollower *follower, guint place, const RagifyGeneration *generation)
+{
+  const RagifyGeneration *at = &follower->at[place];
+  return !is_remote (follower->store) || is_remote (follower->indexes[place]) ||
+         (memcmp (&at->store, &generation->store, sizeof at->store) == 0 && generation->counter <= at->counter + 1);
+}
+
+gboolean
+ragify_follower_must_ask (const RagifyFollower *follower)
+{
+  gboolean own = FALSE;
+  for (guint i = 0; i < follower->n_indexes; i++)
+    own = own || !is_remote (follower->indexes[i]);
+  return own && is_remote (follower->store);
+}
+
 guint
 ragify_follower_catch_up (RagifyFollower *follower, char **reason)
 {
   guint behind = 0;
   for (guint i = 0; i < follower->n_indexes; i++) {
     if (follower->lagging[i])
-      follower->lagging[i] = !follow (follower, follower->indexes[i], reason);
+      follow (follower, i, reason);
     behind += follower->lagging[i] ? 1 : 0;
   }
   return behind;
@@ -220,10 +259,13 @@ ragify_follower_update (RagifyFollower *follower, RagifyOwner *owner, const Ragi
 {
   for (guint i = 0; i < follower->n_indexes; i++) {
     g_autofree char *reason = NULL;
-    if (follower->lagging[i]) /* only as a whole: what it lacks is older than this batch */
-      follower->lagging[i] = !follow (follower, follower->indexes[i], &reason);
-    else
+    if (follower->lagging[i] || !continues (follower, i, generation)) {
+      follower->lagging[i] = TRUE; /* only as a whole: what it lacks is older than this batch */
+      follow (follower, i, &reason);
+    } else {
       follower->lagging[i] = !text_upsert (follower->indexes[i], owner, chunks, count, removed, generation, &reason);
+      follower->at[i] = *generation;
+    }
     if (!follower->lagging[i])
       continue;
     g_warning ("%s lags behind %s: %s", ragify_node_name (follower->indexes[i]), ragify_node_name (follower->store),

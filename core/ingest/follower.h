@@ -20,6 +20,9 @@ void ragify_follower_free (RagifyFollower *follower);
 guint ragify_follower_catch_up (RagifyFollower *follower, char **reason);
 gboolean ragify_follower_lags (const RagifyFollower *follower);
 
+/* Others write to the store as well, and an index of this host's own learns of that only where the store is asked. */
+gboolean ragify_follower_must_ask (const RagifyFollower *follower);
+
 /* A write failed and may have been committed all the same: batches can no longer be counted, all lag. */
 void ragify_follower_distrust (RagifyFollower *follower);
 

@@ -5,6 +5,7 @@
 #include "core/ingest/library-private.h"
 
 #define FOLLOW_AGAIN_US (30 * G_USEC_PER_SEC)
+#define ASK_AGAIN_US G_USEC_PER_SEC
 
 /* ---- replies ---- */
 
@@ -76,13 +77,14 @@ run_step (RagifyLibrary *library, RagifyLibraryJob *job)
   g_queue_push_tail (&library->jobs, job);
 }
 
-/* FALSE when the time has come to look after text indexes that lag. With the lock held. */
+/* FALSE when the time has come to look after text indexes that lag, or may. With the lock held. */
 static gboolean
 wait_for_work (RagifyLibrary *library)
 {
-  if (!ragify_committer_lags (library->committer))
+  const gboolean asks = ragify_committer_must_ask (library->committer);
+  if (!asks && !ragify_committer_lags (library->committer))
     return pthread_cond_wait (&library->work, &library->lock) == 0;
-  const guint64 at = ragify_now () + FOLLOW_AGAIN_US;
+  const guint64 at = ragify_now () + (asks ? ASK_AGAIN_US : FOLLOW_AGAIN_US);
   const struct timespec until = { .tv_sec = (time_t)(at / G_USEC_PER_SEC),
                                   .tv_nsec = (long)(at % G_USEC_PER_SEC) * 1000 };
   return pthread_cond_timedwait (&library->work, &library->lock, &until) == 0;
@@ -94,7 +96,9 @@ follow_again (RagifyLibrary *library)
 {
   g_autofree char *reason = NULL;
   pthread_mutex_unlock (&library->lock);
-  if (ragify_committer_follow (library->committer, &reason) == 0) {
+  if (ragify_committer_must_ask (library->committer)) {
+    ragify_committer_ask (library->committer);
+  } else if (ragify_committer_follow (library->committer, &reason) == 0) {
     g_message ("%s: its text indexes have caught up", library->name);
     ragify_committer_announce (library->committer);
   }

@@ -21,6 +21,14 @@
 
 /* ---- the key ---- */
 
+/* After the store's mark was taken. */
+static gboolean
+is_behind (RagifyHolder *holder)
+{
+  return atomic_load (&holder->behind) ||
+         (holder->is_followed && holder->watch != NULL && ragify_store_watch_is_ahead (holder->watch));
+}
+
 /* Puts what keys see of the stores that are asked into the key; FALSE where that is not known. */
 static gboolean
 add_generations (RagifyRun *run)
@@ -40,7 +48,7 @@ add_generations (RagifyRun *run)
       flight = flight * 0x9E3779B97F4A7C15u + mark->deletions;
     }
     if (run->asks[i].place->as.type == RAGIFY_RETRIEVER_TEXT_INDEX)
-      run->behind = run->behind || atomic_load (&run->pipeline->holders[holder].behind);
+      run->behind = run->behind || is_behind (&run->pipeline->holders[holder]);
   }
   run->key.flight = flight;
   return TRUE;

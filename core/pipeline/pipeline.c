@@ -62,6 +62,8 @@ add_retriever (RagifyPipeline *pipeline, const RagifyRetriever *from)
   };
   RagifyHolder *holder = &pipeline->holders[place->holder];
   holder->is_store = !source;
+  if (from->type == RAGIFY_RETRIEVER_TEXT_INDEX && (component->flags & RAGIFY_COMPONENT_REMOTE) == 0)
+    holder->is_followed = (ragify_node_component (holder->node)->flags & RAGIFY_COMPONENT_REMOTE) != 0;
   if (!source && pipeline->options.passage_bytes > 0 &&
       (ragify_node_component (holder->node)->flags & RAGIFY_COMPONENT_EXCLUSIVE) != 0)
     holder->contents = 1;

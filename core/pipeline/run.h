@@ -80,6 +80,7 @@ typedef struct RagifyHolder {
   RagifyStoreWatch *watch;  /* stores of a pipeline with a cache; NULL otherwise */
   _Atomic guint64 contents; /* changes with each of the store's writes; 0: its passages are not kept */
   atomic_bool behind;       /* stores: a text index lacks some of what the watch's generation holds */
+  gboolean is_followed;     /* stores that others write to as well: a text index of this host's own follows it */
 } RagifyHolder;
 
 typedef struct RagifyRetrieverPlace {

@@ -200,6 +200,31 @@ def test_two_hosts_share_one_store(make_host, server):
     assert server.value("SELECT count(*) FROM shared_store") == "1"
 
 
+def test_an_index_of_each_host_follows_what_the_others_write(make_host, server):
+    """The store is shared, the text indexes are not; and nothing is cached that an index which is behind has not found."""
+    shared = config(server, "own_words", tier="max-staleness = 0")
+    shared = re.sub(r"\[text-index words\].*?(?=\[pipeline)", "[text-index words]\nplugin = fts5\nof = docs\npath = words\n",
+                    shared, flags=re.DOTALL)
+    one, other = make_host(shared, name="own-one"), make_host(shared, name="own-other")
+
+    def found(host, word):
+        return sorted(ids(host.context(query=f"{word} of the storm")))
+
+    for number in range(4):  # in turns, so that each has batches of the other's between two of its own
+        for host, name in ((one, f"one-{number}"), (other, f"other-{number}")):
+            host.ingest([{"id": name, "content": f"The lantern{number} of {name} survived."}])
+    expected = {number: [f"one-{number}", f"other-{number}"] for number in range(4)}
+    for host in (one, other):
+        for number in range(4):
+            eventually(lambda: found(host, f"lantern{number}"), expected[number])
+    eventually(lambda: one.context(query="lantern0 of the storm").json["cache"], "memory")
+    assert one.request("DELETE", "/v1/documents/one-0").status == 200
+    eventually(lambda: found(other, "lantern0"), ["other-0"])
+    other.ingest([{"id": "late", "content": "The lantern9 came late."}])
+    eventually(lambda: found(one, "lantern9"), ["late"])
+    assert found(one, "lantern0") == ["other-0"]
+
+
 def test_two_hosts_that_write_the_same_at_once(make_host, server):
     shared = config(server, "both")
     hosts = [make_host(shared, name="left"), make_host(shared, name="right")]

@@ -117,6 +117,20 @@ a_commit_that_skips_one_outdates_at_once (void **state)
 }
 
 static void
+a_state_that_says_not_what_has_gone_outdates_at_once (void **state)
+{
+  Site *site = *state;
+  watch (site, &scripted_store, 3600 * SECOND_US, SECOND_US);
+  const RagifyStoreMark first = ragify_store_watch_mark (site->watch);
+  const RagifyGeneration generation = { .store = passage_id (77), .counter = 2 };
+  ragify_store_watch_changed (site->watch, &generation, NULL);
+  const RagifyStoreMark second = ragify_store_watch_mark (site->watch);
+  assert_int_not_equal (second.generation, first.generation);
+  ragify_store_watch_changed (site->watch, &generation, NULL); /* the same again is no news */
+  assert_int_equal (ragify_store_watch_mark (site->watch).generation, second.generation);
+}
+
+static void
 count (gboolean known, void *user)
 {
   *(gint *)user = known ? 1 : -1;
@@ -283,6 +297,7 @@ main (void)
     SITE (commits_outdate_at_intervals_and_deletes_at_once),
     SITE (more_deletions_than_are_remembered_outdate),
     SITE (a_commit_that_skips_one_outdates_at_once),
+    SITE (a_state_that_says_not_what_has_gone_outdates_at_once),
     SITE (what_others_write_is_asked_for),
     SITE (before_it_is_too_old_it_is_asked_for_early),
     SITE (a_store_of_our_own_is_not_asked),
