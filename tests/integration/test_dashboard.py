@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from browser import Browser, available
+from conftest import embedded_config
 
 pytestmark = pytest.mark.skipif(not available(), reason="no chromium with its driver")
 
@@ -125,3 +126,64 @@ def test_the_last_hour_begins_with_the_first_samples(library):
     assert history["interval"] == 10
     for sample in history["samples"]:
         assert sample["requests"] >= 0 and sample["memory"] > 0
+
+
+@pytest.fixture(scope="module")
+def working(make_host, tmp_path_factory):
+    """A host with a job, and with a source that does not answer."""
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "a.md").write_text("# Tides\n\nThey come and go.\n")
+    extra = (f"[ingest notes]\nroot = {folder}\nstore = docs\ninterval = 1h\n"
+             "[source gone]\nplugin = http\nbase-url = http://127.0.0.1:1\nretry = 0\nbreaker-failures = 1\nbreaker-open = 1h\n"
+             "[pipeline both]\nretrieve = words; gone\ndeadline = 2s\n")
+    host = make_host(embedded_config(embed=False, host="health-interval = 1s", extra=extra), name="dashboard-working")
+    for _ in range(3):
+        host.post("/v1/p/both/context", {"query": "tides"})
+    return host
+
+
+def test_jobs_are_shown_and_steered(working, browser):
+    open_page(browser, working)
+    browser.wait("document.querySelector('#jobs tbody tr')")
+    assert "notes → docs" in browser.text("#jobs")
+    browser.wait("[...document.querySelectorAll('#jobs button')].some((one) => one.textContent === 'pause')")
+    browser.run("[...document.querySelectorAll('#jobs button')].find((one) => one.textContent === 'pause').click()")
+    browser.wait("document.querySelector('#jobs .paused')")
+    assert working.get("/v1/jobs/notes").json["state"] == "paused"
+    browser.wait("[...document.querySelectorAll('#jobs button')].some((one) => one.textContent === 'resume')")
+    browser.run("[...document.querySelectorAll('#jobs button')].find((one) => one.textContent === 'resume').click()")
+    browser.wait("!document.querySelector('#jobs .paused')")
+    assert working.get("/v1/jobs/notes").json["state"] != "paused"
+
+
+def test_a_host_without_jobs_has_no_panel_for_them(library, browser):
+    open_page(browser, library)
+    assert browser.run("return document.querySelector('#jobs-section').offsetParent === null")
+
+
+def test_what_is_wrong_is_said_on_top(working, browser):
+    open_page(browser, working)
+    browser.wait("document.querySelector('#unwell .message')")
+    assert "gone" in browser.text("#unwell")
+    browser.wait("document.querySelector('#status').textContent !== 'healthy'")
+    browser.wait("document.querySelector('#graph .bad')")
+
+
+def test_a_key_that_may_only_read_is_told_so(make_host, tmp_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("library")
+    keys = tmp_path / "keys"
+    keys.write_text(f"[me]\nsha256 = {hashlib.sha256(b'rgf_me').hexdigest()}\nscopes = read\n")
+    extra = f"[ingest notes]\nroot = {folder}\nstore = docs\ninterval = 1h\n"
+    host = make_host(embedded_config(embed=False, http=f"api-keys-file = {keys}", extra=extra), name="dashboard-reader")
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.open(host.address + "/")
+        browser.wait("!document.querySelector('#key-form').classList.contains('hidden')")
+        browser.type("#key", "rgf_me")
+        browser.click("#key-form button")
+        browser.wait("document.querySelector('#jobs button')")
+        browser.run("document.querySelector('#jobs button').click()")
+        browser.wait("document.querySelector('#jobs-said').textContent.includes('scope')")
+        browser.wait("document.querySelector('#jobs button') === null")
+    finally:
+        browser.close()
