@@ -96,3 +96,23 @@ def test_connect_probes_what_speaks_to_another_process(tools_host):
             pytest.skip("this build has no cache-redis")
         run(command)  # offline it is right
         assert "[cache far]" in run([*command, "--connect"], 78).stderr
+
+
+def test_json_is_json_everywhere(tmp_path):
+    """Every command that prints something prints JSON with --json; those that ask a host are tested where they are."""
+    def tool(*arguments):
+        done = subprocess.run([build_dir() / "tools" / "ragify-ctl" / "ragify-ctl", *map(str, arguments)], capture_output=True,
+                              text=True, check=False)
+        return done.returncode, json.loads(done.stdout)
+
+    bad = tmp_path / "bad.conf"
+    bad.write_text("[host]\nthreds = 1\n")
+    code, answer = tool("--json", "config", "check", "--config", bad)
+    assert code == answer["exit_code"] == 78 and answer["valid"] is False
+    assert any("threds" in message for message in answer["messages"])
+    code, answer = tool("config", "show-profile", "--json")
+    assert code == 0 and "low_latency" in answer["profiles"]
+    code, answer = tool("--json", "config", "show-profile", "low_latency")
+    assert code == 0 and answer["text"]
+    code, answer = tool("--json", "keys", "new", "me")
+    assert code == 0 and answer["key"].startswith("rgf_") and answer["sha256"] in answer["lines"]

@@ -1,5 +1,7 @@
 #include "command.h"
 
+#include "tools/common/json-writer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -91,8 +93,21 @@ is_name (const char *name)
   return *name != '\0';
 }
 
+static void
+print_json (const char *name, const char *key, const char *hash, const char *lines)
+{
+  g_autoptr (RagifyJsonWriter) writer = ragify_json_writer_new ();
+  ragify_json_writer_begin_object (writer, NULL);
+  ragify_json_writer_add_string (writer, "name", name);
+  ragify_json_writer_add_string (writer, "key", key);
+  ragify_json_writer_add_string (writer, "sha256", hash);
+  ragify_json_writer_add_string (writer, "lines", lines);
+  ragify_json_writer_end_object (writer);
+  ragify_json_writer_print (writer);
+}
+
 static int
-make_key (const char *name, const KeyOptions *options)
+make_key (const char *name, const KeyOptions *options, gboolean json)
 {
   g_autofree char *key = NULL;
   g_autofree char *hash = NULL;
@@ -107,6 +122,10 @@ make_key (const char *name, const KeyOptions *options)
   g_autofree char *lines = make_lines (name, hash, options);
   if (options->file != NULL && !append_lines (options->file, name, lines))
     return RAGIFY_TOOL_EXIT_FAILED;
+  if (json) {
+    print_json (name, key, hash, lines);
+    return RAGIFY_TOOL_EXIT_OK;
+  }
   printf ("%s\n", key);
   if (options->file != NULL)
     fprintf (stderr, "The key is printed this once; its hash was added to %s.\n", options->file);
@@ -142,7 +161,7 @@ ragify_control_keys (RagifyControlOptions *common, int argc, char **argv)
   else if (argc != 3 || strcmp (argv[1], "new") != 0)
     ragify_tool_complain ("expected new NAME (see 'ragify-ctl keys --help')");
   else
-    code = make_key (argv[2], &options);
+    code = make_key (argv[2], &options, common->json);
   clear_options (&options);
   return code;
 }
