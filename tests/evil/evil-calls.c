@@ -382,6 +382,15 @@ take_impossible_memory (void *instance, RagifyCall *call, const RagifySourceQuer
     answer (evil, call);
 }
 
+/* What a source on a loop must never do. */
+static void
+block_the_loop (void *instance, RagifyCall *call, const RagifySourceQuery *args)
+{
+  const struct timespec pause = { .tv_sec = 3 };
+  nanosleep (&pause, NULL);
+  answer (instance, call);
+}
+
 /* ---- the components ---- */
 
 #define SOURCE(variable, source_name, class, create_function, start_function, query_function)                          \
@@ -429,15 +438,15 @@ SOURCE (emits_broken, "emits-broken-text", RAGIFY_RUN_SHARED, create, start, emi
 SOURCE (emits_much, "emits-without-end", RAGIFY_RUN_WORKER, create, start, emit_without_end);
 SOURCE (uses_late, "uses-after-done", RAGIFY_RUN_SHARED, create, start, use_after_done);
 SOURCE (greedy, "takes-all-memory", RAGIFY_RUN_WORKER, create, start, take_all_memory);
+SOURCE (blocks, "blocks-the-loop", RAGIFY_RUN_LOOP, create, start, block_the_loop);
 SOURCE (impossible, "takes-impossible-memory", RAGIFY_RUN_SHARED, create, start, take_impossible_memory);
 
 static const RagifyComponent *const components[] = {
-  &refused,    &refused_silently, &nothing,       &foreign_keys, &garbage,
-  &failing,    &never_starts,     &twice,         &then_failed,  &never,
-  &late,       &elsewhere,        &inline_shared, &inline_loop,  &thread,
-  &no_call,    &sleeper,          &success,       &unknown_code, &broken_text,
-  &long_text,  &no_text,          &emits_late,    &emits_small,  &emits_broken,
-  &emits_much, &uses_late,        &greedy,        &impossible,   NULL,
+  &refused,    &refused_silently, &nothing,     &foreign_keys, &garbage,      &failing,       &never_starts,
+  &twice,      &then_failed,      &never,       &late,         &elsewhere,    &inline_shared, &inline_loop,
+  &thread,     &no_call,          &sleeper,     &success,      &unknown_code, &broken_text,   &long_text,
+  &no_text,    &emits_late,       &emits_small, &emits_broken, &emits_much,   &uses_late,     &greedy,
+  &impossible, &blocks,           NULL,
 };
 
 static const RagifyPlugin plugin = {

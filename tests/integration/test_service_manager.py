@@ -218,6 +218,45 @@ def test_the_watchdog_is_fed(make_host, tmp_path):
         receive(manager, "STOPPING=1")
 
 
+@needs_manager
+def test_the_watchdog_starves_while_a_plugin_blocks_a_loop(make_host, tmp_path):
+    """The main loop runs on, but a loop thread does not: the service manager is to find out."""
+    evil = build_dir() / "tests" / "evil" / "evil-calls.so"
+    if not evil.exists():
+        pytest.skip("evil-calls is not built")
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / evil.name).symlink_to(evil.resolve())
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        config = ("[host]\nhealth-interval = 0\nthreads = 2\n[http a]\nlisten = 127.0.0.1:0\n[source bad]\nplugin = blocks-the-loop\n"
+                  "deadline = 10s\n[pipeline default]\nretrieve = bad\n")
+        host = make_host(config=config, name="starved", environment={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "600000"},
+                         arguments=["--set", f"host.plugin-dir={tmp_path / 'plugins'}"])
+        receive(manager, "READY=1")
+        receive(manager, "WATCHDOG=1")
+        manager.setblocking(False)
+        asking = threading.Thread(target=host.context, kwargs={"query": "hello"})
+        asking.start()
+        time.sleep(0.7)  # the query is on its way, and the words of the round before are heard
+        while True:
+            try:
+                manager.recv(4096)
+            except BlockingIOError:
+                break
+        time.sleep(1.5)  # seven rounds
+        words = 0
+        while True:
+            try:
+                words += b"WATCHDOG=1" in manager.recv(4096)
+            except BlockingIOError:
+                break
+        assert words == 0
+        asking.join(60)
+        receive(manager, "WATCHDOG=1")
+        host.stop()
+
+
 def test_credentials_are_read_where_the_service_manager_puts_them(make_host, tmp_path):
     """LoadCredential= makes a folder that only the service can read, and says where."""
     credentials = tmp_path / "credentials"
