@@ -24,6 +24,12 @@ static const RagifyHostKey keys[] = {
              .summary =
                  "Makes the vectors of its chunks and of queries. Without one it holds chunks for words alone." } },
   { .kinds = VECTOR_STORE,
+    .references = EMBEDDER,
+    .key = { .name = "former-embedder",
+             .type = RAGIFY_KEY_REFERENCE,
+             .summary = "The one before `embedder`: where the store still has its vectors, it goes on with it until "
+                        "`ragify-ctl reindex` has made the new ones." } },
+  { .kinds = VECTOR_STORE,
     .key = { .name = "vector-db-url",
              .type = RAGIFY_KEY_URI,
              .summary = "Short form of plugin and place: memory://, faiss:///PATH, chroma://HOST:PORT/COLLECTION or "

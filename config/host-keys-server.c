@@ -3,6 +3,13 @@
 
 static const RagifyHostKey keys[] = {
   { .kinds = HOST,
+    .traits = RAGIFY_HOST_KEY_OPERATIONAL,
+    .key = { .name = "backup-dir",
+             .type = RAGIFY_KEY_PATH,
+             .flags = RAGIFY_KEY_RELOADABLE,
+             .default_value = "backups",
+             .summary = "Backups of stores go beneath this folder." } },
+  { .kinds = HOST,
     .key = { .name = "profile",
              .type = RAGIFY_KEY_ENUM,
              .flags = RAGIFY_KEY_RELOADABLE,

@@ -102,6 +102,12 @@ check_store (RagifyLoader *loader, const RagifyConfigNode *node)
 
   if (chunk_size != NULL && overlap != NULL)
     check_overlap (loader, node, chunk_size->integer, overlap->integer);
+  if (ragify_config_node_ref (node, "former-embedder") != NULL &&
+      (embedder == NULL || ragify_config_node_ref (node, "former-embedder") == embedder))
+    ragify_load_report (loader, RAGIFY_SEVERITY_ERROR, node, "former-embedder",
+                        "expected the embedder whose vectors are to be replaced by those of another one, which "
+                        "'embedder' names; %s",
+                        embedder == NULL ? "there is no 'embedder'" : "both name the same");
   if (embedder == NULL)
     return;
   of_store = dimension_of (loader, node);

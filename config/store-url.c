@@ -6,7 +6,7 @@
 typedef enum UrlPart {
   URL_WHOLE, /* the key takes the URL as it is */
   URL_PATH,  /* … what follows scheme:// */
-  URL_NONE   /* there is nothing to hand on */
+  URL_TRUE   /* the key is a switch, which the URL turns on */
 } UrlPart;
 
 typedef struct UrlScheme {
@@ -17,7 +17,7 @@ typedef struct UrlScheme {
 } UrlScheme;
 
 static const UrlScheme schemes[] = {
-  { "memory://", "memory", NULL, URL_NONE },       { "faiss://", "faiss", "path", URL_PATH },
+  { "memory://", "faiss", "in-memory", URL_TRUE }, { "faiss://", "faiss", "path", URL_PATH },
   { "chroma://", "chroma", "url", URL_WHOLE },     { "postgresql://", "pgvector", "dsn", URL_WHOLE },
   { "postgres://", "pgvector", "dsn", URL_WHOLE },
 };
@@ -30,12 +30,16 @@ ragify_store_url_parse (const char *url, const char **key, char **value, RagifyT
 
     if (!g_str_has_prefix (url, schemes[i].scheme))
       continue;
+    if (schemes[i].part == URL_TRUE && *rest != '\0') {
+      ragify_text_error (error, 0, "'vector-db-url' says nothing after %s, found '%s'", schemes[i].scheme, rest);
+      return NULL;
+    }
     if (schemes[i].part == URL_PATH && *rest == '\0') {
       ragify_text_error (error, 0, "'vector-db-url' says no path after %s", schemes[i].scheme);
       return NULL;
     }
-    *key = schemes[i].part == URL_NONE ? NULL : schemes[i].key;
-    *value = schemes[i].part == URL_NONE ? NULL : g_strdup (schemes[i].part == URL_PATH ? rest : url);
+    *key = schemes[i].key;
+    *value = g_strdup (schemes[i].part == URL_TRUE ? "true" : schemes[i].part == URL_PATH ? rest : url);
     return schemes[i].plugin;
   }
   ragify_text_error (error, 0,

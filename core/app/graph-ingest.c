@@ -32,11 +32,9 @@ string_of (const RagifyConfigNode *config, const char *key)
 static char *
 cutting_of (RagifyGraph *graph, const RagifyConfigNode *store, const RagifyIngestJobOptions *options)
 {
-  const RagifyEmbedderInfo *embedder = ragify_graph_embedder_of (graph, store);
   g_autoptr (GString) text = g_string_new (NULL);
-  g_string_printf (text, "%s %u %u %.*s", RAGIFY_VERSION, options->chunk_size, options->chunk_overlap,
-                   embedder != NULL ? (int)embedder->fingerprint.size : 0,
-                   embedder != NULL ? embedder->fingerprint.data : "");
+  g_string_printf (text, "%s %u %u %s", RAGIFY_VERSION, options->chunk_size, options->chunk_overlap,
+                   ragify_graph_embedder_of (graph, store) != NULL ? "vectors" : "");
   for (guint i = 0; i < options->n_extractors; i++)
     g_string_append_printf (text, " %s", ragify_node_name (options->extractors[i].node));
   return g_strdup (text->str);

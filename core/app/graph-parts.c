@@ -94,7 +94,7 @@ ragify_graph_library_options (RagifyGraph *graph, const RagifyConfigNode *store,
   return (RagifyLibraryOptions){
     .name = ragify_config_node_name (store),
     .store = ragify_graph_node (graph, store),
-    .embedder = ragify_graph_node (graph, ragify_config_node_ref (store, "embedder")),
+    .embedder = ragify_graph_node (graph, ragify_graph_embedder_node (graph, store)),
     .text_indexes = (RagifyNode *const *)text_indexes->pdata,
     .n_text_indexes = text_indexes->len,
     .chunk_size = (guint)ragify_config_node_get_int (store, "chunk-size"),
@@ -158,6 +158,7 @@ ragify_graph_make_parts (RagifyGraph *graph, RagifyGraph *previous, RagifyDiagno
   each_of_kind (graph, previous, "pipeline", diagnostics, ragify_graph_make_pipeline);
   each_of_kind (graph, previous, "vector-store", diagnostics, make_library);
   each_of_kind (graph, previous, "ingest", diagnostics, ragify_graph_make_job);
+  each_of_kind (graph, previous, "vector-store", diagnostics, ragify_graph_make_reindexer);
 }
 
 /* What stands for the pipeline in others, which are gone, before the pipeline itself. */
@@ -201,8 +202,9 @@ free_parts (GPtrArray *parts)
 void
 ragify_graph_free_parts (RagifyGraph *graph)
 {
-  free_parts (graph->jobs);      /* they use the libraries */
-  free_parts (graph->libraries); /* their threads use everything else */
+  free_parts (graph->jobs);       /* they use the libraries */
+  free_parts (graph->reindexers); /* so do these */
+  free_parts (graph->libraries);  /* their threads use everything else */
   free_pipelines (graph);
   g_clear_pointer (&graph->limiter, ragify_graph_part_unref);
   free_parts (graph->tiers);

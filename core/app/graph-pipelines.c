@@ -309,8 +309,8 @@ retriever_of (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode 
   }
   retriever.store = ragify_graph_node (graph, store);
   if (store != NULL) {
-    retriever.embedder = ragify_graph_node (graph, ragify_config_node_ref (store, "embedder"));
-    set_batching (&retriever, ragify_config_node_ref (store, "embedder"));
+    retriever.embedder = ragify_graph_node (graph, ragify_graph_embedder_node (graph, store));
+    set_batching (&retriever, ragify_graph_embedder_node (graph, store));
   }
   return retriever;
 }

@@ -8,6 +8,7 @@
  *   graph-warm.c    warming, and the gauges of tiers
  *   graph-adopt.c   from the running graph to the next
  *   graph-ingest.c  jobs
+ *   graph-reindex.c stores whose embedder is another one now
  *   graph-sources.c what /v1/sources tells of
  *   graph-relief.c  when memory runs short
  *   graph-health.c  what is checked
@@ -27,6 +28,7 @@ typedef struct RagifyMaking {
   const RagifyConfigNode *config;
   RagifyUnit *unit; /* NULL: the host's own kinds, and nodes that failed */
   RagifyFate fate;  /* BUILD: the unit was made by this graph, or came to it running */
+  gboolean former;  /* a store that still has the vectors of its `former-embedder` */
   GPtrArray *keys;  /* RAGIFY_FATE_RECONFIGURE: those that the component is told; otherwise empty */
   GThread *thread;
   GError *error;
@@ -60,9 +62,9 @@ struct RagifyGraph {
   RagifyAudience *audience;
   RagifyMaking *makings; /* by index of the configuration's node */
   gsize n_makings;
-  GPtrArray *tiers, *balancers, *nested, *pipelines, *libraries, *jobs; /* RagifyPart */
-  RagifyPart *limiter;                                                  /* of all pipelines together */
-  RagifyWarming *warming;                                               /* NULL: not made yet */
+  GPtrArray *tiers, *balancers, *nested, *pipelines, *libraries, *jobs, *reindexers; /* RagifyPart */
+  RagifyPart *limiter;                                                               /* of all pipelines together */
+  RagifyWarming *warming;                                                            /* NULL: not made yet */
   RagifyTierGauges *gauges;
   RagifyRelief *relief; /* NULL: not made yet */
   RagifyNodeGauges *node_gauges;
@@ -78,6 +80,8 @@ RagifyMaking *ragify_graph_making (RagifyGraph *graph, const RagifyConfigNode *n
 RagifyNode *ragify_graph_node (RagifyGraph *graph, const RagifyConfigNode *node);
 /* The making in `graph` of the node that is called as `node` is, in another configuration; NULL: there is none. */
 RagifyMaking *ragify_graph_counterpart (const RagifyGraph *graph, const RagifyConfigNode *node);
+/* The embedder whose vectors the store has; NULL: none is configured. */
+const RagifyConfigNode *ragify_graph_embedder_node (RagifyGraph *graph, const RagifyConfigNode *store);
 /* What the store's embedder is; NULL: it has none, or it is not running. */
 const RagifyEmbedderInfo *ragify_graph_embedder_of (RagifyGraph *graph, const RagifyConfigNode *store);
 gboolean ragify_graph_is_kind (const RagifyConfigNode *node, const char *kind);
@@ -113,6 +117,21 @@ void ragify_graph_make_pipeline (RagifyGraph *graph, RagifyGraph *previous, cons
 /* Makes the job that the node describes, or shares that of `previous` (or NULL); once the libraries are made. */
 void ragify_graph_make_job (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config,
                             RagifyDiagnostics *diagnostics);
+
+/* ---- graph-reindex.c ---- */
+
+/* Whether the store that runs goes on with its former embedder; `before` is its making in `previous`. Before it is
+ * compared. */
+gboolean ragify_graph_keeps_former (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *store,
+                                    const RagifyMaking *before);
+/* Whether the store has been reindexed: it is made anew, beside the one that still answers. */
+gboolean ragify_graph_is_reindexed (RagifyGraph *previous, const RagifyConfigNode *store);
+/* Starts a store that failed with its embedder, with the former one; where that fails as well, the first failure
+ * stays. */
+void ragify_graph_start_with_former (RagifyGraph *graph, RagifyMaking *making);
+/* Makes what reindexes the store, or shares that of `previous` (or NULL); once the libraries are made. */
+void ragify_graph_make_reindexer (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode *config,
+                                  RagifyDiagnostics *diagnostics);
 
 /* ---- graph-warm.c ---- */
 

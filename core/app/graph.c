@@ -32,11 +32,17 @@ ragify_graph_counterpart (const RagifyGraph *graph, const RagifyConfigNode *node
   return found != NULL ? &graph->makings[ragify_config_node_index (found)] : NULL;
 }
 
+const RagifyConfigNode *
+ragify_graph_embedder_node (RagifyGraph *graph, const RagifyConfigNode *store)
+{
+  return ragify_config_node_ref (store, ragify_graph_making (graph, store)->former ? "former-embedder" : "embedder");
+}
+
 const RagifyEmbedderInfo *
 ragify_graph_embedder_of (RagifyGraph *graph, const RagifyConfigNode *store)
 {
   const RagifyConfigNode *embedder =
-      ragify_graph_is_kind (store, "vector-store") ? ragify_config_node_ref (store, "embedder") : NULL;
+      ragify_graph_is_kind (store, "vector-store") ? ragify_graph_embedder_node (graph, store) : NULL;
   const RagifyUnit *unit = embedder != NULL ? ragify_graph_making (graph, embedder)->unit : NULL;
   return unit != NULL ? ragify_unit_embedder (unit) : NULL;
 }
@@ -78,12 +84,14 @@ make_unit (RagifyGraph *graph, RagifyGraph *previous, RagifyMaking *making)
     making->unit = making->config == graph->revived ? ragify_unit_ref (graph->revived_unit) : NULL;
     return;
   }
-  if (before != NULL && before->unit != NULL)
+  making->former = ragify_graph_keeps_former (graph, previous, making->config, before);
+  const gboolean anew = ragify_graph_is_reindexed (previous, making->config);
+  if (before != NULL && before->unit != NULL && !anew)
     making->fate = ragify_unit_compare (before->unit, graph->config, making->config,
                                         ragify_graph_embedder_of (graph, making->config), making->keys);
   if (making->fate != RAGIFY_FATE_BUILD)
     making->unit = ragify_unit_ref (before->unit);
-  else if (!is_taken (previous, making->config, &making->error))
+  else if (anew || !is_taken (previous, making->config, &making->error))
     making->unit = ragify_unit_new (graph->runtime, graph->config, making->config, &making->error);
 }
 
@@ -163,6 +171,8 @@ make_nodes (RagifyGraph *graph, RagifyGraph *previous, RagifyDiagnostics *diagno
   make_and_start (graph, previous, TRUE);
   join_kind (graph, NULL);
   for (gsize i = 0; i < graph->n_makings; i++)
+    ragify_graph_start_with_former (graph, &graph->makings[i]);
+  for (gsize i = 0; i < graph->n_makings; i++)
     report_failure (&graph->makings[i], diagnostics);
   return ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) == 0;
 }
@@ -238,20 +248,25 @@ make_graph (RagifyRuntime *runtime, RagifyConfig *config, RagifyGraph *previous,
   graph->pipelines = g_ptr_array_new ();
   graph->libraries = g_ptr_array_new ();
   graph->jobs = g_ptr_array_new ();
+  graph->reindexers = g_ptr_array_new ();
   if (make_nodes (graph, previous, diagnostics))
     ragify_graph_make_parts (graph, previous, diagnostics);
-  graph->serving = (RagifyServing){ .references = 1,
-                                    .pipelines = (RagifyPipeline **)objects_of (graph->pipelines),
-                                    .n_pipelines = graph->pipelines->len,
-                                    .libraries = (RagifyLibrary **)objects_of (graph->libraries),
-                                    .n_libraries = graph->libraries->len,
-                                    .tiers = (RagifyTier **)objects_of (graph->tiers),
-                                    .jobs = (RagifyIngestJob **)objects_of (graph->jobs),
-                                    .n_jobs = graph->jobs->len,
-                                    .n_tiers = graph->tiers->len,
-                                    .graph = printed (config, ragify_config_print_graph_json),
-                                    .configuration = printed (config, ragify_config_print),
-                                    .free = serving_free };
+  graph->serving =
+      (RagifyServing){ .references = 1,
+                       .pipelines = (RagifyPipeline **)objects_of (graph->pipelines),
+                       .n_pipelines = graph->pipelines->len,
+                       .libraries = (RagifyLibrary **)objects_of (graph->libraries),
+                       .n_libraries = graph->libraries->len,
+                       .tiers = (RagifyTier **)objects_of (graph->tiers),
+                       .jobs = (RagifyIngestJob **)objects_of (graph->jobs),
+                       .n_jobs = graph->jobs->len,
+                       .reindexers = (RagifyReindexer **)objects_of (graph->reindexers),
+                       .n_reindexers = graph->reindexers->len,
+                       .n_tiers = graph->tiers->len,
+                       .backup_dir = ragify_config_node_get_string (ragify_config_host (config), "backup-dir"),
+                       .graph = printed (config, ragify_config_print_graph_json),
+                       .configuration = printed (config, ragify_config_print),
+                       .free = serving_free };
   if (ragify_diagnostics_count (diagnostics, RAGIFY_SEVERITY_ERROR) > 0) {
     ragify_graph_free (graph);
     return NULL;
@@ -311,6 +326,7 @@ ragify_graph_free (RagifyGraph *graph)
   g_free (graph->serving.libraries);
   g_free (graph->serving.tiers);
   g_free (graph->serving.jobs);
+  g_free (graph->serving.reindexers);
   g_free ((gpointer)graph->serving.sources);
   g_free ((char *)graph->serving.graph);
   g_free ((char *)graph->serving.configuration);

@@ -43,6 +43,11 @@ gboolean ragify_graph_adopt (RagifyGraph *graph, RagifyGraph *previous, RagifyDi
  * not. [control] */
 void ragify_graph_start_jobs (RagifyGraph *graph, RagifyGraph *previous);
 
+/* Once the graph serves: stores that have the vectors of a former embedder are reindexed when they are asked to, or go
+ * on with it. `whole (user)` runs on a thread of its own when one is to be started with its new embedder, by a graph of
+ * the same configuration. [control] */
+void ragify_graph_start_reindexing (RagifyGraph *graph, void (*whole) (void *user), void *user);
+
 /* Frees what no other graph shares, nodes after those that use them; no request may be under way in it. [control] */
 void ragify_graph_free (RagifyGraph *graph);
 

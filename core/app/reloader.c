@@ -19,7 +19,7 @@
 /* How long it waits for a node that is being tried, which the reload will try itself. */
 #define REVIVAL_PATIENCE_US (5 * G_USEC_PER_SEC)
 
-typedef enum { ERRAND_RELOAD, ERRAND_DISPOSE, ERRAND_REVIVE, ERRAND_END } ErrandType;
+typedef enum { ERRAND_RELOAD, ERRAND_RENEW, ERRAND_DISPOSE, ERRAND_REVIVE, ERRAND_END } ErrandType;
 
 typedef struct Errand {
   ErrandType type;
@@ -69,6 +69,13 @@ void
 ragify_reloader_ask (RagifyReloader *reloader, RagifyReloaded reloaded, void *user)
 {
   push (reloader, &(Errand){ .type = ERRAND_RELOAD, .reloaded = reloaded, .user = user });
+}
+
+/* A store's vectors are those of its new embedder: the configuration that serves is made anew. On any thread. */
+static void
+ask_renewal (void *user)
+{
+  push (user, &(Errand){ .type = ERRAND_RENEW });
 }
 
 /* ---- former graphs ---- */
@@ -136,6 +143,7 @@ put_in_force (RagifyReloader *reloader, RagifyGraph *graph, RagifyDiagnostics *d
   ragify_observing_apply (reloader->options.runtime, host);
   take_drain (reloader, host);
   ragify_graph_start_jobs (graph, reloader->graph);
+  ragify_graph_start_reindexing (graph, ask_renewal, reloader);
   release (reloader, reloader->graph);
   reloader->graph = graph;
   ragify_warming_start (ragify_graph_serving (graph)->warming);
@@ -192,11 +200,13 @@ outcome_clear (RagifyReloader *reloader, Outcome *outcome)
   g_ptr_array_unref (outcome->retired);
 }
 
-/* TRUE when the configuration that is on the disk now serves. */
+/* TRUE when the configuration that is on the disk now serves; with `renew`, the one that served before. */
 static gboolean
-reload (RagifyReloader *reloader, RagifyDiagnostics *diagnostics, Outcome *outcome)
+reload (RagifyReloader *reloader, gboolean renew, RagifyDiagnostics *diagnostics, Outcome *outcome)
 {
-  g_autoptr (RagifyConfig) config = ragify_app_load (reloader->options.input, reloader->options.registry, diagnostics);
+  g_autoptr (RagifyConfig) config =
+      renew ? ragify_config_ref (ragify_graph_config (reloader->graph))
+            : ragify_app_load (reloader->options.input, reloader->options.registry, diagnostics);
   if (config == NULL)
     return FALSE;
   wait_for_former (reloader, ragify_now () + FORMER_PATIENCE_US);
@@ -220,9 +230,9 @@ gather_reloads (RagifyReloader *reloader, Errand *first)
   for (GList *link = reloader->waiting.head, *next = NULL; link != NULL; link = next) {
     next = link->next;
     Errand *errand = link->data;
-    if (errand->type != ERRAND_RELOAD && errand->type != ERRAND_REVIVE)
+    if (errand->type != ERRAND_RELOAD && errand->type != ERRAND_RENEW && errand->type != ERRAND_REVIVE)
       continue;
-    if (errand->type == ERRAND_RELOAD)
+    if (errand->type != ERRAND_REVIVE)
       g_ptr_array_add (all, errand);
     else
       errand_free (errand); /* the reload tries it itself */
@@ -236,12 +246,16 @@ run_reload (RagifyReloader *reloader, Errand *first)
 {
   ragify_revival_rest (reloader->revival, ragify_now () + REVIVAL_PATIENCE_US);
   g_autoptr (GPtrArray) asked = gather_reloads (reloader, first);
+  /* One that somebody asked for reads the files, and renews stores as well. */
+  for (guint i = 0; i < asked->len; i++)
+    if (((const Errand *)g_ptr_array_index (asked, i))->type == ERRAND_RELOAD)
+      first = g_ptr_array_index (asked, i);
   g_autoptr (RagifyDiagnostics) diagnostics = ragify_diagnostics_new ();
   Outcome outcome = { 0 };
   const guint64 began = ragify_now ();
   RagifyReloadReport report = { .diagnostics = diagnostics };
   ragify_service_reloading ();
-  report.applied = reload (reloader, diagnostics, &outcome);
+  report.applied = reload (reloader, first->type == ERRAND_RENEW, diagnostics, &outcome);
   report.number = reloader->number;
   report.duration_us = ragify_now () - began;
   report.kept = outcome.kept;
@@ -309,7 +323,7 @@ reloader_main (gpointer data)
       dispose (reloader, errand->graph);
     if (errand->type == ERRAND_REVIVE)
       run_revive (reloader, errand);
-    if (errand->type == ERRAND_RELOAD)
+    if (errand->type == ERRAND_RELOAD || errand->type == ERRAND_RENEW)
       run_reload (reloader, errand);
     else
       errand_free (errand);
@@ -405,6 +419,7 @@ ragify_reloader_begin (RagifyReloader *reloader, RagifyConfig *config, RagifyDia
   if (open) {
     ragify_listeners_commit (reloader->listeners, ragify_graph_serving (reloader->graph), diagnostics);
     ragify_graph_start_jobs (reloader->graph, NULL);
+    ragify_graph_start_reindexing (reloader->graph, ask_renewal, reloader);
     ragify_warming_start (ragify_graph_serving (reloader->graph)->warming);
     ragify_revival_watch (reloader->revival, reloader->graph);
   }

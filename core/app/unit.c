@@ -198,6 +198,12 @@ ragify_unit_embedder (const RagifyUnit *unit)
   return described_get (&unit->own);
 }
 
+const RagifyEmbedderInfo *
+ragify_unit_begun_with (const RagifyUnit *unit)
+{
+  return described_get (&unit->begun_with);
+}
+
 RagifyConfig *
 ragify_unit_config (const RagifyUnit *unit)
 {

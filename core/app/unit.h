@@ -31,6 +31,8 @@ void ragify_unit_unref (RagifyUnit *unit);
 
 RagifyNode *ragify_unit_node (const RagifyUnit *unit);
 /* What an embedder says that it is, once started; NULL: it is none. */
+/* Stores: the embedder that it was started with; NULL: none. */
+const RagifyEmbedderInfo *ragify_unit_begun_with (const RagifyUnit *unit);
 const RagifyEmbedderInfo *ragify_unit_embedder (const RagifyUnit *unit);
 
 /* What becomes of it when `node` of `config` takes its place; with RAGIFY_FATE_RECONFIGURE `keys` receives those that

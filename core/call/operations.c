@@ -205,6 +205,9 @@ OF_KIND (store_remove, RagifyVectorStoreOperations, remove)
 OF_KIND (store_optimize, RagifyVectorStoreOperations, optimize)
 OF_KIND (store_flush, RagifyVectorStoreOperations, flush)
 OF_KIND (store_generation, RagifyVectorStoreOperations, generation)
+OF_KIND (store_backup, RagifyVectorStoreOperations, backup)
+OF_KIND (store_verify, RagifyVectorStoreOperations, verify)
+OF_KIND (store_reindex, RagifyVectorStoreOperations, reindex)
 OF_KIND (text_upsert, RagifyTextIndexOperations, upsert)
 OF_KIND (text_search, RagifyTextIndexOperations, search)
 OF_KIND (text_remove, RagifyTextIndexOperations, remove)
@@ -343,6 +346,27 @@ check_store_remove (const void *args, void *result)
 }
 
 static const char *
+check_store_verify (const void *args, void *result)
+{
+  const RagifyStoreVerifyResult *found = result;
+  if (!list_ok (found->problems.items, found->problems.count, sizeof (guint64)))
+    return "returned a list of problems that cannot be";
+  for (guint64 i = 0; i < found->problems.count; i++)
+    if (!str_ok (found->problems.items[i]))
+      return "returned text that is not UTF-8";
+  return NULL;
+}
+
+static const char *
+check_store_reindex (const void *args, void *result)
+{
+  const RagifyStoreReindexResult *got = result;
+  if (got->chunks.count > ((const RagifyStoreReindex *)args)->limit)
+    return "returned more than was asked for";
+  return check_chunks (&got->chunks);
+}
+
+static const char *
 check_text_search (const void *args, void *result)
 {
   RagifyTextSearchResult *found = result;
@@ -442,6 +466,12 @@ OPERATION (store_optimize, RAGIFY_KIND_VECTOR_STORE, "optimize", .result_size = 
            .check = check_stats);
 OPERATION (store_flush, RAGIFY_KIND_VECTOR_STORE, "flush", .result_size = 0);
 OPERATION (store_generation, RAGIFY_KIND_VECTOR_STORE, "generation", .result_size = sizeof (RagifyStoreGeneration));
+OPERATION (store_backup, RAGIFY_KIND_VECTOR_STORE, "backup", .result_size = sizeof (RagifyStatsResult),
+           .check = check_stats);
+OPERATION (store_verify, RAGIFY_KIND_VECTOR_STORE, "verify", .result_size = sizeof (RagifyStoreVerifyResult),
+           .check = check_store_verify);
+OPERATION (store_reindex, RAGIFY_KIND_VECTOR_STORE, "reindex", .result_size = sizeof (RagifyStoreReindexResult),
+           .check = check_store_reindex);
 
 OPERATION (text_upsert, RAGIFY_KIND_TEXT_INDEX, "upsert", .result_size = 0);
 OPERATION (text_search, RAGIFY_KIND_TEXT_INDEX, "search", .flags = RAGIFY_OPERATION_GUARDED,
@@ -487,6 +517,9 @@ ragify_operation_find (const char *kind, const char *name)
                                                 &ragify_operation_store_optimize,
                                                 &ragify_operation_store_flush,
                                                 &ragify_operation_store_generation,
+                                                &ragify_operation_store_backup,
+                                                &ragify_operation_store_verify,
+                                                &ragify_operation_store_reindex,
                                                 &ragify_operation_text_upsert,
                                                 &ragify_operation_text_search,
                                                 &ragify_operation_text_remove,

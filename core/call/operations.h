@@ -56,6 +56,9 @@ extern const RagifyOperation ragify_operation_store_remove;
 extern const RagifyOperation ragify_operation_store_optimize;
 extern const RagifyOperation ragify_operation_store_flush;
 extern const RagifyOperation ragify_operation_store_generation;
+extern const RagifyOperation ragify_operation_store_backup;
+extern const RagifyOperation ragify_operation_store_verify;
+extern const RagifyOperation ragify_operation_store_reindex;
 
 extern const RagifyOperation ragify_operation_text_upsert;
 extern const RagifyOperation ragify_operation_text_search;

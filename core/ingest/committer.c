@@ -91,7 +91,8 @@ ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *option
   if (committer->cutter == NULL) {
     g_set_error_literal (error, RAGIFY_NODE_ERROR, RAGIFY_E_INTERNAL, "ICU has no data for sentence boundaries");
   } else if (options->embedder == NULL || describe_embedder (committer, &fingerprint, error)) {
-    const char *embedder = fingerprint != NULL ? fingerprint : "";
+    /* Whose vectors they are is the store's affair, which never has those of two embedders. */
+    const char *embedder = fingerprint != NULL ? "vectors" : "";
     committer->salt[RAGIFY_CHUNKING_DEFAULT] =
         g_strdup_printf ("1 %u %u %s", options->chunk_size, options->chunk_overlap, embedder);
     committer->salt[RAGIFY_CHUNKING_NONE] = g_strdup_printf ("1 whole %s", embedder);

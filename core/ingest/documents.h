@@ -74,3 +74,9 @@ void ragify_library_delete (RagifyLibrary *library, RagifyLoop *loop, const char
  * [loop]
  */
 void ragify_library_optimize (RagifyLibrary *library, RagifyLoop *loop, RagifyLibraryReplied replied, void *user);
+/* Has the store make a copy of itself at `path`, where nothing is yet. Answers with its size. [loop] */
+void ragify_library_backup (RagifyLibrary *library, RagifyLoop *loop, const char *path, RagifyLibraryReplied replied,
+                            void *user);
+/* Has the store look whether what it holds agrees with itself, and mend it. Answers with what it found. [loop] */
+void ragify_library_verify (RagifyLibrary *library, RagifyLoop *loop, gboolean repair, RagifyLibraryReplied replied,
+                            void *user);

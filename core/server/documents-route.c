@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "exchange.h"
+#include "library-exchange.h"
 
 #include <string.h>
 #include <xxhash.h>
@@ -59,8 +59,8 @@ keep_answer (const Work *work, const char *body, gsize size)
   ragify_idempotency_finish (work->idempotency, work->key, &digest, body, size);
 }
 
-static void
-replied (const char *body, gsize size, const RagifyProblem *problem, void *user)
+void
+ragify_library_exchange_replied (const char *body, gsize size, const RagifyProblem *problem, void *user)
 {
   Work *work = user;
   RagifyExchange *exchange = work->exchange;
@@ -79,9 +79,8 @@ replied (const char *body, gsize size, const RagifyProblem *problem, void *user)
   ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
 
-/* The library that ?store= names; without it, the only one. */
-static RagifyLibrary *
-find_library (RagifyExchange *exchange)
+RagifyLibrary *
+ragify_exchange_library (RagifyExchange *exchange)
 {
   const RagifyServing *serving = exchange->listener->serving;
   const char *store = ragify_query_get (exchange->query, "store");
@@ -198,7 +197,7 @@ upload_begin (RagifyExchange *exchange)
   if (!ragify_query_allow (exchange->query, known, &exchange->problem) || !find_chunking (exchange, &chunking) ||
       !find_body_type (exchange, &type))
     return FALSE;
-  RagifyLibrary *library = find_library (exchange);
+  RagifyLibrary *library = ragify_exchange_library (exchange);
   if (library == NULL)
     return FALSE;
   Work *work = work_new (exchange);
@@ -252,7 +251,7 @@ upload_finish (RagifyExchange *exchange)
     replay (exchange);
     return;
   }
-  ragify_upload_finish (g_steal_pointer (&work->upload), replied, work);
+  ragify_upload_finish (g_steal_pointer (&work->upload), ragify_library_exchange_replied, work);
 }
 
 static void
@@ -282,8 +281,14 @@ const RagifyAction ragify_action_documents_post = {
 
 /* ---- the others ---- */
 
-static void
-detach (RagifyExchange *exchange)
+void *
+ragify_library_exchange_new (RagifyExchange *exchange)
+{
+  return work_new (exchange);
+}
+
+void
+ragify_library_exchange_detach (RagifyExchange *exchange)
 {
   Work *work = exchange->work;
   if (work != NULL)
@@ -309,14 +314,14 @@ list_finish (RagifyExchange *exchange)
   guint limit = PAGE;
   RagifyLibrary *library = NULL;
   if (ragify_query_allow (exchange->query, known, &exchange->problem) && find_limit (exchange, &limit))
-    library = find_library (exchange);
+    library = ragify_exchange_library (exchange);
   if (library == NULL) {
     ragify_exchange_reply_problem (exchange, &exchange->problem);
     return;
   }
   const char *cursor = ragify_query_get (exchange->query, "cursor");
   ragify_library_list (library, exchange->listener->loop, cursor != NULL ? cursor : "", limit,
-                       ragify_exchange_hold (exchange), replied, work_new (exchange));
+                       ragify_exchange_hold (exchange), ragify_library_exchange_replied, work_new (exchange));
 }
 
 /* The library and the id that a request for one document means; NULL: refused. */
@@ -327,7 +332,7 @@ find_document (RagifyExchange *exchange, char **id)
   if (!ragify_query_allow (exchange->query, known, &exchange->problem))
     return NULL;
   *id = ragify_target_decode (exchange->parameter, "id", &exchange->problem);
-  return *id != NULL ? find_library (exchange) : NULL;
+  return *id != NULL ? ragify_exchange_library (exchange) : NULL;
 }
 
 static void
@@ -336,8 +341,8 @@ get_finish (RagifyExchange *exchange)
   g_autofree char *id = NULL;
   RagifyLibrary *library = find_document (exchange, &id);
   if (library != NULL)
-    ragify_library_get (library, exchange->listener->loop, id, ragify_exchange_hold (exchange), replied,
-                        work_new (exchange));
+    ragify_library_get (library, exchange->listener->loop, id, ragify_exchange_hold (exchange),
+                        ragify_library_exchange_replied, work_new (exchange));
   else
     ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
@@ -348,29 +353,18 @@ delete_finish (RagifyExchange *exchange)
   g_autofree char *id = NULL;
   RagifyLibrary *library = find_document (exchange, &id);
   if (library != NULL)
-    ragify_library_delete (library, exchange->listener->loop, id, ragify_exchange_hold (exchange), replied,
-                           work_new (exchange));
+    ragify_library_delete (library, exchange->listener->loop, id, ragify_exchange_hold (exchange),
+                           ragify_library_exchange_replied, work_new (exchange));
   else
     ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
 
-static void
-optimize_finish (RagifyExchange *exchange)
-{
-  static const char *const known[] = { "store", NULL };
-  RagifyLibrary *library =
-      ragify_query_allow (exchange->query, known, &exchange->problem) ? find_library (exchange) : NULL;
-  if (library != NULL)
-    ragify_library_optimize (library, exchange->listener->loop, replied, work_new (exchange));
-  else
-    ragify_exchange_reply_problem (exchange, &exchange->problem);
-}
-
-const RagifyAction ragify_action_optimize = { .access = RAGIFY_ACCESS_ADMIN,
-                                              .finish = optimize_finish,
-                                              .detach = detach };
-const RagifyAction ragify_action_documents_list = { .held = TRUE, .finish = list_finish, .detach = detach };
-const RagifyAction ragify_action_document_get = { .held = TRUE, .finish = get_finish, .detach = detach };
+const RagifyAction ragify_action_documents_list = { .held = TRUE,
+                                                    .finish = list_finish,
+                                                    .detach = ragify_library_exchange_detach };
+const RagifyAction ragify_action_document_get = { .held = TRUE,
+                                                  .finish = get_finish,
+                                                  .detach = ragify_library_exchange_detach };
 const RagifyAction ragify_action_document_delete = {
-  .access = RAGIFY_ACCESS_WRITE, .held = TRUE, .finish = delete_finish, .detach = detach
+  .access = RAGIFY_ACCESS_WRITE, .held = TRUE, .finish = delete_finish, .detach = ragify_library_exchange_detach
 };

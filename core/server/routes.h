@@ -109,3 +109,7 @@ extern const RagifyAction ragify_action_stats;
 extern const RagifyAction ragify_action_metrics;
 extern const RagifyAction ragify_action_reload;
 extern const RagifyAction ragify_action_optimize;
+extern const RagifyAction ragify_action_backup;
+extern const RagifyAction ragify_action_verify;
+extern const RagifyAction ragify_action_reindex;
+extern const RagifyAction ragify_action_reindex_show;

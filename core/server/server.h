@@ -7,6 +7,7 @@
 #include "core/batch/embed-batcher.h"
 #include "core/ingest/documents.h"
 #include "core/ingest/job.h"
+#include "core/ingest/reindexer.h"
 #include "core/module/node.h"
 #include "core/pipeline/pipeline.h"
 #include "core/pipeline/warming.h"
@@ -44,12 +45,15 @@ typedef struct RagifyServing {
   guint n_tiers;
   RagifyIngestJob **jobs;
   guint n_jobs;
+  RagifyReindexer **reindexers; /* of stores whose vectors are still a former embedder's */
+  guint n_reindexers;
   RagifyWarming *warming; /* NULL: none */
   RagifyHealth *health;   /* NULL: nothing is checked */
   const RagifyServedSource *sources;
   guint n_sources;
   const RagifyServedEmbedder *embedders; /* those that are running */
   guint n_embedders;
+  const char *backup_dir;    /* beneath which backups go */
   const char *graph;         /* what there is and what refers to what, as JSON */
   const char *configuration; /* with the origin of each value, secrets left out */
   void (*free) (struct RagifyServing *serving);

@@ -31,6 +31,10 @@ static const RagifyDescribedOperation operations_RagifyVectorStoreOperations[] =
   OPERATION (RagifyVectorStoreOperations, optimize, &describe_RagifyStoreOptimize, &describe_RagifyStatsResult, NULL),
   OPERATION (RagifyVectorStoreOperations, flush, &describe_RagifyNothing, NULL, NULL),
   OPERATION (RagifyVectorStoreOperations, generation, &describe_RagifyNothing, &describe_RagifyStoreGeneration, NULL),
+  OPERATION (RagifyVectorStoreOperations, backup, &describe_RagifyStoreBackup, &describe_RagifyStatsResult, NULL),
+  OPERATION (RagifyVectorStoreOperations, verify, &describe_RagifyStoreVerify, &describe_RagifyStoreVerifyResult, NULL),
+  OPERATION (RagifyVectorStoreOperations, reindex, &describe_RagifyStoreReindex, &describe_RagifyStoreReindexResult,
+             NULL),
 };
 
 static const RagifyDescribedOperation operations_RagifyTextIndexOperations[] = {

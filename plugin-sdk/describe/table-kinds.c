@@ -345,6 +345,48 @@ static const RagifyDescribedMember members_RagifyStoreOptimize[] = {
 };
 STRUCT (RagifyStoreOptimize, RAGIFY_STRUCT_SIZED);
 
+static const RagifyDescribedMember members_RagifyStoreBackup[] = {
+  HEAD (RagifyStoreBackup),
+  INSIDE (RagifyStoreBackup, path, RagifyStr),
+};
+STRUCT (RagifyStoreBackup, RAGIFY_STRUCT_SIZED);
+
+static const RagifyDescribedMember members_RagifyStoreVerify[] = {
+  NUMBER (RagifyStoreVerify, struct_size, U32),
+  NUMBER (RagifyStoreVerify, flags, U32),
+};
+STRUCT (RagifyStoreVerify, RAGIFY_STRUCT_SIZED);
+
+static const RagifyDescribedMember members_RagifyStoreVerifyResult[] = {
+  HEAD (RagifyStoreVerifyResult),
+  NUMBER (RagifyStoreVerifyResult, looked_at, U64),
+  NUMBER (RagifyStoreVerifyResult, repaired, U64),
+  INSIDE (RagifyStoreVerifyResult, problems, RagifyStrList),
+};
+STRUCT (RagifyStoreVerifyResult, RAGIFY_STRUCT_SIZED);
+
+static const RagifyDescribedMember members_RagifyStoreReindex[] = {
+  NUMBER (RagifyStoreReindex, struct_size, U32),
+  NUMBER (RagifyStoreReindex, flags, U32),
+  INSIDE (RagifyStoreReindex, fingerprint, RagifyStr),
+  NUMBER (RagifyStoreReindex, dimension, U32),
+  NUMBER (RagifyStoreReindex, limit, U32),
+  INSIDE (RagifyStoreReindex, ids, RagifyUuidList),
+  INSIDE (RagifyStoreReindex, vectors, RagifyVectors),
+  INSIDE (RagifyStoreReindex, as_of, RagifyGeneration),
+};
+STRUCT (RagifyStoreReindex, RAGIFY_STRUCT_SIZED);
+
+static const RagifyDescribedMember members_RagifyStoreReindexResult[] = {
+  NUMBER (RagifyStoreReindexResult, struct_size, U32),
+  NUMBER (RagifyStoreReindexResult, finished, U32),
+  INSIDE (RagifyStoreReindexResult, chunks, RagifyChunkList),
+  INSIDE (RagifyStoreReindexResult, generation, RagifyGeneration),
+  NUMBER (RagifyStoreReindexResult, done, U64),
+  NUMBER (RagifyStoreReindexResult, total, U64),
+};
+STRUCT (RagifyStoreReindexResult, RAGIFY_STRUCT_SIZED);
+
 static const RagifyDescribedMember members_RagifyStoreGeneration[] = {
   HEAD (RagifyStoreGeneration),
   INSIDE (RagifyStoreGeneration, generation, RagifyGeneration),
@@ -364,5 +406,8 @@ static const RagifyDescribedMember members_RagifyVectorStoreOperations[] = {
   FUNCTION (RagifyVectorStoreOperations, optimize, "[call]"),
   FUNCTION (RagifyVectorStoreOperations, flush, "[call]"),
   FUNCTION (RagifyVectorStoreOperations, generation, "[call]"),
+  FUNCTION (RagifyVectorStoreOperations, backup, "[call]"),
+  FUNCTION (RagifyVectorStoreOperations, verify, "[call]"),
+  FUNCTION (RagifyVectorStoreOperations, reindex, "[call]"),
 };
 STRUCT (RagifyVectorStoreOperations, RAGIFY_STRUCT_SIZED);

@@ -581,6 +581,9 @@ pub const RAGIFY_FETCH_METADATA: u32 = 2;
 pub const RAGIFY_FETCH_VECTORS: u32 = 4;
 pub const RAGIFY_LIST_DOCUMENTS: u32 = 0;
 pub const RAGIFY_LIST_CHUNKS: u32 = 1;
+pub const RAGIFY_VERIFY_REPAIR: u32 = 1;
+pub const RAGIFY_REINDEX_FINISH: u32 = 1;
+pub const RAGIFY_REINDEX_DROP: u32 = 2;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct RagifyDocument {
@@ -722,6 +725,55 @@ pub struct RagifyStoreOptimize {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
+pub struct RagifyStoreBackup {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub path: RagifyStr,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RagifyStoreVerify {
+    pub struct_size: u32,
+    pub flags: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RagifyStoreVerifyResult {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub looked_at: u64,
+    pub repaired: u64,
+    pub problems: RagifyStrList,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RagifyStoreReindex {
+    pub struct_size: u32,
+    pub flags: u32,
+    pub fingerprint: RagifyStr,
+    pub dimension: u32,
+    pub limit: u32,
+    pub ids: RagifyUuidList,
+    pub vectors: RagifyVectors,
+    pub as_of: RagifyGeneration,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RagifyStoreReindexResult {
+    pub struct_size: u32,
+    pub finished: u32,
+    pub chunks: RagifyChunkList,
+    pub generation: RagifyGeneration,
+    pub done: u64,
+    pub total: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
 pub struct RagifyStoreGeneration {
     pub struct_size: u32,
     pub reserved: u32,
@@ -744,6 +796,9 @@ pub struct RagifyVectorStoreOperations {
     pub optimize: Option<unsafe extern "C" fn(*mut c_void, *mut RagifyCall, *const RagifyStoreOptimize)>,
     pub flush: Option<unsafe extern "C" fn(*mut c_void, *mut RagifyCall, *const RagifyNothing)>,
     pub generation: Option<unsafe extern "C" fn(*mut c_void, *mut RagifyCall, *const RagifyNothing)>,
+    pub backup: Option<unsafe extern "C" fn(*mut c_void, *mut RagifyCall, *const RagifyStoreBackup)>,
+    pub verify: Option<unsafe extern "C" fn(*mut c_void, *mut RagifyCall, *const RagifyStoreVerify)>,
+    pub reindex: Option<unsafe extern "C" fn(*mut c_void, *mut RagifyCall, *const RagifyStoreReindex)>,
 }
 
 pub const RAGIFY_KIND_TEXT_INDEX: &std::ffi::CStr = c_str(b"ragify.text-index/1\0");

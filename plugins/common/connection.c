@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define STATEMENT_ROOM 64
+#define STATEMENT_ROOM 96
 #define BUSY_TIMEOUT_MS 5000
 
 typedef struct {
@@ -97,10 +97,11 @@ open_handle (const char *path, RagifyConnectionMode mode, sqlite3 **handle)
 {
   int flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
   flags |= mode == RAGIFY_CONNECTION_READ_ONLY ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
-  if (mode == RAGIFY_CONNECTION_WRITE)
+  if (mode == RAGIFY_CONNECTION_WRITE || mode == RAGIFY_CONNECTION_MEMORY)
     flags |= SQLITE_OPEN_CREATE;
   bool frozen = mode == RAGIFY_CONNECTION_READ_ONLY && !has_log (path);
-  char *uri = make_uri (path, frozen ? "?immutable=1" : "");
+  const char *query = mode == RAGIFY_CONNECTION_MEMORY ? "?vfs=memdb" : frozen ? "?immutable=1" : "";
+  char *uri = make_uri (path, query);
   if (uri == NULL)
     return SQLITE_NOMEM;
   int code = sqlite3_open_v2 (uri, handle, flags, NULL);

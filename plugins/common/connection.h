@@ -12,6 +12,8 @@ typedef enum {
   RAGIFY_CONNECTION_WRITE,     /* makes the file where there is none */
   RAGIFY_CONNECTION_READ,      /* beside a writer */
   RAGIFY_CONNECTION_READ_ONLY, /* of a folder that cannot be written */
+  RAGIFY_CONNECTION_MEMORY,    /* no file: `path` is a name that all connections of this process to the same database
+                                  have; it is gone with the last of them */
 } RagifyConnectionMode;
 
 /* `path` is the database file; `cache_bytes` bounds the pages that the connection keeps. */

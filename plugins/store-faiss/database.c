@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 struct RagifyDatabase {
   char *folder;
   char *file;
-  RagifyFolder *held;
+  RagifyFolder *held; /* NULL: in memory, or retired */
+  bool in_memory, writable;
   uint64_t cache_bytes;
   uint32_t reader_limit;
   RagifyConnection *writer;
@@ -55,7 +57,7 @@ static const char schema[] =
 static const char *
 read_only (const RagifyDatabase *database)
 {
-  return ragify_folder_read_only (database->held);
+  return database->writable ? NULL : ragify_folder_read_only (database->held);
 }
 
 static char *
@@ -67,8 +69,8 @@ join (const char *folder, const char *name)
   return path;
 }
 
-static bool
-random_uuid (RagifyUuid *uuid, RagifyFault *fault)
+bool
+ragify_database_new_id (RagifyUuid *uuid, RagifyFault *fault)
 {
   if (getrandom (uuid->bytes, sizeof uuid->bytes, 0) != (ssize_t)sizeof uuid->bytes)
     return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "no random numbers: %s", strerror (errno));
@@ -103,23 +105,23 @@ ragify_database_write_fact_text (RagifyConnection *connection, const char *name,
 }
 
 static bool
-write_store_id (RagifyConnection *connection, RagifyFault *fault)
+write_store_id (RagifyConnection *connection, const RagifyUuid *store, RagifyFault *fault)
 {
-  RagifyUuid store;
   sqlite3_stmt *statement = ragify_connection_prepare (connection, write_fact, fault);
-  if (statement == NULL || !random_uuid (&store, fault))
+  if (statement == NULL)
     return false;
   (void)sqlite3_bind_text (statement, 1, "store", -1, SQLITE_STATIC);
-  ragify_bind_uuid (statement, 2, &store);
+  ragify_bind_uuid (statement, 2, store);
   return ragify_connection_run (connection, statement, fault);
 }
 
 static bool
 make_schema (RagifyConnection *connection, RagifyFault *fault)
 {
-  if (!ragify_connection_execute (connection, "BEGIN IMMEDIATE", fault))
+  RagifyUuid store;
+  if (!ragify_database_new_id (&store, fault) || !ragify_connection_execute (connection, "BEGIN IMMEDIATE", fault))
     return false;
-  if (ragify_connection_execute (connection, schema, fault) && write_store_id (connection, fault) &&
+  if (ragify_connection_execute (connection, schema, fault) && write_store_id (connection, &store, fault) &&
       ragify_database_write_fact (connection, "format", RAGIFY_STORE_FORMAT, fault) &&
       ragify_database_write_fact (connection, "generation", 0, fault) &&
       ragify_database_write_fact (connection, "horizon", 0, fault) &&
@@ -184,7 +186,9 @@ check_schema (RagifyDatabase *database, RagifyConnection *connection, RagifyFaul
 static bool
 open_files (RagifyDatabase *database, RagifyFault *fault)
 {
-  RagifyConnectionMode mode = read_only (database) != NULL ? RAGIFY_CONNECTION_READ_ONLY : RAGIFY_CONNECTION_WRITE;
+  RagifyConnectionMode mode = database->in_memory            ? RAGIFY_CONNECTION_MEMORY
+                              : read_only (database) != NULL ? RAGIFY_CONNECTION_READ_ONLY
+                                                             : RAGIFY_CONNECTION_WRITE;
   RagifyConnection *connection = ragify_connection_open (database->file, mode, database->cache_bytes, fault);
   if (connection == NULL)
     return false;
@@ -201,6 +205,16 @@ open_files (RagifyDatabase *database, RagifyFault *fault)
   return true;
 }
 
+/* A name that no other database in this process has. */
+static char *
+make_name (void)
+{
+  static atomic_uint made;
+  char name[40];
+  (void)snprintf (name, sizeof name, "/ragify-store-%u", atomic_fetch_add (&made, 1));
+  return strdup (name);
+}
+
 static RagifyDatabase *
 make (const RagifyDatabaseOptions *options)
 {
@@ -215,8 +229,9 @@ make (const RagifyDatabaseOptions *options)
   (void)pthread_mutex_init (&database->mutex, NULL);
   database->cache_bytes = options->cache_bytes;
   database->reader_limit = options->readers > 0 ? options->readers : 1;
-  database->folder = strdup (options->folder);
-  database->file = join (options->folder, "store.db");
+  database->in_memory = options->folder == NULL;
+  database->folder = strdup (database->in_memory ? "memory" : options->folder);
+  database->file = database->in_memory ? make_name () : join (options->folder, "store.db");
   database->idle = calloc (database->reader_limit, sizeof (RagifyConnection *));
   if (database->folder != NULL && database->file != NULL && database->idle != NULL)
     return database;
@@ -232,8 +247,11 @@ ragify_database_open (const RagifyDatabaseOptions *options, RagifyFault *fault)
     ragify_fault_memory (fault);
     return NULL;
   }
-  database->held = ragify_folder_open (options->folder, options->lock_wait_us, fault);
-  if (database->held != NULL && open_files (database, fault))
+  if (!database->in_memory)
+    database->held = ragify_folder_open (options->folder, options->lock_wait_us, fault);
+  database->writable =
+      database->in_memory || (database->held != NULL && ragify_folder_read_only (database->held) == NULL);
+  if ((database->in_memory || database->held != NULL) && open_files (database, fault))
     return database;
   ragify_database_close (database);
   return NULL;
@@ -283,9 +301,10 @@ ragify_database_borrow (RagifyDatabase *database, RagifyFault *fault)
   (void)pthread_mutex_unlock (&database->mutex);
   if (connection != NULL)
     return connection;
-  connection = ragify_connection_open (
-      database->file, read_only (database) != NULL ? RAGIFY_CONNECTION_READ_ONLY : RAGIFY_CONNECTION_READ,
-      database->cache_bytes, fault);
+  RagifyConnectionMode mode = database->in_memory            ? RAGIFY_CONNECTION_MEMORY
+                              : read_only (database) != NULL ? RAGIFY_CONNECTION_READ_ONLY
+                                                             : RAGIFY_CONNECTION_READ;
+  connection = ragify_connection_open (database->file, mode, database->cache_bytes, fault);
   if (connection == NULL) {
     (void)pthread_mutex_lock (&database->mutex);
     database->readers--;
@@ -325,8 +344,15 @@ ragify_database_begin_write (RagifyDatabase *database, uint64_t deadline_us, Rag
   while (database->writing && late == 0)
     late = pthread_cond_timedwait (&database->changed, &database->mutex, &until);
   bool mine = !database->writing;
-  database->writing = true;
+  bool retired = mine && database->writer == NULL;
+  database->writing = database->writing || !retired;
   (void)pthread_mutex_unlock (&database->mutex);
+  if (retired) {
+    ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE,
+                      "%s: its vectors are those of another embedder now, which it is to be started with",
+                      database->folder);
+    return NULL;
+  }
   if (mine)
     return database->writer;
   ragify_fault_set (fault, RAGIFY_E_TIMEOUT, "the writer before did not finish in time");
@@ -334,9 +360,18 @@ ragify_database_begin_write (RagifyDatabase *database, uint64_t deadline_us, Rag
 }
 
 void
+ragify_database_retire (RagifyDatabase *database)
+{
+  ragify_connection_close (database->writer);
+  database->writer = NULL;
+  ragify_folder_close (database->held);
+  database->held = NULL;
+}
+
+void
 ragify_database_end_write (RagifyDatabase *database)
 {
-  if (ragify_connection_busy (database->writer)) {
+  if (database->writer != NULL && ragify_connection_busy (database->writer)) {
     RagifyFault ignored;
     (void)ragify_connection_execute (database->writer, "ROLLBACK", &ignored);
   }
@@ -356,8 +391,8 @@ ragify_database_read_generation (RagifyConnection *connection, uint64_t *generat
   return true;
 }
 
-static bool
-read_text (RagifyConnection *connection, const char *name, char **text, RagifyFault *fault)
+bool
+ragify_database_read_text (RagifyConnection *connection, const char *name, char **text, RagifyFault *fault)
 {
   sqlite3_stmt *statement = ragify_connection_prepare (connection, read_fact, fault);
   if (statement == NULL)
@@ -400,10 +435,20 @@ ragify_database_read_head (RagifyConnection *connection, RagifyDatabaseHead *hea
       !ragify_database_read_generation (connection, &found.generation.counter, fault) ||
       !read_number (connection, "horizon", 0, &horizon, fault) ||
       !read_number (connection, "dimension", 0, &dimension, fault) ||
-      !read_text (connection, "fingerprint", &found.fingerprint, fault))
+      !ragify_database_read_text (connection, "fingerprint", &found.fingerprint, fault))
     return false;
   found.horizon = (uint64_t)horizon;
   found.dimension = (uint32_t)dimension;
   *head = found;
   return true;
+}
+
+bool
+ragify_database_set_id (const char *file, const RagifyUuid *store, RagifyFault *fault)
+{
+  const uint64_t cache_bytes = 1 << 20;
+  RagifyConnection *connection = ragify_connection_open (file, RAGIFY_CONNECTION_WRITE, cache_bytes, fault);
+  bool ok = connection != NULL && write_store_id (connection, store, fault);
+  ragify_connection_close (connection);
+  return ok;
 }

@@ -1,7 +1,7 @@
 /* The store's truth: one SQLite file in a folder of its own, its writer, and a pool of readers.
  *
  * Files: store.db (with -wal and -shm beside it), and lock, which is held while the store is open for writing.
- * A folder that cannot be written is opened for reading; then there is no writer. */
+ * A folder that cannot be written is opened for reading; then there is no writer. A database in memory has no files. */
 #ifndef RAGIFY_DATABASE_H
 #define RAGIFY_DATABASE_H
 
@@ -12,7 +12,7 @@
 typedef struct RagifyDatabase RagifyDatabase;
 
 typedef struct RagifyDatabaseOptions {
-  const char *folder;    /* absolute; made where it is not there */
+  const char *folder;    /* absolute; made where it is not there; NULL: in memory alone, and gone when it is closed */
   uint64_t lock_wait_us; /* how long another process may keep the lock */
   uint64_t cache_bytes;  /* pages kept by each connection */
   uint32_t readers;      /* connections for reading, at most */
@@ -29,6 +29,7 @@ typedef struct RagifyDatabaseHead {
 RagifyDatabase *ragify_database_open (const RagifyDatabaseOptions *options, RagifyFault *fault);
 void ragify_database_close (RagifyDatabase *database);
 
+/* For people. */
 const char *ragify_database_folder (const RagifyDatabase *database);
 
 /* Why it cannot be written, or NULL. */
@@ -40,6 +41,9 @@ void ragify_database_give_back (RagifyDatabase *database, RagifyConnection *conn
 
 /* [any] The one connection that writes. Waits for the writer before until `deadline_us` (monotonic). */
 RagifyConnection *ragify_database_begin_write (RagifyDatabase *database, uint64_t deadline_us, RagifyFault *fault);
+/* Writing is over for good: another may open the folder, while this one goes on reading. Between begin_write and
+ * end_write. */
+void ragify_database_retire (RagifyDatabase *database);
 /* Rolls back what is not committed. */
 void ragify_database_end_write (RagifyDatabase *database);
 
@@ -48,6 +52,15 @@ bool ragify_database_read_head (RagifyConnection *connection, RagifyDatabaseHead
 
 /* The generation alone. */
 bool ragify_database_read_generation (RagifyConnection *connection, uint64_t *generation, RagifyFault *fault);
+
+/* A fact that is text, to be freed; "" where it is not there. */
+bool ragify_database_read_text (RagifyConnection *connection, const char *name, char **text, RagifyFault *fault);
+
+/* An id for a store. */
+bool ragify_database_new_id (RagifyUuid *uuid, RagifyFault *fault);
+
+/* Gives the store in `file`, which nobody has open, another id. */
+bool ragify_database_set_id (const char *file, const RagifyUuid *store, RagifyFault *fault);
 
 /* Changes one fact. */
 bool ragify_database_write_fact (RagifyConnection *connection, const char *name, int64_t value, RagifyFault *fault);

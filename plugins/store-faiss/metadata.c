@@ -1,6 +1,6 @@
 #include "metadata.h"
 
-#include "condition.h"
+#include "json-condition.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

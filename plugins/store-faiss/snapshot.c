@@ -160,6 +160,62 @@ ragify_snapshot_read (const char *folder, const RagifyUuid *store, const char *n
   return ok;
 }
 
+/* The rest of the file piece by piece, with the hash of what is written at its end. */
+static bool
+copy_rest (FILE *source, FILE *target, uint64_t left, XXH3_state_t *state)
+{
+  char *piece = malloc (HASH_PIECE);
+  bool ok = piece != NULL;
+  while (ok && left > 0) {
+    size_t part = left < HASH_PIECE ? (size_t)left : HASH_PIECE;
+    ok = fread (piece, 1, part, source) == part && fwrite (piece, 1, part, target) == part &&
+         XXH3_64bits_update (state, piece, part) == XXH_OK;
+    left -= part;
+  }
+  free (piece);
+  const uint64_t hash = ok ? XXH3_64bits_digest (state) : 0;
+  return ok && fwrite (&hash, sizeof hash, 1, target) == 1 && fflush (target) == 0;
+}
+
+static bool
+copy_as (FILE *source, FILE *target, uint64_t size, const RagifyUuid *store)
+{
+  Head head;
+  XXH3_state_t *state = XXH3_createState ();
+  bool ok = state != NULL && XXH3_64bits_reset (state) == XXH_OK && fseek (source, 0, SEEK_SET) == 0 &&
+            fread (&head, sizeof head, 1, source) == 1;
+  if (ok) {
+    head.store = *store;
+    ok = XXH3_64bits_update (state, &head, sizeof head) == XXH_OK && fwrite (&head, sizeof head, 1, target) == 1 &&
+         copy_rest (source, target, size - sizeof head, state);
+  }
+  (void)XXH3_freeState (state);
+  return ok;
+}
+
+bool
+ragify_snapshot_copy (const char *from, const char *to, const RagifyUuid *store, RagifyFault *fault)
+{
+  char path[4200];
+  uint64_t size;
+  make_path (from, "index.snapshot", path, sizeof path);
+  FILE *source = fopen (path, "rbe");
+  if (source == NULL)
+    return errno == ENOENT || fail (fault, path, errno);
+  bool ok = true;
+  if (check_hash (source, &size)) {
+    make_path (to, "index.snapshot", path, sizeof path);
+    FILE *target = fopen (path, "wbxe");
+    ok = target != NULL && copy_as (source, target, size, store);
+    if (!ok)
+      (void)fail (fault, path, errno);
+    if (target != NULL)
+      (void)fclose (target);
+  }
+  (void)fclose (source);
+  return ok;
+}
+
 void
 ragify_snapshot_remove (const char *folder)
 {

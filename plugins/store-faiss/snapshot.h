@@ -23,6 +23,10 @@ bool ragify_snapshot_write (const char *folder, const RagifyUuid *store, const c
 bool ragify_snapshot_read (const char *folder, const RagifyUuid *store, const char *name, uint32_t dimension,
                            RagifySnapshot *snapshot, RagifyFault *fault);
 
+/* Copies the file, where there is one that is whole, into the folder `to`, as that of the store `store`. The disk need
+ * not have it when this returns. */
+bool ragify_snapshot_copy (const char *from, const char *to, const RagifyUuid *store, RagifyFault *fault);
+
 /* Removes the file where there is one. */
 void ragify_snapshot_remove (const char *folder);
 

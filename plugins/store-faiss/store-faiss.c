@@ -22,6 +22,11 @@ static const RagifyKey keys[] = {
     .type = RAGIFY_KEY_PATH,
     .default_value = "stores",
     .summary = "Where the folder lies when no `path` is given." },
+  { .name = "in-memory",
+    .type = RAGIFY_KEY_BOOL,
+    .default_value = "false",
+    .summary = "Keeps documents and vectors in memory alone: nothing is on a disk, and nothing outlives the host or a "
+               "change of the store's keys." },
   { .name = "index",
     .type = RAGIFY_KEY_STRING,
     .default_value = "Flat",
@@ -139,14 +144,16 @@ create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *wh
   char name[RAGIFY_APPROXIMATE_NAME];
   if (!read_index (host, context, name, &fault))
     return refuse (host, context, fault.code, fault.message);
-  char *folder = read_folder (host, context, which);
+  uint32_t in_memory = 0;
+  (void)host->config_bool (context, "in-memory", &in_memory);
+  char *folder = in_memory != 0 ? NULL : read_folder (host, context, which);
   Plugin *plugin = calloc (1, sizeof *plugin);
   RagifyStoreOptions options = { .index = name,
                                  .database = { .folder = folder, .readers = read_int (host, context, "readers") },
                                  .tuning = read_tuning (host, context) };
   (void)host->config_size (context, "page-cache", &options.database.cache_bytes);
   (void)host->config_duration (context, "lock-wait", &options.database.lock_wait_us);
-  if (plugin != NULL && folder != NULL)
+  if (plugin != NULL && (folder != NULL || in_memory != 0))
     plugin->store = ragify_store_new (&options);
   free (folder);
   if (plugin == NULL || plugin->store == NULL) {
@@ -252,21 +259,14 @@ reconfigure (void *instance, RagifyCall *call, const RagifyReconfigure *args)
   plugin->host->call_done (call, NULL);
 }
 
+typedef struct {
+  const char *name;
+  uint64_t value;
+} Number;
+
 static void
-stats (void *instance, RagifyCall *call, const RagifyNothing *args)
+complete_with_numbers (const Plugin *plugin, RagifyCall *call, const Number *numbers, size_t count)
 {
-  const Plugin *plugin = instance;
-  RagifyStoreNumbers numbers = ragify_store_numbers (plugin->store);
-  const struct {
-    const char *name;
-    uint64_t value;
-  } values[] = {
-    { "documents", numbers.generation.documents }, { "chunks", numbers.generation.chunks },
-    { "vectors", numbers.generation.vectors },     { "generation", numbers.generation.generation.counter },
-    { "exact_vectors", numbers.index.exact },      { "dead_vectors", numbers.index.dead },
-    { "index_bytes", numbers.index.bytes },
-  };
-  const size_t count = sizeof values / sizeof *values;
   RagifyPair *pairs = plugin->host->call_alloc (call, count * sizeof *pairs);
   if (pairs == NULL) {
     RagifyFault fault;
@@ -275,10 +275,24 @@ stats (void *instance, RagifyCall *call, const RagifyNothing *args)
     return;
   }
   for (size_t i = 0; i < count; i++)
-    pairs[i] = (RagifyPair){ .name = ragify_str_from (values[i].name),
-                             .value = { .type = RAGIFY_VALUE_INT, .integer = (int64_t)values[i].value } };
+    pairs[i] = (RagifyPair){ .name = ragify_str_from (numbers[i].name),
+                             .value = { .type = RAGIFY_VALUE_INT, .integer = (int64_t)numbers[i].value } };
   RagifyStatsResult result = { .struct_size = sizeof result, .values = { .items = pairs, .count = count } };
   plugin->host->call_done (call, &result);
+}
+
+static void
+stats (void *instance, RagifyCall *call, const RagifyNothing *args)
+{
+  const Plugin *plugin = instance;
+  RagifyStoreNumbers numbers = ragify_store_numbers (plugin->store);
+  const Number values[] = {
+    { "documents", numbers.generation.documents }, { "chunks", numbers.generation.chunks },
+    { "vectors", numbers.generation.vectors },     { "generation", numbers.generation.generation.counter },
+    { "exact_vectors", numbers.index.exact },      { "dead_vectors", numbers.index.dead },
+    { "index_bytes", numbers.index.bytes },
+  };
+  complete_with_numbers (plugin, call, values, sizeof values / sizeof *values);
 }
 
 /* Completes the call with the result, or with the fault. */
@@ -364,6 +378,41 @@ flush (void *instance, RagifyCall *call, const RagifyNothing *args)
 }
 
 static void
+backup (void *instance, RagifyCall *call, const RagifyStoreBackup *args)
+{
+  const Plugin *plugin = instance;
+  const RagifyAnswer answer = { .host = plugin->host, .call = call };
+  RagifyFault fault;
+  uint64_t bytes;
+  if (!ragify_store_backup (plugin->store, &answer, args, &bytes, &fault)) {
+    fail (plugin, call, &fault);
+    return;
+  }
+  const Number numbers[] = { { "bytes", bytes } };
+  complete_with_numbers (plugin, call, numbers, 1);
+}
+
+static void
+verify (void *instance, RagifyCall *call, const RagifyStoreVerify *args)
+{
+  const Plugin *plugin = instance;
+  const RagifyAnswer answer = { .host = plugin->host, .call = call };
+  RagifyFault fault;
+  RagifyStoreVerifyResult result;
+  finish (plugin, call, ragify_store_verify (plugin->store, &answer, args, &result, &fault), &result, &fault);
+}
+
+static void
+reindex (void *instance, RagifyCall *call, const RagifyStoreReindex *args)
+{
+  const Plugin *plugin = instance;
+  const RagifyAnswer answer = { .host = plugin->host, .call = call };
+  RagifyFault fault;
+  RagifyStoreReindexResult result;
+  finish (plugin, call, ragify_store_reindex (plugin->store, &answer, args, &result, &fault), &result, &fault);
+}
+
+static void
 generation (void *instance, RagifyCall *call, const RagifyNothing *args)
 {
   const Plugin *plugin = instance;
@@ -381,6 +430,9 @@ static const RagifyVectorStoreOperations operations = {
   .optimize = optimize,
   .flush = flush,
   .generation = generation,
+  .backup = backup,
+  .verify = verify,
+  .reindex = reindex,
 };
 
 static const RagifyComponent component = {

@@ -1,31 +1,11 @@
-#include "store.h"
+#include "store-private.h"
 
 #include "change.h"
 #include "loading.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct RagifyStore {
-  char *folder;
-  char *factory;
-  RagifyDatabaseOptions options;
-  RagifyDatabase *database;
-  RagifyIndex *index; /* NULL: words alone */
-  RagifyMatcher *matcher;
-  uint64_t without_vector;
-  RagifyUuid id;
-  atomic_flag building;
-  atomic_uint nprobe;
-  atomic_uint ef_search;
-  /* Set by the writer once the index agrees with them. */
-  _Atomic uint64_t generation;
-  _Atomic uint64_t documents;
-  _Atomic uint64_t chunks;
-};
 
 RagifyStore *
 ragify_store_new (const RagifyStoreOptions *options)
@@ -34,10 +14,12 @@ ragify_store_new (const RagifyStoreOptions *options)
   if (store == NULL)
     return NULL;
   store->options = options->database;
-  store->folder = strdup (options->database.folder);
+  store->in_memory = options->database.folder == NULL;
+  store->folder = strdup (store->in_memory ? "memory" : options->database.folder);
   store->factory = strdup (options->index);
   store->matcher = ragify_matcher_new ();
-  store->options.folder = store->folder;
+  store->options.folder = store->in_memory ? NULL : store->folder;
+  atomic_init (&store->renewed, -1);
   ragify_store_set_tuning (store, &options->tuning);
   if (store->folder != NULL && store->factory != NULL && store->matcher != NULL)
     return store;
@@ -151,7 +133,7 @@ static bool
 fill_index (RagifyStore *store, RagifyConnection *connection, RagifyFault *fault)
 {
   RagifySnapshot snapshot;
-  bool have = !ragify_approximate_is_exact (store->factory) &&
+  bool have = !store->in_memory && !ragify_approximate_is_exact (store->factory) &&
               ragify_snapshot_read (store->folder, &store->id, store->factory, ragify_index_dimension (store->index),
                                     &snapshot, fault);
   return ragify_loading_run (connection, store->index, have ? &snapshot : NULL, &store->without_vector, fault);
@@ -221,11 +203,17 @@ ragify_store_probe (RagifyStore *store, RagifyFault *fault)
   return ok;
 }
 
-static bool
-is_cancelled (void *user)
+bool
+ragify_store_is_cancelled (void *user)
 {
   const RagifyAnswer *answer = user;
   return answer->host->call_cancelled (answer->call) != 0;
+}
+
+RagifyConnection *
+ragify_store_begin_write (RagifyStore *store, const RagifyAnswer *answer, RagifyFault *fault)
+{
+  return ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
 }
 
 /* The list of removed ids must be in the caller's memory before anything is committed. */
@@ -265,7 +253,7 @@ start_change (RagifyStore *store, const RagifyAnswer *answer, RagifyConnection *
                          .index = store->index,
                          .fault = fault,
                          .now = answer->host->wall_us (),
-                         .cancelled = is_cancelled,
+                         .cancelled = ragify_store_is_cancelled,
                          .user = (void *)answer };
 }
 
@@ -273,8 +261,7 @@ bool
 ragify_store_upsert (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreUpsert *args,
                      RagifyStoreUpsertResult *result, RagifyFault *fault)
 {
-  RagifyConnection *connection =
-      ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
+  RagifyConnection *connection = ragify_store_begin_write (store, answer, fault);
   if (connection == NULL)
     return false;
   RagifyChange change = start_change (store, answer, connection, fault);
@@ -309,8 +296,7 @@ bool
 ragify_store_remove (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreRemove *args,
                      RagifyStoreRemoveResult *result, RagifyFault *fault)
 {
-  RagifyConnection *connection =
-      ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
+  RagifyConnection *connection = ragify_store_begin_write (store, answer, fault);
   if (connection == NULL)
     return false;
   RagifyChange change = start_change (store, answer, connection, fault);
@@ -506,100 +492,5 @@ ragify_store_list (RagifyStore *store, const RagifyAnswer *answer, const RagifyS
   bool ok = connection != NULL && ragify_listing_page (connection, answer, args, matches, result, fault);
   ragify_database_give_back (store->database, connection);
   ragify_matches_unref (matches);
-  return ok;
-}
-
-/* Metadata that nothing carries any more go; numbers are not used again, so what filters remember stays right. */
-static bool
-tidy (RagifyConnection *connection, RagifyFault *fault)
-{
-  return ragify_connection_execute (connection,
-                                    "DELETE FROM metadata WHERE number NOT IN"
-                                    " (SELECT metadata FROM chunks UNION SELECT metadata FROM documents);"
-                                    "PRAGMA optimize; PRAGMA wal_checkpoint (TRUNCATE)",
-                                    fault);
-}
-
-uint64_t
-ragify_store_missing_vectors (RagifyStore *store)
-{
-  if (store->index == NULL || ragify_approximate_is_exact (store->factory))
-    return 0;
-  RagifyIndexCounts counts = ragify_index_counts (store->index);
-  uint64_t least = ragify_approximate_least (store->factory);
-  return counts.vectors == counts.exact && counts.vectors < least ? least - counts.vectors : 0;
-}
-
-/* Whether an approximate index is wanted and what there is of it leaves too much to the exact one. */
-static bool
-needs_build (const RagifyStore *store)
-{
-  if (store->index == NULL || ragify_approximate_is_exact (store->factory))
-    return false;
-  RagifyIndexCounts counts = ragify_index_counts (store->index);
-  if (counts.vectors < ragify_approximate_least (store->factory))
-    return false;
-  return counts.exact > counts.vectors / 10 || counts.dead > counts.vectors / 4;
-}
-
-/* Puts what was built into the place of what it covers. Everything written since is carried over. */
-static bool
-put_in_place (RagifyStore *store, const RagifyAnswer *answer, RagifySnapshot *snapshot, RagifyFault *fault)
-{
-  if (ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault) == NULL)
-    return false;
-  bool ok = ragify_index_adopt (store->index, snapshot->approximate, snapshot->entries, snapshot->count, NULL, fault);
-  if (ok)
-    snapshot->approximate = NULL;
-  ragify_database_end_write (store->database);
-  return ok;
-}
-
-/* Built beside searches and writes, from what the database says at one moment. */
-static bool
-build (RagifyStore *store, const RagifyAnswer *answer, RagifyFault *fault)
-{
-  RagifySnapshot snapshot;
-  uint32_t dimension = ragify_index_dimension (store->index);
-  RagifyConnection *connection = ragify_database_borrow (store->database, fault);
-  bool ok = connection != NULL && ragify_loading_build (connection, store->factory, dimension, is_cancelled,
-                                                        (void *)answer, &snapshot, fault);
-  ragify_database_give_back (store->database, connection);
-  if (!ok)
-    return false;
-  /* Without a snapshot the next start is exact until the next build, so a full disk spoils nothing but that. */
-  bool kept = ragify_snapshot_write (store->folder, &store->id, store->factory, dimension, &snapshot, fault);
-  RagifyFault second;
-  ok = put_in_place (store, answer, &snapshot, kept ? fault : &second);
-  ragify_snapshot_clear (&snapshot);
-  return kept && ok;
-}
-
-bool
-ragify_store_optimize (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreOptimize *args,
-                       RagifyFault *fault)
-{
-  RagifyConnection *connection =
-      ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
-  if (connection == NULL)
-    return false;
-  bool ok = tidy (connection, fault);
-  ragify_database_end_write (store->database);
-  if (!ok || !needs_build (store) || atomic_flag_test_and_set (&store->building))
-    return ok;
-  ok = build (store, answer, fault);
-  atomic_flag_clear (&store->building);
-  return ok;
-}
-
-bool
-ragify_store_flush (RagifyStore *store, const RagifyAnswer *answer, RagifyFault *fault)
-{
-  RagifyConnection *connection =
-      ragify_database_begin_write (store->database, answer->host->call_deadline_us (answer->call), fault);
-  if (connection == NULL)
-    return false;
-  bool ok = ragify_connection_execute (connection, "PRAGMA wal_checkpoint (PASSIVE)", fault);
-  ragify_database_end_write (store->database);
   return ok;
 }

@@ -60,6 +60,13 @@ bool ragify_store_remove (RagifyStore *store, const RagifyAnswer *answer, const 
                           RagifyStoreRemoveResult *result, RagifyFault *fault);
 bool ragify_store_optimize (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreOptimize *args,
                             RagifyFault *fault);
+/* *bytes: how large the copy is. */
+bool ragify_store_backup (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreBackup *args,
+                          uint64_t *bytes, RagifyFault *fault);
+bool ragify_store_verify (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreVerify *args,
+                          RagifyStoreVerifyResult *result, RagifyFault *fault);
+bool ragify_store_reindex (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreReindex *args,
+                           RagifyStoreReindexResult *result, RagifyFault *fault);
 bool ragify_store_flush (RagifyStore *store, const RagifyAnswer *answer, RagifyFault *fault);
 
 #endif

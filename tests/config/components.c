@@ -77,6 +77,7 @@ static const RagifyKey remote_keys[] = {
 
 static const RagifyKey faiss_keys[] = {
   { .name = "path", .type = RAGIFY_KEY_PATH, .flags = RAGIFY_KEY_REQUIRED },
+  { .name = "in-memory", .type = RAGIFY_KEY_BOOL, .default_value = "false" },
   { .name = "index", .type = RAGIFY_KEY_STRING, .default_value = "IVF1000,Flat" },
   { .name = "nprobe", .type = RAGIFY_KEY_INT, .flags = RAGIFY_KEY_RELOADABLE, .default_value = "10", .minimum = "1" },
 };

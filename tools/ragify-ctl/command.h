@@ -26,6 +26,10 @@ int ragify_control_config (RagifyControlOptions *options, int argc, char **argv)
 int ragify_control_sources (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_jobs (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_models (RagifyControlOptions *options, int argc, char **argv);
+int ragify_control_backup (RagifyControlOptions *options, int argc, char **argv);
+int ragify_control_verify (RagifyControlOptions *options, int argc, char **argv);
+int ragify_control_optimize (RagifyControlOptions *options, int argc, char **argv);
+int ragify_control_reindex (RagifyControlOptions *options, int argc, char **argv);
 int ragify_control_keys (RagifyControlOptions *options, int argc, char **argv);
 
 /* The ragify-host that belongs to this program: beside it, or in the build's folder, or on the path (free with g_free);

@@ -17,7 +17,9 @@ static const Command commands[] = {
   { "reload", ragify_control_reload },   { "config", ragify_control_config },
   { "sources", ragify_control_sources }, { "top", ragify_control_top },
   { "tune", ragify_control_tune },       { "jobs", ragify_control_jobs },
-  { "models", ragify_control_models },
+  { "models", ragify_control_models },   { "backup", ragify_control_backup },
+  { "verify", ragify_control_verify },   { "optimize", ragify_control_optimize },
+  { "reindex", ragify_control_reindex },
 };
 
 static const char summary[] =
@@ -31,6 +33,9 @@ static const char summary[] =
     "  cache stats|get|clear|warm What the caches do and have; compute answers in advance\n"
     "  sources [enable NAME …]    How each source fares; enable, disable, weight\n"
     "  jobs [pause NAME …]        What keeps stores in step with folders, and how far it is\n"
+    "  backup [TO]                Copy a store while the host goes on\n"
+    "  verify|optimize [STORE]    See whether a store is sound; put its index in order\n"
+    "  reindex [STORE]            Make a store's vectors anew after a change of embedder\n"
     "  keys new NAME              Make an API key\n"
     "  reload                     Put the changed configuration in force\n"
     "  config check|print|…       Check and print configurations and profiles\n"

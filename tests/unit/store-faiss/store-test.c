@@ -691,10 +691,25 @@ test_probe_stats_flush_and_optimize_answer (void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown (function, fixture_set_up, fixture_tear_down)
 
+/* Without those that the store at hand is not held to; how many are left. */
+static size_t
+leave_out (struct CMUnitTest *tests, size_t count)
+{
+  size_t left = 0;
+  for (size_t i = 0; i < count; i++) {
+    const char *const *name = fixture_exceptions ();
+    while (*name != NULL && strcmp (*name, tests[i].name) != 0)
+      name++;
+    if (*name == NULL)
+      tests[left++] = tests[i];
+  }
+  return left;
+}
+
 int
 main (void)
 {
-  const struct CMUnitTest tests[] = {
+  struct CMUnitTest tests[] = {
     TEST (test_what_was_written_is_found_and_fetched),
     TEST (test_vectors_alone_bring_no_chunks),
     TEST (test_replacing_removes_what_is_not_written_again),
@@ -724,7 +739,8 @@ main (void)
     return 0;
   }
   cmocka_set_message_output (CM_OUTPUT_TAP);
-  const int failed = cmocka_run_group_tests (tests, NULL, NULL);
+  const size_t count = leave_out (tests, sizeof tests / sizeof *tests);
+  const int failed = _cmocka_run_group_tests ("tests", tests, count, NULL, NULL);
   fixture_end ();
   return failed;
 }

@@ -36,6 +36,13 @@ fixture_plugin (void)
   return path != NULL ? path : "store-pgvector.so";
 }
 
+const char *const *
+fixture_exceptions (void)
+{
+  static const char *const none[] = { NULL };
+  return none;
+}
+
 int
 fixture_set_up (void **state)
 {

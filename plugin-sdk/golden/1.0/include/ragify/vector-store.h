@@ -148,6 +148,56 @@ typedef struct RagifyStoreOptimize {
   RagifyPairList tuning; /* such as recall (a target, 0..1) or index (a factory string) */
 } RagifyStoreOptimize;
 
+/* A copy of everything that the store holds, as of one moment, made while it goes on. The copy is a store of its own,
+ * with another RagifyGeneration.store, so that nothing that was derived from this one is taken for its. */
+typedef struct RagifyStoreBackup {
+  uint32_t struct_size;
+  uint32_t reserved;
+  RagifyStr path; /* an absolute path where nothing is yet; the folder above it is there */
+} RagifyStoreBackup;
+
+#define RAGIFY_VERIFY_REPAIR 1u /* what is wrong is mended where nothing that was acknowledged is lost by it */
+
+typedef struct RagifyStoreVerify {
+  uint32_t struct_size;
+  uint32_t flags; /* RAGIFY_VERIFY_… */
+} RagifyStoreVerify;
+
+typedef struct RagifyStoreVerifyResult {
+  uint32_t struct_size;
+  uint32_t reserved;
+  uint64_t looked_at;     /* documents, chunks and vectors */
+  uint64_t repaired;      /* of what was found wrong */
+  RagifyStrList problems; /* what is still wrong, in words; at most 100 */
+} RagifyStoreVerifyResult;
+
+#define RAGIFY_REINDEX_FINISH 1u /* where nothing is missing, the new vectors take the place of those there were */
+#define RAGIFY_REINDEX_DROP 2u   /* gives it up: the new vectors are dropped */
+
+/* The vectors of another embedder, made beside searches and writes, which go on with those that there are. The host
+ * asks again and again; each call brings vectors for chunks that the call before handed out. They are committed as
+ * other writes are, so that it goes on after a restart where it was. Once finished, the store refuses writes until it
+ * is started with the new embedder. A call that brings nothing and wants no chunks only tells how far it is. */
+typedef struct RagifyStoreReindex {
+  uint32_t struct_size;
+  uint32_t flags;         /* RAGIFY_REINDEX_… */
+  RagifyStr fingerprint;  /* of the embedder; vectors that were begun for another one are dropped */
+  uint32_t dimension;     /* of its vectors */
+  uint32_t limit;         /* chunks wanted, at most; 0..10000 */
+  RagifyUuidList ids;     /* chunks that were handed out */
+  RagifyVectors vectors;  /* one for each of them, unit length */
+  RagifyGeneration as_of; /* of the result that handed them out: chunks that were written since are left out */
+} RagifyStoreReindex;
+
+typedef struct RagifyStoreReindexResult {
+  uint32_t struct_size;
+  uint32_t finished;           /* 1: the store's vectors are the embedder's */
+  RagifyChunkList chunks;      /* that have no new vector yet, with content and title */
+  RagifyGeneration generation; /* that they are of */
+  uint64_t done;               /* chunks that have one */
+  uint64_t total;              /* chunks */
+} RagifyStoreReindexResult;
+
 typedef struct RagifyStoreGeneration {
   uint32_t struct_size;
   uint32_t reserved;
@@ -168,6 +218,11 @@ typedef struct RagifyVectorStoreOperations {
   void (*optimize) (void *instance, RagifyCall *call, const RagifyStoreOptimize *args); /* [call] RagifyStatsResult */
   void (*flush) (void *instance, RagifyCall *call, const RagifyNothing *args);          /* [call] result: none */
   void (*generation) (void *instance, RagifyCall *call, const RagifyNothing *args); /* [call] RagifyStoreGeneration */
+  /* These may be NULL: the host then says what the store cannot do. */
+  void (*backup) (void *instance, RagifyCall *call, const RagifyStoreBackup *args); /* [call] RagifyStatsResult */
+  void (*verify) (void *instance, RagifyCall *call, const RagifyStoreVerify *args); /* [call] RagifyStoreVerifyResult */
+  void (*reindex) (void *instance, RagifyCall *call,
+                   const RagifyStoreReindex *args); /* [call] RagifyStoreReindexResult */
 } RagifyVectorStoreOperations;
 
 #ifdef __cplusplus

@@ -2,8 +2,8 @@
  *
  * A missing member matches no comparison, not even NE and NIN. Values of different types are not equal and not ordered;
  * integers and doubles are one type; texts are ordered by their bytes. All [any]. */
-#ifndef RAGIFY_CONDITION_H
-#define RAGIFY_CONDITION_H
+#ifndef RAGIFY_JSON_CONDITION_H
+#define RAGIFY_JSON_CONDITION_H
 
 #include "fault.h"
 

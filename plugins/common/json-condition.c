@@ -1,4 +1,4 @@
-#include "condition.h"
+#include "json-condition.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,0 +1,15 @@
+/* An exchange that a library answers.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#pragma once
+
+#include "exchange.h"
+
+/* The library that ?store= names; without it, the only one. NULL: refused. [loop] */
+RagifyLibrary *ragify_exchange_library (RagifyExchange *exchange);
+
+/* What a library's function is given as `replied` and `user`; the action's `detach` is the last of them. [loop] */
+void *ragify_library_exchange_new (RagifyExchange *exchange);
+void ragify_library_exchange_replied (const char *body, gsize size, const RagifyProblem *problem, void *user);
+void ragify_library_exchange_detach (RagifyExchange *exchange);

@@ -1,0 +1,100 @@
+/* Optimising a store, and bringing it to the disk. */
+#include "store-private.h"
+
+#include "loading.h"
+
+#include <string.h>
+
+/* Metadata that nothing carries any more go; numbers are not used again, so what filters remember stays right. */
+static bool
+tidy (RagifyConnection *connection, RagifyFault *fault)
+{
+  return ragify_connection_execute (connection,
+                                    "DELETE FROM metadata WHERE number NOT IN"
+                                    " (SELECT metadata FROM chunks UNION SELECT metadata FROM documents);"
+                                    "PRAGMA optimize; PRAGMA wal_checkpoint (TRUNCATE)",
+                                    fault);
+}
+
+uint64_t
+ragify_store_missing_vectors (RagifyStore *store)
+{
+  if (store->index == NULL || ragify_approximate_is_exact (store->factory))
+    return 0;
+  RagifyIndexCounts counts = ragify_index_counts (store->index);
+  uint64_t least = ragify_approximate_least (store->factory);
+  return counts.vectors == counts.exact && counts.vectors < least ? least - counts.vectors : 0;
+}
+
+/* Whether an approximate index is wanted and what there is of it leaves too much to the exact one. */
+static bool
+needs_build (const RagifyStore *store)
+{
+  if (store->index == NULL || ragify_approximate_is_exact (store->factory))
+    return false;
+  RagifyIndexCounts counts = ragify_index_counts (store->index);
+  if (counts.vectors < ragify_approximate_least (store->factory))
+    return false;
+  return counts.exact > counts.vectors / 10 || counts.dead > counts.vectors / 4;
+}
+
+/* Puts what was built into the place of what it covers. Everything written since is carried over. */
+static bool
+put_in_place (RagifyStore *store, const RagifyAnswer *answer, RagifySnapshot *snapshot, RagifyFault *fault)
+{
+  if (ragify_store_begin_write (store, answer, fault) == NULL)
+    return false;
+  bool ok = ragify_index_adopt (store->index, snapshot->approximate, snapshot->entries, snapshot->count, NULL, fault);
+  if (ok)
+    snapshot->approximate = NULL;
+  ragify_database_end_write (store->database);
+  return ok;
+}
+
+/* Built beside searches and writes, from what the database says at one moment. */
+static bool
+build (RagifyStore *store, const RagifyAnswer *answer, RagifyFault *fault)
+{
+  RagifySnapshot snapshot;
+  uint32_t dimension = ragify_index_dimension (store->index);
+  RagifyConnection *connection = ragify_database_borrow (store->database, fault);
+  bool ok = connection != NULL && ragify_loading_build (connection, store->factory, dimension,
+                                                        ragify_store_is_cancelled, (void *)answer, &snapshot, fault);
+  ragify_database_give_back (store->database, connection);
+  if (!ok)
+    return false;
+  /* Without a snapshot the next start is exact until the next build, so a full disk spoils nothing but that. */
+  bool kept = store->in_memory ||
+              ragify_snapshot_write (store->folder, &store->id, store->factory, dimension, &snapshot, fault);
+  RagifyFault second;
+  ok = put_in_place (store, answer, &snapshot, kept ? fault : &second);
+  ragify_snapshot_clear (&snapshot);
+  return kept && ok;
+}
+
+bool
+ragify_store_optimize (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreOptimize *args,
+                       RagifyFault *fault)
+{
+  RagifyConnection *connection = ragify_store_begin_write (store, answer, fault);
+  if (connection == NULL)
+    return false;
+  bool ok = tidy (connection, fault);
+  ragify_database_end_write (store->database);
+  if (!ok || !needs_build (store) || atomic_flag_test_and_set (&store->building))
+    return ok;
+  ok = build (store, answer, fault);
+  atomic_flag_clear (&store->building);
+  return ok;
+}
+
+bool
+ragify_store_flush (RagifyStore *store, const RagifyAnswer *answer, RagifyFault *fault)
+{
+  RagifyConnection *connection = ragify_store_begin_write (store, answer, fault);
+  if (connection == NULL)
+    return false;
+  bool ok = ragify_connection_execute (connection, "PRAGMA wal_checkpoint (PASSIVE)", fault);
+  ragify_database_end_write (store->database);
+  return ok;
+}
