@@ -176,8 +176,9 @@ typedef struct RagifyStoreVerifyResult {
 
 /* The vectors of another embedder, made beside searches and writes, which go on with those that there are. The host
  * asks again and again; each call brings vectors for chunks that the call before handed out. They are committed as
- * other writes are, so that it goes on after a restart where it was. Once finished, the store refuses writes until it
- * is started with the new embedder. A call that brings nothing and wants no chunks only tells how far it is. */
+ * other writes are, so that it goes on after a restart where it was. Once finished, the instance refuses writes and
+ * goes on answering with the former vectors, beside another one that is started with the new embedder, and until that
+ * one serves. A call that brings nothing and wants no chunks only tells how far it is. */
 typedef struct RagifyStoreReindex {
   uint32_t struct_size;
   uint32_t flags;         /* RAGIFY_REINDEX_… */

@@ -1,0 +1,434 @@
+/* fetch, list, generation, probe, stats. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+#include "json-condition.h"
+#include "records.h"
+
+/* ---- fetch ---- */
+
+typedef struct Fetch {
+  const RagifyStoreFetch *args;
+  GHashTable *places; /* id as text → place from 1 on */
+  RagifyChunk *chunks;
+  float *vectors;
+} Fetch;
+
+static void
+fetch_free (gpointer data)
+{
+  Fetch *fetch = data;
+  g_hash_table_unref (fetch->places);
+  g_free (fetch);
+}
+
+static gboolean
+take_record (ChromaJob *job, const json_t *answer, gsize index)
+{
+  const Fetch *fetch = job->state;
+  const guint32 dimension = job->store->dimension;
+  const char *id = json_string_value (json_array_get (json_object_get (answer, "ids"), index));
+  const guint place = id != NULL ? GPOINTER_TO_UINT (g_hash_table_lookup (fetch->places, id)) : 0;
+  if (place == 0)
+    return TRUE;
+  if (fetch->chunks != NULL &&
+      !chroma_take_chunk (job, id, json_array_get (json_object_get (answer, "documents"), index),
+                          json_array_get (json_object_get (answer, "metadatas"), index), fetch->args->what,
+                          &fetch->chunks[place - 1]))
+    return FALSE;
+  return fetch->vectors == NULL ||
+         chroma_read_vector (json_array_get (json_object_get (answer, "embeddings"), index),
+                             fetch->vectors + (gsize)(place - 1) * dimension, dimension) ||
+         chroma_job_unexpected (job, "a record has no vector of the collection's dimension");
+}
+
+static void
+got_records (ChromaJob *job, const json_t *answer)
+{
+  const Fetch *fetch = job->state;
+  const gsize count = json_array_size (json_object_get (answer, "ids"));
+  for (gsize i = 0; i < count; i++)
+    if (!take_record (job, answer, i)) {
+      chroma_job_fail (job);
+      return;
+    }
+  RagifyStoreFetchResult result = { .struct_size = sizeof result, .chunks.stride = sizeof (RagifyChunk) };
+  if (fetch->chunks != NULL)
+    result.chunks = (RagifyChunkList){ fetch->chunks, fetch->args->ids.count, sizeof *fetch->chunks, 0 };
+  if (fetch->vectors != NULL)
+    result.vectors = (RagifyVectors){ fetch->vectors, (guint32)fetch->args->ids.count, job->store->dimension };
+  chroma_job_done (job, &result);
+}
+
+static gboolean
+prepare_fetch (ChromaJob *job)
+{
+  Fetch *fetch = job->state;
+  const RagifyUuidList *ids = &fetch->args->ids;
+  if ((fetch->args->what & (RAGIFY_FETCH_CONTENT | RAGIFY_FETCH_METADATA)) != 0) {
+    fetch->chunks = chroma_job_alloc (job, ids->count * sizeof *fetch->chunks);
+    for (guint64 i = 0; fetch->chunks != NULL && i < ids->count; i++)
+      fetch->chunks[i] = (RagifyChunk){ .struct_size = sizeof (RagifyChunk), .flags = RAGIFY_CHUNK_MISSING };
+    if (fetch->chunks == NULL)
+      return FALSE;
+  }
+  if ((fetch->args->what & RAGIFY_FETCH_VECTORS) == 0)
+    return TRUE;
+  fetch->vectors = chroma_job_alloc (job, ids->count * job->store->dimension * sizeof (float));
+  return fetch->vectors != NULL;
+}
+
+static void
+begin_fetch (ChromaStore *store, RagifyCall *call, const void *args)
+{
+  Fetch *fetch = g_new0 (Fetch, 1);
+  fetch->args = args;
+  fetch->places = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  ChromaJob *job = chroma_job_new (store, call, fetch, fetch_free);
+  if (!prepare_fetch (job)) {
+    chroma_job_fail (job);
+    return;
+  }
+  json_t *ids = json_array (), *include = json_array ();
+  for (guint64 i = 0; i < fetch->args->ids.count; i++) {
+    char id[37];
+    chroma_write_uuid (&fetch->args->ids.items[i], id);
+    if (g_hash_table_insert (fetch->places, g_strdup (id), GUINT_TO_POINTER ((guint)i + 1)))
+      json_array_append_new (ids, json_string (id));
+  }
+  if (fetch->chunks != NULL)
+    json_array_append_new (include, json_string ("metadatas"));
+  if ((fetch->args->what & RAGIFY_FETCH_CONTENT) != 0)
+    json_array_append_new (include, json_string ("documents"));
+  if (fetch->vectors != NULL)
+    json_array_append_new (include, json_string ("embeddings"));
+  chroma_job_send (job, "POST", store->urls[CHROMA_CHUNKS], "/get",
+                   json_pack ("{s:o, s:o}", "ids", ids, "include", include), got_records);
+}
+
+void
+chroma_fetch (void *instance, RagifyCall *call, const RagifyStoreFetch *args)
+{
+  chroma_store_when_open (instance, call, args, begin_fetch);
+}
+
+/* ---- list ---- */
+
+typedef struct List {
+  const RagifyStoreList *args;
+  guint64 offset;
+  RagifyStoreListResult result;
+  json_t *page;
+} List;
+
+static void
+list_free (gpointer data)
+{
+  json_decref (((List *)data)->page);
+  g_free (data);
+}
+
+static gboolean
+take_document (ChromaJob *job, const char *id, const json_t *metadata, RagifyDocument *document)
+{
+  static const struct {
+    const char *name;
+    gsize offset;
+  } texts[] = { { CHROMA_OWN "title", offsetof (RagifyDocument, title) },
+                { CHROMA_OWN "uri", offsetof (RagifyDocument, uri) },
+                { CHROMA_OWN "metadata", offsetof (RagifyDocument, metadata) } };
+  *document = (RagifyDocument){ .struct_size = sizeof *document,
+                                .chunks = (guint64)chroma_number (metadata, CHROMA_OWN "chunks"),
+                                .staged = (guint64)chroma_number (metadata, CHROMA_OWN "staged"),
+                                .created_at = chroma_number (metadata, CHROMA_OWN "created"),
+                                .updated_at = chroma_number (metadata, CHROMA_OWN "updated") };
+  (void)chroma_read_uuid (chroma_text (metadata, CHROMA_OWN "hash"), &document->content_hash);
+  (void)chroma_read_uuid (chroma_text (metadata, CHROMA_OWN "staged_hash"), &document->staged_hash);
+  if (!chroma_job_copy (job, id, strlen (id), &document->id))
+    return FALSE;
+  for (guint i = 0; i < G_N_ELEMENTS (texts); i++) {
+    const json_t *text = json_object_get (metadata, texts[i].name);
+    if (!chroma_job_copy (job, json_string_value (text), json_string_length (text),
+                          (RagifyStr *)(void *)((char *)document + texts[i].offset)))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static int
+by_place (const void *left, const void *right)
+{
+  const RagifyChunk *one = left, *other = right;
+  const gsize size = MIN (one->document_id.size, other->document_id.size);
+  const int order = size > 0 ? memcmp (one->document_id.data, other->document_id.data, size) : 0;
+  if (order != 0 || one->document_id.size != other->document_id.size)
+    return order != 0 ? order : (one->document_id.size > other->document_id.size) * 2 - 1;
+  return (one->ordinal > other->ordinal) - (one->ordinal < other->ordinal);
+}
+
+static gboolean
+take_page (ChromaJob *job)
+{
+  List *list = job->state;
+  const gboolean documents = list->args->what == RAGIFY_LIST_DOCUMENTS;
+  const json_t *ids = json_object_get (list->page, "ids");
+  const gsize count = json_array_size (ids), each = documents ? sizeof (RagifyDocument) : sizeof (RagifyChunk);
+  char *items = chroma_job_alloc (job, count * each);
+  guint64 found = 0;
+  if (items == NULL)
+    return FALSE;
+  for (gsize i = 0; i < count; i++) {
+    const char *id = json_string_value (json_array_get (ids, i));
+    const json_t *metadata = json_array_get (json_object_get (list->page, "metadatas"), i);
+    const json_t *content = json_array_get (json_object_get (list->page, "documents"), i);
+    char *place = items + found * each;
+    if (id == NULL ||
+        (list->args->filter != NULL && !ragify_condition_matches (list->args->filter, chroma_metadata_text (metadata))))
+      continue;
+    if (!(documents ? take_document (job, id, metadata, (RagifyDocument *)(void *)place)
+                    : chroma_take_chunk (job, id, content, metadata, RAGIFY_FETCH_CONTENT | RAGIFY_FETCH_METADATA,
+                                         (RagifyChunk *)(void *)place)))
+      return FALSE;
+    found++;
+  }
+  if (documents)
+    list->result.documents = (RagifyDocumentList){ (RagifyDocument *)(void *)items, found, sizeof (RagifyDocument), 0 };
+  else
+    list->result.chunks = (RagifyChunkList){ (RagifyChunk *)(void *)items, found, sizeof (RagifyChunk), 0 };
+  if (!documents && list->args->documents.count > 0 && found > 1)
+    qsort (items, found, each, by_place);
+  return TRUE;
+}
+
+/* Where the next page begins. */
+static gboolean
+write_cursor (ChromaJob *job)
+{
+  List *list = job->state;
+  char text[32];
+  if (json_array_size (json_object_get (list->page, "ids")) < list->args->limit)
+    return TRUE;
+  (void)g_snprintf (text, sizeof text, "%" G_GUINT64_FORMAT, list->offset + list->args->limit);
+  return chroma_job_copy (job, text, strlen (text), &list->result.cursor);
+}
+
+static void
+got_page (ChromaJob *job, const json_t *answer)
+{
+  List *list = job->state;
+  list->page = json_incref ((json_t *)answer);
+  if (take_page (job) && write_cursor (job))
+    chroma_job_done (job, &list->result);
+  else
+    chroma_job_fail (job);
+}
+
+static json_t *
+names_of (const RagifyStrList *documents)
+{
+  json_t *ids = json_array ();
+  for (guint64 i = 0; i < documents->count; i++)
+    json_array_append_new (ids, json_stringn (documents->items[i].data, documents->items[i].size));
+  return ids;
+}
+
+static void
+ask_page (ChromaJob *job)
+{
+  const List *list = job->state;
+  const gboolean documents = list->args->what == RAGIFY_LIST_DOCUMENTS, some = list->args->documents.count > 0;
+  json_t *where = list->args->filter != NULL ? chroma_where (list->args->filter) : NULL;
+  json_t *body = json_pack ("{s:I, s:I, s:[s]}", "limit", (json_int_t)list->args->limit, "offset",
+                            (json_int_t)list->offset, "include", "metadatas");
+  if (!documents)
+    json_array_append_new (json_object_get (body, "include"), json_string ("documents"));
+  if (documents && some)
+    json_object_set_new (body, "ids", names_of (&list->args->documents));
+  if (!documents && some)
+    where = chroma_where_both (where, chroma_where_documents (&list->args->documents));
+  if (where != NULL)
+    json_object_set_new (body, "where", where);
+  chroma_job_send (job, "POST", job->store->urls[documents ? CHROMA_DOCUMENTS : CHROMA_CHUNKS], "/get", body, got_page);
+}
+
+/* What changed since a generation is not kept: whoever asks lists everything anew, unless nothing did. */
+static void
+got_generation (ChromaJob *job, const json_t *answer)
+{
+  List *list = job->state;
+  const json_t *facts = json_object_get (answer, "metadata");
+  const guint64 counter = (guint64)chroma_number (facts, CHROMA_OWN "generation");
+  list->result.generation = (RagifyGeneration){ job->store->id, counter };
+  if (list->args->since == 0) {
+    ask_page (job);
+    return;
+  }
+  list->result.since_too_old = list->args->since < counter;
+  chroma_job_done (job, &list->result);
+}
+
+static void
+begin_list (ChromaStore *store, RagifyCall *call, const void *data)
+{
+  const RagifyStoreList *args = data;
+  List *list = g_new0 (List, 1);
+  list->args = args;
+  list->result = (RagifyStoreListResult){ .struct_size = sizeof list->result };
+  ChromaJob *job = chroma_job_new (store, call, list, list_free);
+  g_autofree char *cursor = g_strndup (args->cursor.data, args->cursor.size);
+  if (args->limit < 1 || args->limit > 10000) {
+    (void)ragify_fault_set (&job->fault, RAGIFY_E_INVALID, "limit: expected 1 to 10000, found %u", args->limit);
+    chroma_job_fail (job);
+  } else if (args->cursor.size > 0 && !g_ascii_string_to_unsigned (cursor, 10, 0, G_MAXINT64, &list->offset, NULL)) {
+    (void)ragify_fault_set (&job->fault, RAGIFY_E_INVALID, "cursor: it is not one of this store's");
+    chroma_job_fail (job);
+  } else if (!chroma_filter_ok (job, args->filter)) {
+    chroma_job_fail (job);
+  } else {
+    chroma_job_send (job, "GET", store->facts_url, "", NULL, got_generation);
+  }
+}
+
+void
+chroma_list (void *instance, RagifyCall *call, const RagifyStoreList *args)
+{
+  chroma_store_when_open (instance, call, args, begin_list);
+}
+
+/* ---- generation, and what is told beside it ---- */
+
+typedef struct Numbers {
+  RagifyStoreGeneration generation;
+  void (*finish) (ChromaJob *job);
+} Numbers;
+
+static void
+counted_chunks (ChromaJob *job, const json_t *answer)
+{
+  Numbers *numbers = job->state;
+  numbers->generation.chunks = numbers->generation.vectors = (guint64)json_integer_value (answer);
+  numbers->finish (job);
+}
+
+static void
+got_facts (ChromaJob *job, const json_t *answer)
+{
+  Numbers *numbers = job->state;
+  const json_t *facts = json_object_get (answer, "metadata");
+  RagifyUuid id;
+  if (!chroma_read_uuid (chroma_text (facts, CHROMA_OWN "store"), &id)) {
+    chroma_store_reopen (job->store);
+    (void)ragify_fault_set (&job->fault, RAGIFY_E_UNAVAILABLE, "the collection '%s' is not Ragify's any more",
+                            job->store->collection);
+    chroma_job_fail (job);
+    return;
+  }
+  numbers->generation.documents = (guint64)chroma_number (facts, CHROMA_OWN "documents");
+  numbers->generation.generation = (RagifyGeneration){ id, (guint64)chroma_number (facts, CHROMA_OWN "generation") };
+  chroma_job_send (job, "GET", job->store->urls[CHROMA_CHUNKS], "/count", NULL, counted_chunks);
+}
+
+static void
+ask_numbers (ChromaStore *store, RagifyCall *call, void (*finish) (ChromaJob *job))
+{
+  Numbers *numbers = g_new0 (Numbers, 1);
+  numbers->generation.struct_size = sizeof numbers->generation;
+  numbers->finish = finish;
+  chroma_job_send (chroma_job_new (store, call, numbers, g_free), "GET", store->facts_url, "", NULL, got_facts);
+}
+
+static void
+finish_generation (ChromaJob *job)
+{
+  chroma_job_done (job, &((const Numbers *)job->state)->generation);
+}
+
+static void
+begin_generation (ChromaStore *store, RagifyCall *call, const void *args)
+{
+  ask_numbers (store, call, finish_generation);
+}
+
+void
+chroma_generation (void *instance, RagifyCall *call, const RagifyNothing *args)
+{
+  chroma_store_when_open (instance, call, args, begin_generation);
+}
+
+static void
+finish_probe (ChromaJob *job)
+{
+  const RagifyStoreGeneration *numbers = &((const Numbers *)job->state)->generation;
+  char *text = chroma_job_alloc (job, 100);
+  if (text == NULL) {
+    chroma_job_fail (job);
+    return;
+  }
+  (void)g_snprintf (text, 100, "Chroma, %" G_GUINT64_FORMAT " documents, %" G_GUINT64_FORMAT " chunks",
+                    numbers->documents, numbers->chunks);
+  const RagifyProbeResult result = { .struct_size = sizeof result, .detail = ragify_str_from (text) };
+  chroma_job_done (job, &result);
+}
+
+static void
+begin_probe (ChromaStore *store, RagifyCall *call, const void *args)
+{
+  ask_numbers (store, call, finish_probe);
+}
+
+void
+chroma_probe (void *instance, RagifyCall *call, const RagifyNothing *args)
+{
+  chroma_store_when_open (instance, call, args, begin_probe);
+}
+
+static void
+finish_stats (ChromaJob *job)
+{
+  const RagifyStoreGeneration *numbers = &((const Numbers *)job->state)->generation;
+  const RagifyHttpStats s = ragify_http_client_stats (job->store->client);
+  const struct {
+    const char *name;
+    guint64 value;
+  } values[] = { { "documents", numbers->documents }, { "chunks", numbers->chunks },
+                 { "vectors", numbers->vectors },     { "generation", numbers->generation.counter },
+                 { "requests", s.requests },          { "failures", s.failures },
+                 { "connections_open", s.open } };
+  RagifyPair *pairs = chroma_job_alloc (job, sizeof *pairs * G_N_ELEMENTS (values));
+  if (pairs == NULL) {
+    chroma_job_fail (job);
+    return;
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (values); i++)
+    pairs[i] = (RagifyPair){ .name = ragify_str_from (values[i].name),
+                             .value = { .type = RAGIFY_VALUE_INT, .integer = (int64_t)values[i].value } };
+  const RagifyStatsResult result = { .struct_size = sizeof result, .values = { pairs, G_N_ELEMENTS (values) } };
+  chroma_job_done (job, &result);
+}
+
+static void
+begin_stats (ChromaStore *store, RagifyCall *call, const void *args)
+{
+  ask_numbers (store, call, finish_stats);
+}
+
+void
+chroma_stats (void *instance, RagifyCall *call, const RagifyNothing *args)
+{
+  chroma_store_when_open (instance, call, args, begin_stats);
+}
+
+/* The server keeps its index itself. */
+void
+chroma_optimize (void *instance, RagifyCall *call, const RagifyStoreOptimize *args)
+{
+  chroma_store_when_open (instance, call, args, begin_stats);
+}
+
+/* What was completed is committed. */
+void
+chroma_flush (void *instance, RagifyCall *call, const RagifyNothing *args)
+{
+  ((const ChromaStore *)instance)->host->call_done (call, NULL);
+}
