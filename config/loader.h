@@ -52,9 +52,15 @@ bool ragify_load_value_file (RagifyLoader *loader, RagifyConfigNode *node, int s
 void ragify_load_note_origin (RagifyLoader *loader, RagifyConfigNode *node, int slot, const RagifyDraftEntry *entry,
                               bool hidden);
 
-/* A store's vector-db-url: the plugin that it stands for, or NULL with an error reported. `*key` and `*value` become
- * the key of that plugin that takes its place, the value to be freed. */
-const char *ragify_store_url_parse (const char *url, const char **key, char **value, RagifyTextError *error);
+/* The keys of a plugin that a store's vector-db-url stands for, with their values. */
+typedef struct RagifyStoreUrl {
+  const char *keys[2]; /* NULL: no more */
+  char *values[2];
+} RagifyStoreUrl;
+void ragify_store_url_clear (RagifyStoreUrl *parsed);
+/* The plugin that the URL stands for; `parsed`, which comes zeroed, is then to be cleared. NULL with an error. */
+const char *ragify_store_url_parse (const char *url, RagifyStoreUrl *parsed, RagifyTextError *error);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (RagifyStoreUrl, ragify_store_url_clear)
 
 G_END_DECLS
 #endif

@@ -305,9 +305,9 @@ choose_component (RagifyLoader *loader, RagifyConfigNode *node, const char *key,
   return component;
 }
 
-/* Takes vector-db-url apart: the plugin, and the value of the key of its that it stands for. */
+/* Takes vector-db-url apart: the plugin, and the values of the keys of its that it stands for. */
 static char *
-store_url_plugin (RagifyLoader *loader, RagifyConfigNode *node, const char **key, char **value)
+store_url_plugin (RagifyLoader *loader, RagifyConfigNode *node, RagifyStoreUrl *parsed)
 {
   const RagifyDraftEntry *entry =
       node->kind == RAGIFY_KIND_ID_VECTOR_STORE ? find_entry (node->draft, "vector-db-url") : NULL;
@@ -323,7 +323,7 @@ store_url_plugin (RagifyLoader *loader, RagifyConfigNode *node, const char **key
     report (loader, RAGIFY_SEVERITY_ERROR, &place, "'plugin' and 'vector-db-url' are both given; leave one out");
     return NULL;
   }
-  plugin = ragify_store_url_parse (url, key, value, &error);
+  plugin = ragify_store_url_parse (url, parsed, &error);
   if (plugin == NULL)
     report (loader, RAGIFY_SEVERITY_ERROR, &place, "%s", error.message);
   g_free (error.message);
@@ -387,7 +387,7 @@ take_entries (RagifyLoader *loader, RagifyConfigNode *node, bool stand_in)
 }
 
 static void
-take_component (RagifyLoader *loader, RagifyConfigNode *node, bool *stand_in, const char **url_key, char **url_value)
+take_component (RagifyLoader *loader, RagifyConfigNode *node, bool *stand_in, RagifyStoreUrl *parsed)
 {
   g_autofree char *url_plugin = NULL;
   g_autofree char *plugin = NULL;
@@ -395,7 +395,7 @@ take_component (RagifyLoader *loader, RagifyConfigNode *node, bool *stand_in, co
 
   if (ragify_kind_info (node->kind)->abi_kind == NULL)
     return;
-  url_plugin = store_url_plugin (loader, node, url_key, url_value);
+  url_plugin = store_url_plugin (loader, node, parsed);
   plugin = early_text (loader, node->draft, "plugin");
   if (plugin == NULL && url_plugin == NULL)
     return;
@@ -422,8 +422,7 @@ static RagifyConfigNode *
 build_node (RagifyLoader *loader, RagifyKind kind, const RagifyDraftGroup *group)
 {
   RagifyConfigNode *node = ragify_config_add_node (loader->config, kind, group->name, group->text);
-  const char *url_key = NULL;
-  g_autofree char *url_value = NULL;
+  g_auto (RagifyStoreUrl) parsed = { 0 };
   bool stand_in = false;
 
   node->draft = group;
@@ -434,10 +433,11 @@ build_node (RagifyLoader *loader, RagifyKind kind, const RagifyDraftGroup *group
                       .line = group->line,
                       .column = group->column };
   node->enabled = !is_disabled (loader, node);
-  take_component (loader, node, &stand_in, &url_key, &url_value);
+  take_component (loader, node, &stand_in, &parsed);
   take_entries (loader, node, stand_in);
-  if (url_key != NULL)
-    take_store_url (loader, node, url_key, url_value);
+  for (size_t i = 0; i < G_N_ELEMENTS (parsed.keys); i++)
+    if (parsed.keys[i] != NULL)
+      take_store_url (loader, node, parsed.keys[i], parsed.values[i]);
   for (size_t i = 0; i < node->n_values; i++)
     if (node->values[i].origin.kind == RAGIFY_ORIGIN_NONE && node->written[i].entry == NULL)
       fill_default (loader, node, i);

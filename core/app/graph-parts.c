@@ -99,6 +99,7 @@ ragify_graph_library_options (RagifyGraph *graph, const RagifyConfigNode *store,
     .n_text_indexes = text_indexes->len,
     .chunk_size = (guint)ragify_config_node_get_int (store, "chunk-size"),
     .chunk_overlap = (guint)ragify_config_node_get_int (store, "overlap"),
+    .optimize_every = (guint64)ragify_config_node_get_int (store, "optimize-every"),
     .changed = store_changed,
     .user = graph->audience,
   };
@@ -130,6 +131,8 @@ make_library (RagifyGraph *graph, RagifyGraph *previous, const RagifyConfigNode 
       return;
     }
     g_ptr_array_add (basis, options.store);
+    if (ragify_graph_is_reindexed (previous, config)) /* the former index went with the former vectors */
+      ragify_library_optimize_soon (library);
     part = ragify_graph_part_new (config, basis, library, (GDestroyNotify)ragify_library_free);
   }
   g_ptr_array_add (graph->libraries, part);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/call/operations.h"
+
 /* What the store's former embedder is; NULL: there is none, or it is not running. */
 static const RagifyEmbedderInfo *
 former_of (RagifyGraph *graph, const RagifyConfigNode *store)
@@ -64,6 +66,12 @@ ragify_graph_make_reindexer (RagifyGraph *graph, RagifyGraph *previous, const Ra
   const RagifyUnit *unit = embedder != NULL ? ragify_graph_making (graph, embedder)->unit : NULL;
   if (!ragify_graph_making (graph, config)->former || library == NULL || unit == NULL)
     return;
+  if (!ragify_operation_store_reindex.present (ragify_config_node_component (config))) {
+    ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_WARNING, config, "former-embedder",
+                            "the plugin '%s' does not make vectors anew: the store goes on with those that it has",
+                            ragify_config_node_component (config)->name);
+    return;
+  }
   const RagifyReindexerOptions options = {
     .store_name = ragify_config_node_name (config),
     .former_name = ragify_config_node_name (ragify_config_node_ref (config, "former-embedder")),

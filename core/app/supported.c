@@ -13,7 +13,6 @@ warn_of_ignored (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
 {
   static const char *const keys[] = {
     "upsert-batch",
-    "optimize-every",
   };
   for (gsize i = 0; i < G_N_ELEMENTS (keys); i++) {
     const RagifyConfigValue *value = ragify_config_node_value (node, keys[i]);

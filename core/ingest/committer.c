@@ -24,6 +24,7 @@ struct RagifyCommitter {
   RagifyCutter *cutter;
   char *salt[2]; /* by RagifyChunking: what decides about chunks and vectors besides the document */
   guint dimension;
+  guint64 written; /* chunks */
 };
 
 /* What one put gathers before it goes to the store. Everything is in the owner's arena. */
@@ -402,6 +403,7 @@ acknowledge (RagifyCommitter *committer, Batch *batch, const RagifyStoreUpsertRe
   tell (committer, &result->generation, &result->removed);
   report->documents += batch->documents->len;
   report->chunks += batch->chunks->len;
+  committer->written += batch->chunks->len;
   report->generation = result->generation;
 }
 
@@ -559,6 +561,14 @@ ragify_committer_delete (RagifyCommitter *committer, const char *const *document
   ragify_follower_update (committer->follower, owner, NULL, 0, &result->removed, &result->generation, NULL);
   tell (committer, &result->generation, &result->removed);
   return TRUE;
+}
+
+guint64
+ragify_committer_take_written (RagifyCommitter *committer)
+{
+  const guint64 written = committer->written;
+  committer->written = 0;
+  return written;
 }
 
 void

@@ -28,6 +28,9 @@ gboolean
 ragify_committer_delete (RagifyCommitter *committer, const char *const *documents, gsize count, const RagifyHold *hold,
                          guint64 *chunks, RagifyGeneration *generation, RagifyProblem *problem);
 
+/* How many chunks were written since this was asked last. */
+guint64 ragify_committer_take_written (RagifyCommitter *committer);
+
 /* Says the store's generation to `changed`. */
 void ragify_committer_announce (RagifyCommitter *committer);
 

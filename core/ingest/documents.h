@@ -21,8 +21,9 @@ typedef struct RagifyLibraryOptions {
   RagifyNode *embedder; /* NULL: words only */
   RagifyNode *const *text_indexes;
   guint n_text_indexes;
-  guint chunk_size;    /* characters, 1000 */
-  guint chunk_overlap; /* characters, 150 */
+  guint chunk_size;       /* characters, 1000 */
+  guint chunk_overlap;    /* characters, 150 */
+  guint64 optimize_every; /* chunks that are written; 0: only when asked */
   /* After each committed write, before it is acknowledged, and when its text indexes have caught up. `removed` NULL:
    * what has gone is not known. `behind`: one of the indexes lacks some of what the generation holds. */
   void (*changed) (void *user, RagifyNode *store, const RagifyGeneration *generation, const RagifyUuidList *removed,
@@ -74,6 +75,8 @@ void ragify_library_delete (RagifyLibrary *library, RagifyLoop *loop, const char
  * [loop]
  */
 void ragify_library_optimize (RagifyLibrary *library, RagifyLoop *loop, RagifyLibraryReplied replied, void *user);
+/* The same soon, and by itself: what comes of it is logged. [control] and the library's thread. */
+void ragify_library_optimize_soon (RagifyLibrary *library);
 /* Has the store make a copy of itself at `path`, where nothing is yet. Answers with its size. [loop] */
 void ragify_library_backup (RagifyLibrary *library, RagifyLoop *loop, const char *path, RagifyLibraryReplied replied,
                             void *user);

@@ -4,6 +4,7 @@
 typedef struct Change {
   RagifyErrand errand;
   RagifyCommitter *committer; /* the new one; then the former one */
+  guint64 optimize_every;
 } Change;
 
 static gboolean
@@ -12,6 +13,8 @@ change_step (RagifyLibraryJob *job, RagifyCommitter *former)
   Change *change = (Change *)job;
   RagifyLibrary *library = change->errand.library;
   g_autofree char *reason = NULL;
+  library->written += ragify_committer_take_written (former);
+  library->optimize_every = change->optimize_every;
   library->committer = change->committer;
   change->committer = former;
   if (ragify_committer_follow (library->committer, &reason) > 0)
@@ -24,6 +27,7 @@ gboolean
 ragify_library_change (RagifyLibrary *library, const RagifyLibraryOptions *options, GError **error)
 {
   Change change = { .errand = { .job.step = change_step, .library = library } };
+  change.optimize_every = options->optimize_every;
   change.committer = ragify_committer_new (library->runtime, options, error);
   if (change.committer == NULL)
     return FALSE;

@@ -26,6 +26,9 @@ struct RagifyLibrary {
   char *name;
   RagifyNode *store;
   RagifyCommitter *committer; /* the thread's */
+  guint64 optimize_every;     /* the thread's; chunks */
+  guint64 written;            /* the thread's; chunks since the store was optimised */
+  gint optimizing;            /* atomic: it is, by itself */
   pthread_t thread;
   pthread_mutex_t lock; /* guards what follows, and the uploads' shared members */
   pthread_cond_t work;

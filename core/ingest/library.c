@@ -62,6 +62,17 @@ ragify_library_schedule (RagifyLibrary *library, RagifyLibraryJob *job, gboolean
   return TRUE;
 }
 
+/* An index that is built from time to time, and not only when somebody thinks of it. */
+static void
+optimize_when_due (RagifyLibrary *library)
+{
+  library->written += ragify_committer_take_written (library->committer);
+  if (library->optimize_every == 0 || library->written < library->optimize_every)
+    return;
+  library->written = 0;
+  ragify_library_optimize_soon (library);
+}
+
 static void
 run_step (RagifyLibrary *library, RagifyLibraryJob *job)
 {
@@ -69,6 +80,7 @@ run_step (RagifyLibrary *library, RagifyLibraryJob *job)
   job->running = TRUE;
   pthread_mutex_unlock (&library->lock);
   const gboolean more = job->step (job, library->committer); /* FALSE: the job may be gone */
+  optimize_when_due (library);
   pthread_mutex_lock (&library->lock);
   if (!more)
     return;
@@ -141,6 +153,7 @@ ragify_library_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options,
   library->name = g_strdup (options->name);
   library->store = options->store;
   library->committer = committer;
+  library->optimize_every = options->optimize_every;
   pthread_mutex_init (&library->lock, NULL);
   pthread_condattr_t monotonic;
   pthread_condattr_init (&monotonic);

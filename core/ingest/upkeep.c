@@ -97,6 +97,18 @@ describe (const Upkeep *upkeep, const void *result)
   return copy;
 }
 
+/* Of what the library does by itself. */
+static void
+finished_quietly (RagifyCall *call, void *user)
+{
+  Upkeep *upkeep = user;
+  RagifyLibrary *library = upkeep->library;
+  if (ragify_call_code (call) != RAGIFY_OK)
+    g_warning ("%s: it could not be optimised: %s", library->name, ragify_call_message (call));
+  g_atomic_int_set (&library->optimizing, FALSE);
+  ragify_owner_unref (&upkeep->owner);
+}
+
 static void
 reply_problem (Upkeep *upkeep, RagifyProblem *problem)
 {
@@ -155,6 +167,19 @@ ragify_library_optimize (RagifyLibrary *library, RagifyLoop *loop, RagifyLibrary
   Upkeep *upkeep = upkeep_new (library, loop, replied, user);
   upkeep->arguments.optimize = (RagifyStoreOptimize){ .struct_size = sizeof upkeep->arguments.optimize };
   run (upkeep, &ragify_operation_store_optimize, "its index needs none");
+}
+
+void
+ragify_library_optimize_soon (RagifyLibrary *library)
+{
+  if (!ragify_operation_store_optimize.present (ragify_node_component (library->store)) ||
+      !g_atomic_int_compare_and_exchange (&library->optimizing, FALSE, TRUE))
+    return;
+  Upkeep *upkeep = upkeep_new (library, NULL, NULL, NULL);
+  upkeep->arguments.optimize = (RagifyStoreOptimize){ .struct_size = sizeof upkeep->arguments.optimize };
+  ragify_node_call (library->store,
+                    ragify_call_new (&upkeep->owner, &ragify_operation_store_optimize, &upkeep->arguments.optimize,
+                                     ragify_now () + UPKEEP_TIMEOUT_US, finished_quietly, upkeep));
 }
 
 void

@@ -143,6 +143,14 @@ add_reason (ChromaJob *job, const RagifyHttpAnswer *answer)
   json_decref (root);
 }
 
+/* The thing asked about is not there, or is there already. Of a database that is not there the server says 400. */
+static gboolean
+is_missing (const RagifyHttpAnswer *answer)
+{
+  return answer->status == 404 || answer->status == 409 ||
+         (answer->status == 400 && strstr ((const char *)answer->body.data, "does not exist") != NULL);
+}
+
 static void
 answered (const RagifyHttpAnswer *answer, const RagifyFault *fault, void *user)
 {
@@ -152,7 +160,7 @@ answered (const RagifyHttpAnswer *answer, const RagifyFault *fault, void *user)
   if (fault != NULL) {
     job->fault = *fault;
     chroma_job_fail (job);
-  } else if (missing_ok && (answer->status == 404 || answer->status == 409)) {
+  } else if (missing_ok && is_missing (answer)) {
     job->take (job, NULL);
   } else if (!ragify_http_answer_check (answer, job->store->settings->origin, &job->fault)) {
     add_reason (job, answer);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FEW 8u /* less than one in so many is looked up one by one */
+
 typedef struct {
   RagifyIndexEntry *items;
   size_t count;
@@ -136,6 +138,29 @@ adopt (RagifyIndex *index, RagifySnapshot *snapshot, const Entries *entries, boo
   return ok;
 }
 
+/* One by one, for the few that the snapshot does not cover: going through all would read every vector from the disk. */
+static bool
+load_uncovered (RagifyConnection *connection, Load *load, RagifyFault *fault)
+{
+  static const char sql[] = "SELECT chunk, vector FROM vectors WHERE chunk = ?1";
+  for (size_t i = 0; i < load->entries->count; i++) {
+    sqlite3_stmt *statement = load->covered[i] ? NULL : ragify_connection_prepare (connection, sql, fault);
+    if (load->covered[i]) {
+      load->found++; /* its row was made from its vector, which stays as long as its number does */
+      continue;
+    }
+    if (statement == NULL)
+      return false;
+    (void)sqlite3_bind_int64 (statement, 1, (int64_t)load->entries->items[i].chunk);
+    int found = ragify_connection_step (connection, statement, fault);
+    bool ok = found == 0 || (found > 0 && load_vector (load, i, statement, fault));
+    (void)sqlite3_reset (statement);
+    if (!ok)
+      return false;
+  }
+  return true;
+}
+
 static bool
 load_entries (RagifyConnection *connection, RagifyIndex *index, RagifySnapshot *snapshot, const Entries *entries,
               uint64_t *without, RagifyFault *fault)
@@ -145,7 +170,11 @@ load_entries (RagifyConnection *connection, RagifyIndex *index, RagifySnapshot *
   if (covered == NULL)
     return ragify_fault_memory (fault);
   bool ok = snapshot == NULL || adopt (index, snapshot, entries, covered, fault);
-  ok = ok && for_each_vector (connection, entries, load_vector, &load, fault);
+  size_t uncovered = 0;
+  for (size_t i = 0; i < entries->count; i++)
+    uncovered += covered[i] ? 0 : 1;
+  ok = ok && (uncovered < entries->count / FEW ? load_uncovered (connection, &load, fault)
+                                               : for_each_vector (connection, entries, load_vector, &load, fault));
   if (ok)
     ragify_index_publish (index, NULL, 0);
   else

@@ -312,7 +312,8 @@ check_embedder (Opening *opening)
   return ragify_fault_set (
       &opening->fault, RAGIFY_E_INVALID,
       "the tables '%s.%s_…' hold vectors of the embedder '%.150s' (dimension %d), and the store is given '%.150s'"
-      " (dimension %u): name that embedder, or run `ragify-ctl reindex`, or give the store another `table`",
+      " (dimension %u): name that embedder, or give the store another `table` and ingest into it, since"
+      " `ragify-ctl reindex` is for stores of the plugin faiss",
       store->schema, store->table, opening->fingerprint, (int)opening->dimension, store->fingerprint, store->dimension);
 }
 

@@ -82,6 +82,11 @@ static const RagifyKey faiss_keys[] = {
   { .name = "nprobe", .type = RAGIFY_KEY_INT, .flags = RAGIFY_KEY_RELOADABLE, .default_value = "10", .minimum = "1" },
 };
 
+static const RagifyKey chroma_keys[] = {
+  { .name = "base-url", .type = RAGIFY_KEY_URI, .flags = RAGIFY_KEY_REQUIRED },
+  { .name = "collection", .type = RAGIFY_KEY_STRING, .default_value = "ragify" },
+};
+
 static const RagifyKey pgvector_keys[] = {
   { .name = "dsn", .type = RAGIFY_KEY_SECRET, .flags = RAGIFY_KEY_REQUIRED },
   { .name = "dimension", .type = RAGIFY_KEY_INT },
@@ -109,6 +114,7 @@ static const RagifyComponent components[] = {
   { .kind = RAGIFY_KIND_CACHE, .name = "redis", .summary = "A Redis server.", SCHEMA (redis_keys) },
   { .kind = RAGIFY_KIND_EMBEDDER, .name = "local", .summary = "A model on this machine.", SCHEMA (local_keys) },
   { .kind = RAGIFY_KIND_EMBEDDER, .name = "remote", .summary = "An embedding API.", SCHEMA (remote_keys) },
+  { .kind = RAGIFY_KIND_VECTOR_STORE, .name = "chroma", .summary = "On a server.", SCHEMA (chroma_keys) },
   { .kind = RAGIFY_KIND_VECTOR_STORE, .name = "faiss", .summary = "On this machine.", SCHEMA (faiss_keys) },
   { .kind = RAGIFY_KIND_VECTOR_STORE, .name = "pgvector", .summary = "In PostgreSQL.", SCHEMA (pgvector_keys) },
   { .kind = RAGIFY_KIND_TEXT_INDEX, .name = "fts5", .summary = "SQLite's.", SCHEMA (fts5_keys) },
