@@ -23,7 +23,7 @@ struct RagifyStore {
   RagifyMatcher *matcher;
   uint64_t without_vector;
   RagifyUuid id;
-  atomic_flag building; /* an index is; for ever once the store is reindexed */
+  atomic_flag building;    /* an index is; for ever once the store is reindexed */
   _Atomic int64_t renewed; /* chunks that have a new vector, about; -1: not counted yet */
   atomic_uint nprobe;
   atomic_uint ef_search;
