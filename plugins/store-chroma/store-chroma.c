@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "job.h"
+#include "settings.h"
 
 static const RagifyKey keys[] = {
 #include "http-keys.inc.h"
@@ -70,14 +71,6 @@ destroy (void *instance)
   g_free (store);
 }
 
-static gint64
-read_int (const ChromaStore *store, const char *key)
-{
-  int64_t value = 0;
-  store->host->config_int (store->context, key, &value);
-  return value;
-}
-
 /* Chroma's own rule for names, less what is put behind. */
 static gboolean
 check_name (const char *name, RagifyFault *fault)
@@ -94,20 +87,20 @@ check_name (const char *name, RagifyFault *fault)
 static gboolean
 set_up (ChromaStore *store, const RagifyInstance *which, RagifyFault *fault)
 {
-  store->tenant = ragify_http_config_text (store->host, store->context, "tenant");
-  store->database = ragify_http_config_text (store->host, store->context, "database");
-  store->collection = ragify_http_config_text (store->host, store->context, "collection");
+  store->tenant = ragify_setting_optional (store->host, store->context, "tenant");
+  store->database = ragify_setting_optional (store->host, store->context, "database");
+  store->collection = ragify_setting_optional (store->host, store->context, "collection");
   if (store->tenant == NULL || store->database == NULL)
     return ragify_fault_set (fault, RAGIFY_E_INVALID, "tenant and database: expected a name");
   store->settings = ragify_http_settings_new (store->host, store->context, fault);
   if (!check_name (store->collection, fault) || store->settings == NULL)
     return FALSE;
   store->root = g_strconcat (store->settings->base_url, "/api/v2", NULL);
-  store->ef_search = read_int (store, "ef-search");
-  store->ef_construction = read_int (store, "ef-construction");
-  store->m = read_int (store, "m");
-  store->optimize_threshold = read_int (store, "optimize-threshold");
-  store->request_chunks = read_int (store, "request-chunks");
+  store->ef_search = ragify_setting_int (store->host, store->context, "ef-search");
+  store->ef_construction = ragify_setting_int (store->host, store->context, "ef-construction");
+  store->m = ragify_setting_int (store->host, store->context, "m");
+  store->optimize_threshold = ragify_setting_int (store->host, store->context, "optimize-threshold");
+  store->request_chunks = ragify_setting_int (store->host, store->context, "request-chunks");
   store->client = ragify_http_client_new (store->host, store->context, store->settings, which->count, fault);
   return store->client != NULL;
 }
