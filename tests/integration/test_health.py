@@ -140,9 +140,15 @@ retrieve = api
         other.close()
 
 
+@pytest.fixture
+def redis(tmp_path):
+    server = Redis(tmp_path).start()
+    yield server
+    server.stop()
+
+
 @pytest.mark.skipif(not has_plugin("cache-redis"), reason="cache-redis is not built")
-def test_a_cache_that_is_gone_half_dead_full_or_lies(make_host, tmp_path):
-    redis = Redis(tmp_path).start()
+def test_a_cache_that_is_gone_half_dead_full_or_lies(make_host, redis):
     with FaultProxy(("127.0.0.1", redis.port)) as proxy:
         extra = f"[cache shared]\nplugin = redis\nurl = redis://127.0.0.1:{proxy.port}/0\nbreaker-open = 200ms\n" \
                 "reply-timeout = 300ms\ndeadline = 300ms"
@@ -150,23 +156,20 @@ def test_a_cache_that_is_gone_half_dead_full_or_lies(make_host, tmp_path):
         host.stop()
         host.config_path.write_text(host.config_path.read_text().replace("levels = ram", "levels = ram; shared"))
         host.start()
-        try:
-            turns_red_and_green(host, "cache", "shared", redis.stop, redis.start)
-            turns_red_and_green(host, "cache", "shared", redis.pause, redis.resume)
-            turns_red_and_green(host, "cache", "shared", lambda: proxy.refuse(), lambda: proxy.heal())
+        turns_red_and_green(host, "cache", "shared", redis.stop, redis.start)
+        turns_red_and_green(host, "cache", "shared", redis.pause, redis.resume)
+        turns_red_and_green(host, "cache", "shared", lambda: proxy.refuse(), lambda: proxy.heal())
 
-            def fill():
-                redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
-                redis.command("CONFIG", "SET", "maxmemory", "1")
+        def fill():
+            redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            redis.command("CONFIG", "SET", "maxmemory", "1")
 
-            turns_red_and_green(host, "cache", "shared", fill, lambda: redis.command("CONFIG", "SET", "maxmemory", "0"),
-                                words="OOM")
-            turns_red_and_green(host, "cache", "shared", lambda: redis.command("REPLICAOF", "127.0.0.1", "1"),
-                                lambda: redis.command("REPLICAOF", "NO", "ONE"), words="READONLY")
-            assert part(host, "cache", "ram")["status"] == "healthy"
-            assert redis.keys() <= 1  # what is put in is taken out again
-        finally:
-            redis.stop()
+        turns_red_and_green(host, "cache", "shared", fill, lambda: redis.command("CONFIG", "SET", "maxmemory", "0"),
+                            words="OOM")
+        turns_red_and_green(host, "cache", "shared", lambda: redis.command("REPLICAOF", "127.0.0.1", "1"),
+                            lambda: redis.command("REPLICAOF", "NO", "ONE"), words="READONLY")
+        assert part(host, "cache", "ram")["status"] == "healthy"
+        assert redis.keys() <= 1  # what is put in is taken out again
 
 
 @pytest.mark.skipif(binaries() is None or not has_plugin("source-postgres"), reason="no PostgreSQL")
