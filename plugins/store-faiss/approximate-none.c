@@ -45,8 +45,8 @@ ragify_approximate_count (const RagifyApproximate *approximate)
 
 bool
 ragify_approximate_search (const RagifyApproximate *approximate, const float *query, uint32_t wanted,
-                           const uint8_t *allowed, const RagifyApproximateTuning *tuning, float *scores, int64_t *rows,
-                           uint32_t *found, RagifyFault *fault)
+                           const uint8_t *allowed, uint64_t allowed_count, const RagifyApproximateTuning *tuning,
+                           float *scores, int64_t *rows, uint32_t *found, RagifyFault *fault)
 {
   return refuse (fault);
 }

@@ -1,5 +1,7 @@
 #include "approximate.h"
 
+#include <algorithm>
+#include <cmath>
 #include <exception>
 #include <memory>
 #include <new>
@@ -38,18 +40,26 @@ explain (RagifyFault *fault)
   }
 }
 
-/* What differs from kind to kind in a search. */
+/* Below this share a graph's way leads past too few of the allowed rows, and looking at just those costs less. */
+constexpr double graph_share = 0.1;
+
+/* What differs from kind to kind in a search. The rest of what is read is passed over by a look at a bit; so where a
+ * share of 1 % is allowed, ten times the lists are read, and a tenth of the scores of an unfiltered search computed. */
 std::unique_ptr<faiss::SearchParameters>
-make_parameters (const faiss::Index &index, const RagifyApproximateTuning &tuning, uint32_t wanted)
+make_parameters (const faiss::Index &index, const RagifyApproximateTuning &tuning, uint32_t wanted, double share)
 {
-  if (dynamic_cast<const faiss::IndexIVF *> (&index) != nullptr) {
+  const auto *ivf = dynamic_cast<const faiss::IndexIVF *> (&index);
+  if (ivf != nullptr) {
     auto parameters = std::make_unique<faiss::SearchParametersIVF> ();
-    parameters->nprobe = tuning.exact ? dynamic_cast<const faiss::IndexIVF &> (index).nlist : tuning.nprobe;
+    const double further = tuning.nprobe / std::sqrt (share);
+    const bool all = tuning.exact || further >= static_cast<double> (ivf->nlist);
+    parameters->nprobe = all ? ivf->nlist : static_cast<std::size_t> (std::ceil (further));
     return parameters;
   }
   if (dynamic_cast<const faiss::IndexHNSW *> (&index) != nullptr) {
     auto parameters = std::make_unique<faiss::SearchParametersHNSW> ();
-    parameters->efSearch = static_cast<int> (tuning.ef_search > wanted ? tuning.ef_search : wanted);
+    const double kept = std::max (tuning.ef_search, wanted) / std::sqrt (share);
+    parameters->efSearch = static_cast<int> (std::ceil (kept));
     return parameters;
   }
   return std::make_unique<faiss::SearchParameters> ();
@@ -117,17 +127,23 @@ ragify_approximate_count (const RagifyApproximate *approximate)
 
 bool
 ragify_approximate_search (const RagifyApproximate *approximate, const float *query, uint32_t wanted,
-                           const uint8_t *allowed, const RagifyApproximateTuning *tuning, float *scores, int64_t *rows,
-                           uint32_t *found, RagifyFault *fault)
+                           const uint8_t *allowed, uint64_t allowed_count, const RagifyApproximateTuning *tuning,
+                           float *scores, int64_t *rows, uint32_t *found, RagifyFault *fault)
 {
+  *found = 0;
+  if (allowed_count == 0)
+    return true;
   try {
     use_one_thread ();
     const faiss::Index &index = *approximate->index;
+    const double share = static_cast<double> (allowed_count) / static_cast<double> (index.ntotal);
     faiss::IDSelectorBitmap selector (static_cast<size_t> (index.ntotal + 7) / 8, allowed);
     const auto *graph = dynamic_cast<const faiss::IndexHNSW *> (&index);
-    const faiss::Index &searched = tuning->exact && graph != nullptr ? *graph->storage : index;
-    auto parameters = make_parameters (searched, *tuning, wanted);
-    parameters->sel = &selector;
+    const bool past_the_graph = graph != nullptr && (tuning->exact || share < graph_share);
+    const faiss::Index &searched = past_the_graph ? *graph->storage : index;
+    auto parameters = make_parameters (searched, *tuning, wanted, share);
+    if (allowed_count < static_cast<uint64_t> (index.ntotal)) /* asking it for each row costs a tenth of a search */
+      parameters->sel = &selector;
     static_assert (sizeof (faiss::idx_t) == sizeof (int64_t));
     searched.search (1, query, wanted, scores, rows, parameters.get ());
     uint32_t count = 0;

@@ -60,10 +60,12 @@ bool ragify_approximate_finish (RagifyApproximate *approximate, RagifyFault *fau
 
 uint64_t ragify_approximate_count (const RagifyApproximate *approximate);
 
-/* The best `wanted` of the rows whose bit is set, best first; *found of them. [any] */
+/* The best `wanted` of the rows whose bit is set, of which there are `allowed_count`, best first; *found of them. Where
+ * few are allowed the search goes further than `tuning` says, since what it meets on its way are mostly others. [any]
+ */
 bool ragify_approximate_search (const RagifyApproximate *approximate, const float *query, uint32_t wanted,
-                                const uint8_t *allowed, const RagifyApproximateTuning *tuning, float *scores,
-                                int64_t *rows, uint32_t *found, RagifyFault *fault);
+                                const uint8_t *allowed, uint64_t allowed_count, const RagifyApproximateTuning *tuning,
+                                float *scores, int64_t *rows, uint32_t *found, RagifyFault *fault);
 
 /* A row as the index keeps it, possibly quantised. [any] */
 bool ragify_approximate_row (const RagifyApproximate *approximate, uint64_t row, float *vector, RagifyFault *fault);

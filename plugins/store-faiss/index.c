@@ -257,19 +257,23 @@ ragify_index_publish (RagifyIndex *index, const RagifyUuid *removed, size_t remo
   (void)pthread_rwlock_unlock (&index->lock);
 }
 
-/* A bit for each of `count` places from `first` on whose metadata match and that live. NULL when memory is exhausted.
- */
+/* A bit for each of `count` places from `first` on whose metadata match and that live; *set of them. NULL when memory
+ * is exhausted. */
 static uint8_t *
 make_bitmap (const Contents *contents, uint32_t first, uint32_t count, const RagifyMatches *matches,
-             const uint8_t *live)
+             const uint8_t *live, uint32_t *set)
 {
   uint8_t *bits = calloc (1, (size_t)count / 8 + 1);
+  uint32_t matching = 0;
   if (bits == NULL)
     return NULL;
   for (uint32_t i = 0; i < count; i++)
     if ((live == NULL || (live[i >> 3] >> (i & 7) & 1) != 0) &&
-        ragify_matches_has (matches, contents->metadata[first + i]))
+        ragify_matches_has (matches, contents->metadata[first + i])) {
       bits[i >> 3] |= (uint8_t)(1u << (i & 7));
+      matching++;
+    }
+  *set = matching;
   return bits;
 }
 
@@ -282,11 +286,14 @@ search_base (const Contents *contents, const float *query, uint32_t wanted, cons
     return true;
   float *scores = malloc (wanted * sizeof *scores);
   int64_t *rows = malloc (wanted * sizeof *rows);
-  uint8_t *bits = matches == NULL ? contents->base_live
-                                  : make_bitmap (contents, 0, contents->base_count, matches, contents->base_live);
-  bool ok = scores != NULL && rows != NULL && bits != NULL
-                ? ragify_approximate_search (contents->base, query, wanted, bits, tuning, scores, rows, found, fault)
-                : ragify_fault_memory (fault);
+  uint32_t allowed = contents->base_count - contents->base_dead;
+  uint8_t *bits = matches == NULL
+                      ? contents->base_live
+                      : make_bitmap (contents, 0, contents->base_count, matches, contents->base_live, &allowed);
+  bool ok =
+      scores != NULL && rows != NULL && bits != NULL
+          ? ragify_approximate_search (contents->base, query, wanted, bits, allowed, tuning, scores, rows, found, fault)
+          : ragify_fault_memory (fault);
   for (uint32_t i = 0; ok && i < *found; i++)
     keys[i] = ragify_top_key (scores[i], (uint32_t)rows[i]);
   if (matches != NULL)
@@ -301,8 +308,9 @@ search_flat (const Contents *contents, const float *query, uint32_t wanted, cons
              uint64_t *keys, uint32_t *found, RagifyFault *fault)
 {
   uint32_t rows = contents->count - contents->base_count;
+  uint32_t matching = 0;
   uint8_t *bits = NULL;
-  if (matches != NULL && (bits = make_bitmap (contents, contents->base_count, rows, matches, NULL)) == NULL)
+  if (matches != NULL && (bits = make_bitmap (contents, contents->base_count, rows, matches, NULL, &matching)) == NULL)
     return ragify_fault_memory (fault);
   bool ok = ragify_flat_search (contents->flat, query, wanted, bits, keys, found) || ragify_fault_memory (fault);
   free (bits);
