@@ -351,6 +351,12 @@ init_waiter (pthread_cond_t *waiter)
 }
 
 void
+ragify_call_set_idle (RagifyCall *call, guint64 idle_us)
+{
+  call->idle_us = idle_us;
+}
+
+void
 ragify_call_begin (RagifyNode *node, RagifyCall *call)
 {
   g_assert (call->home == NULL && !ragify_workers_is_current ());
@@ -359,16 +365,27 @@ ragify_call_begin (RagifyNode *node, RagifyCall *call)
   ragify_node_call (node, call);
 }
 
+/* When the host stops waiting, as it is now. */
+static struct timespec
+end_of_patience (const RagifyCall *call)
+{
+  const guint64 idle = call->idle_us > 0 ? ragify_now () + call->idle_us : call->deadline;
+  const guint64 until = MIN (idle, call->deadline) + RAGIFY_CALL_GRACE_US;
+  return (struct timespec){ .tv_sec = (time_t)(until / 1000000), .tv_nsec = (long)(until % 1000000) * 1000 };
+}
+
 /* TRUE once the plugin has completed; FALSE at the deadline plus the grace. With emit_lock held. */
 static gboolean
-wait_for_completion (RagifyCall *call, const struct timespec *limit)
+wait_for_completion (RagifyCall *call)
 {
+  struct timespec limit = end_of_patience (call);
   while (!call->waited) {
     if (call->emitted != NULL && call->items != NULL) {
       pthread_mutex_unlock (&call->emit_lock);
       ragify_call_consume_items (call);
       pthread_mutex_lock (&call->emit_lock);
-    } else if (pthread_cond_timedwait (&call->waiter, &call->emit_lock, limit) != 0) {
+      limit = end_of_patience (call);
+    } else if (pthread_cond_timedwait (&call->waiter, &call->emit_lock, &limit) != 0) {
       return call->waited;
     }
   }
@@ -379,10 +396,8 @@ gint32
 ragify_call_end (RagifyCall *call)
 {
   RagifyOwner *owner = call->owner;
-  const guint64 until = call->deadline + RAGIFY_CALL_GRACE_US;
-  const struct timespec limit = { .tv_sec = (time_t)(until / 1000000), .tv_nsec = (long)(until % 1000000) * 1000 };
   pthread_mutex_lock (&call->emit_lock);
-  gboolean complete = wait_for_completion (call, &limit);
+  gboolean complete = wait_for_completion (call);
   pthread_mutex_unlock (&call->emit_lock);
   if (!complete && !abandon (call)) { /* it has completed after all: the word is on its way */
     pthread_mutex_lock (&call->emit_lock);

@@ -56,6 +56,10 @@ const void *const *ragify_call_items (const RagifyCall *call, gsize *count);
  * its plugin has, inside the operation. */
 RagifyTraceSpot ragify_call_spot (RagifyCall *handle);
 
+/* Of a call whose items are consumed on the way, by a thread without a loop: how long the plugin may take from one item
+ * to the next, within the deadline. Before the call begins. */
+void ragify_call_set_idle (RagifyCall *call, guint64 idle_us);
+
 /* When it finished, monotonic µs. */
 guint64 ragify_call_ended (const RagifyCall *call);
 /* From start to finish, µs. */

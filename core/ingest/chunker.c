@@ -4,19 +4,18 @@
 #include <unicode/ubrk.h>
 #include <unicode/utext.h>
 
+#define BLOCK (64 * 1024) /* bytes, where chunks are not very long */
+#define BYTES_OF_TOKEN 4
+
 struct RagifyChunker {
   UBreakIterator *sentences, *words;
   guint size, overlap;
+  RagifyWeigh weigh; /* NULL: characters count */
+  void *user;
 };
 
-/* A stretch that is never cut: a sentence, or a part of one that was too long. */
-typedef struct Unit {
-  gsize begin, end;
-  guint characters;
-} Unit;
-
 RagifyChunker *
-ragify_chunker_new (guint size, guint overlap)
+ragify_chunker_new_weighed (guint size, guint overlap, RagifyWeigh weigh, void *user)
 {
   UErrorCode status = U_ZERO_ERROR;
   UBreakIterator *sentences = ubrk_open (UBRK_SENTENCE, "", NULL, 0, &status);
@@ -27,8 +26,16 @@ ragify_chunker_new (guint size, guint overlap)
     return NULL;
   }
   RagifyChunker *chunker = g_new (RagifyChunker, 1);
-  *chunker = (RagifyChunker){ sentences, words, MAX (size, 50), MIN (overlap, MAX (size, 50) / 2 - 1) };
+  *chunker = (RagifyChunker){
+    sentences, words, MAX (size, 50), MIN (overlap, MAX (size, 50) / 2 - 1), weigh, user,
+  };
   return chunker;
+}
+
+RagifyChunker *
+ragify_chunker_new (guint size, guint overlap)
+{
+  return ragify_chunker_new_weighed (size, overlap, NULL, NULL);
 }
 
 void
@@ -37,6 +44,24 @@ ragify_chunker_free (RagifyChunker *chunker)
   ubrk_close (chunker->sentences);
   ubrk_close (chunker->words);
   g_free (chunker);
+}
+
+guint
+ragify_chunker_size (const RagifyChunker *chunker)
+{
+  return chunker->size;
+}
+
+guint
+ragify_chunker_overlap (const RagifyChunker *chunker)
+{
+  return chunker->overlap;
+}
+
+gsize
+ragify_chunker_block (const RagifyChunker *chunker)
+{
+  return MAX ((gsize)BLOCK, (gsize)chunker->size * 16);
 }
 
 static guint
@@ -72,79 +97,118 @@ is_blank (const char *text, gsize begin, gsize end)
 }
 
 static void
-add_units (RagifyChunker *chunker, const char *text, gsize begin, gsize end, GArray *units)
+add_unit (const char *text, gsize begin, gsize end, GArray *units)
+{
+  const RagifyCutUnit unit = { begin, end, count_characters (text, begin, end) };
+  if (!is_blank (text, begin, end)) /* a chunk never begins or ends with one */
+    g_array_append_val (units, unit);
+}
+
+/* [begin, end) in pieces that no chunk is too small for; up to `limit`, which is the end where the text ends. Returns
+ * how far it came. */
+static gsize
+add_pieces (RagifyChunker *chunker, const char *text, gsize begin, gsize end, gsize limit, GArray *units)
 {
   while (begin < end) {
-    Unit unit = { begin, end, count_characters (text, begin, end) };
-    if (unit.characters > chunker->size) {
-      unit.end = end_of_piece (chunker, text, begin, end, chunker->size);
-      unit.characters = count_characters (text, begin, unit.end);
+    const gsize past = end_of_piece (chunker, text, begin, end, chunker->size);
+    if (past > limit)
+      break;
+    add_unit (text, begin, past, units);
+    begin = past;
+  }
+  return begin;
+}
+
+/* ---- weighing ---- */
+
+/* Weights of the units from `first` on; their places are in `text`. */
+static void
+weigh_units (RagifyChunker *chunker, const char *text, GArray *units, guint first)
+{
+  const guint count = units->len - first;
+  g_autofree RagifyStr *texts = g_new (RagifyStr, MAX (count, 1));
+  g_autofree guint *weights = g_new (guint, MAX (count, 1));
+  if (chunker->weigh == NULL || count == 0)
+    return;
+  for (guint i = 0; i < count; i++) {
+    const RagifyCutUnit *unit = &g_array_index (units, RagifyCutUnit, first + i);
+    texts[i] = ragify_str (text + unit->begin, unit->end - unit->begin);
+  }
+  const gboolean weighed = chunker->weigh (chunker->user, texts, count, weights);
+  for (guint i = 0; i < count; i++)
+    g_array_index (units, RagifyCutUnit, first + i).weight =
+        weighed ? MAX (weights[i], 1) : (guint)(texts[i].size / BYTES_OF_TOKEN) + 1;
+}
+
+/* Those that weigh too much, in pieces: as many characters as may be tokens, since a character is one at least. */
+static void
+split_heavy (RagifyChunker *chunker, const char *text, GArray *units, guint first)
+{
+  g_autoptr (GArray) whole = g_array_new (FALSE, FALSE, sizeof (RagifyCutUnit));
+  gboolean heavy = FALSE;
+  for (guint i = first; i < units->len; i++)
+    heavy |= g_array_index (units, RagifyCutUnit, i).weight > chunker->size;
+  if (!heavy)
+    return;
+  g_array_append_vals (whole, &g_array_index (units, RagifyCutUnit, first), units->len - first);
+  g_array_set_size (units, first);
+  for (guint i = 0; i < whole->len; i++) {
+    const RagifyCutUnit *unit = &g_array_index (whole, RagifyCutUnit, i);
+    const guint begin = units->len;
+    if (unit->weight <= chunker->size) {
+      g_array_append_val (units, *unit);
+      continue;
     }
-    if (!is_blank (text, unit.begin, unit.end)) /* a chunk never begins or ends with one */
-      g_array_append_val (units, unit);
-    begin = unit.end;
+    add_pieces (chunker, text, unit->begin, unit->end, unit->end, units);
+    weigh_units (chunker, text, units, begin);
   }
 }
 
-static GArray *
-find_units (RagifyChunker *chunker, const char *text, gsize size)
+/* ---- a block ---- */
+
+/* Sentences up to `limit`, in characters; of one that goes on, the pieces. Returns how far it came. */
+static gsize
+find_sentences (RagifyChunker *chunker, const char *text, gsize size, gsize limit, GArray *units)
 {
-  GArray *units = g_array_new (FALSE, FALSE, sizeof (Unit));
+  gsize begin = 0;
+  for (int32_t next = ubrk_next (chunker->sentences); next != UBRK_DONE; next = ubrk_next (chunker->sentences)) {
+    const gsize end = (gsize)next;
+    const gboolean whole = end <= limit;
+    const gboolean fits = chunker->weigh != NULL || count_characters (text, begin, end) <= chunker->size;
+    if (!whole && begin > 0)
+      return begin; /* the next block begins with it */
+    if (!whole || !fits)
+      begin = add_pieces (chunker, text, begin, end, limit, units);
+    else
+      add_unit (text, begin, end, units);
+    if (!whole)
+      return begin;
+    begin = end;
+  }
+  return MAX (begin, 1);
+}
+
+gsize
+ragify_chunker_find_units (RagifyChunker *chunker, const char *block, gsize size, gboolean last, guint64 place,
+                           GArray *units)
+{
   UErrorCode status = U_ZERO_ERROR;
-  UText *reader = utext_openUTF8 (NULL, text, (int64_t)size, &status);
+  UText *reader = utext_openUTF8 (NULL, block, (int64_t)size, &status);
+  const gsize limit = last ? size : size - size / 4; /* what comes later may move boundaries near the end */
+  const guint first = units->len;
+  gsize used = size;
   ubrk_setUText (chunker->sentences, reader, &status);
   ubrk_setUText (chunker->words, reader, &status);
-  if (U_SUCCESS (status)) {
-    gsize begin = 0;
-    for (int32_t end = ubrk_next (chunker->sentences); end != UBRK_DONE; end = ubrk_next (chunker->sentences)) {
-      add_units (chunker, text, begin, (gsize)end, units);
-      begin = (gsize)end;
-    }
-  } else {
-    add_units (chunker, text, 0, size, units);
-  }
+  if (U_SUCCESS (status))
+    used = find_sentences (chunker, block, size, limit, units);
+  else
+    add_pieces (chunker, block, 0, size, size, units);
+  weigh_units (chunker, block, units, first);
+  split_heavy (chunker, block, units, first);
   utext_close (reader);
-  return units;
-}
-
-/* Appends [begin, end) without the white space around it, unless nothing is left. */
-static void
-add_cut (const char *text, gsize begin, gsize end, GArray *cuts)
-{
-  while (begin < end && g_unichar_isspace (g_utf8_get_char (text + begin)))
-    begin = (gsize)(g_utf8_next_char (text + begin) - text);
-  while (begin < end) {
-    const char *last = g_utf8_prev_char (text + end);
-    if (!g_unichar_isspace (g_utf8_get_char (last)))
-      break;
-    end = (gsize)(last - text);
+  for (guint i = first; i < units->len; i++) {
+    g_array_index (units, RagifyCutUnit, i).begin += place;
+    g_array_index (units, RagifyCutUnit, i).end += place;
   }
-  const RagifyCut cut = { begin, end };
-  if (begin < end)
-    g_array_append_val (cuts, cut);
-}
-
-GArray *
-ragify_chunker_cut (RagifyChunker *chunker, const char *text, gsize size)
-{
-  GArray *cuts = g_array_new (FALSE, FALSE, sizeof (RagifyCut));
-  g_autoptr (GArray) units = find_units (chunker, text, size);
-  guint first = 0;
-  while (first < units->len) {
-    guint next = first;
-    guint characters = 0;
-    while (next < units->len &&
-           (next == first || characters + g_array_index (units, Unit, next).characters <= chunker->size))
-      characters += g_array_index (units, Unit, next++).characters;
-    add_cut (text, g_array_index (units, Unit, first).begin, g_array_index (units, Unit, next - 1).end, cuts);
-    if (next == units->len)
-      break;
-    /* The next chunk begins with as many of these sentences as fit the overlap, and never with all of them. */
-    guint shared = 0;
-    guint back = next;
-    while (back > first + 1 && shared + g_array_index (units, Unit, back - 1).characters <= chunker->overlap)
-      shared += g_array_index (units, Unit, --back).characters;
-    first = back;
-  }
-  return cuts;
+  return used;
 }

@@ -1,65 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/ingest/committer.h"
-
 #include <string.h>
 
 #include "core/call/operations.h"
+#include "core/ingest/committer-private.h"
 #include "core/ingest/cutter.h"
-#include "core/ingest/follower.h"
 #include "core/pipeline/filter.h"
 
-#define WRITE_TIMEOUT_US (120 * G_USEC_PER_SEC)
-#define EMBED_TIMEOUT_US (120 * G_USEC_PER_SEC)
-#define EMBED_TEXTS 8u      /* in one call: small, so that a query does not wait long behind it */
-#define EMBED_CALLS 8u      /* at once, at most */
-#define COMMIT_CHUNKS 1000u /* in one batch of the store */
 #define LISTED_DOCUMENTS 1000u
+#define CATCH_UP_US (10 * (guint64)G_USEC_PER_SEC)
 
-struct RagifyCommitter {
-  RagifyRuntime *runtime;
-  RagifyLibraryOptions options;
-  RagifyFollower *follower;
-  RagifyGeneration told; /* the last one that was said to `changed` */
-  gboolean unsure;       /* a write failed, and may have been committed nevertheless, or yet be */
-  RagifyCutter *cutter;
-  char *salt[2]; /* by RagifyChunking: what decides about chunks and vectors besides the document */
-  guint dimension;
-  guint64 written; /* chunks */
-};
+/* ---- batches ---- */
 
-/* What one put gathers before it goes to the store. Everything is in the owner's arena. */
-typedef struct Batch {
-  RagifyOwner *owner;
-  GArray *documents; /* RagifyDocument */
-  GArray *chunks;    /* RagifyChunk */
-  GPtrArray *texts;  /* what is embedded for each chunk; owned */
-} Batch;
-
-static RagifyStr
-copy_str (Batch *batch, const char *text, gsize size)
+RagifyStr
+ragify_batch_copy (RagifyBatch *batch, const char *text, gsize size)
 {
   return ragify_str (ragify_arena_copy (batch->owner->arena, text, size), size);
 }
 
-static void
-batch_init (Batch *batch)
+const void *
+ragify_batch_lasting (RagifyBatch *batch, const void *data, gsize size)
+{
+  return ragify_arena_copy (batch->owner->arena, data, size);
+}
+
+void
+ragify_batch_init (RagifyBatch *batch)
 {
   batch->owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   batch->documents = g_array_new (FALSE, TRUE, sizeof (RagifyDocument));
   batch->chunks = g_array_new (FALSE, TRUE, sizeof (RagifyChunk));
   batch->texts = g_ptr_array_new_with_free_func (g_free);
+  batch->replaced = g_ptr_array_new ();
+  batch->first = batch->there = 0;
 }
 
-static void
-batch_clear (Batch *batch)
+void
+ragify_batch_clear (RagifyBatch *batch)
 {
   g_array_unref (batch->documents);
   g_array_unref (batch->chunks);
   g_ptr_array_unref (batch->texts);
+  g_ptr_array_unref (batch->replaced);
   ragify_owner_unref (batch->owner);
 }
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Batch, batch_clear)
 
 /* ---- making ---- */
 
@@ -69,7 +52,7 @@ describe_embedder (RagifyCommitter *committer, char **fingerprint, GError **erro
   static const RagifyNothing nothing = { .struct_size = sizeof nothing };
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   RagifyCall *call = ragify_call_new (owner, &ragify_operation_embedder_describe, &nothing,
-                                      ragify_now () + EMBED_TIMEOUT_US, NULL, NULL);
+                                      ragify_now () + RAGIFY_EMBED_TIMEOUT_US, NULL, NULL);
   if (ragify_call_wait (committer->options.embedder, call) != RAGIFY_OK) {
     g_set_error_literal (error, RAGIFY_NODE_ERROR, ragify_call_code (call), ragify_call_message (call));
     return FALSE;
@@ -80,6 +63,16 @@ describe_embedder (RagifyCommitter *committer, char **fingerprint, GError **erro
   return TRUE;
 }
 
+static RagifySeries *
+new_series (RagifyRuntime *runtime, const char *store, const char *result)
+{
+  return runtime->metrics == NULL
+             ? NULL
+             : ragify_metrics_series (runtime->metrics, RAGIFY_SERIES_COUNTER, "ragify_ingest_vectors_total",
+                                      "Vectors of chunks that were written, by where they came from", "store",
+                                      store != NULL ? store : "", "result", result, NULL);
+}
+
 RagifyCommitter *
 ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options, GError **error)
 {
@@ -87,6 +80,8 @@ ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *option
   committer->runtime = runtime;
   committer->options = *options;
   committer->follower = ragify_follower_new (options->store, options->text_indexes, options->n_text_indexes);
+  committer->embedded = new_series (runtime, options->name, "embedded");
+  committer->reused = new_series (runtime, options->name, "reused");
   committer->cutter = ragify_cutter_new (options->chunk_size, options->chunk_overlap);
   g_autofree char *fingerprint = NULL;
   if (committer->cutter == NULL) {
@@ -95,8 +90,8 @@ ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *option
     /* Whose vectors they are is the store's affair, which never has those of two embedders. */
     const char *embedder = fingerprint != NULL ? "vectors" : "";
     committer->salt[RAGIFY_CHUNKING_DEFAULT] =
-        g_strdup_printf ("1 %u %u %s", options->chunk_size, options->chunk_overlap, embedder);
-    committer->salt[RAGIFY_CHUNKING_NONE] = g_strdup_printf ("1 whole %s", embedder);
+        g_strdup_printf ("2 %u %u %s", options->chunk_size, options->chunk_overlap, embedder);
+    committer->salt[RAGIFY_CHUNKING_NONE] = g_strdup_printf ("2 whole %s", embedder);
     return committer;
   }
   ragify_committer_free (committer);
@@ -113,84 +108,10 @@ ragify_committer_free (RagifyCommitter *committer)
   g_free (committer);
 }
 
-/* ---- embedding ---- */
-
-typedef struct Embedding {
-  RagifyEmbedderEmbed args;
-  RagifyCall *call;
-  guint first;
-} Embedding;
-
-static Embedding
-begin_embedding (RagifyCommitter *committer, Batch *batch, RagifyOwner *owner, guint first)
-{
-  const guint count = MIN (EMBED_TEXTS, batch->texts->len - first);
-  RagifyStr *texts = ragify_arena_alloc (owner->arena, count * sizeof *texts);
-  for (guint i = 0; i < count; i++) { /* copies: an embedder that is too slow reads on when the batch is over */
-    const char *text = g_ptr_array_index (batch->texts, first + i);
-    const gsize size = strlen (text);
-    texts[i] = ragify_str (ragify_arena_copy (owner->arena, text, size), size);
-  }
-  RagifyEmbedderEmbed *args = ragify_arena_alloc (owner->arena, sizeof *args);
-  *args = (RagifyEmbedderEmbed){ .struct_size = sizeof *args,
-                                 .purpose = RAGIFY_PURPOSE_DOCUMENT,
-                                 .texts = { texts, count } };
-  Embedding embedding = { .first = first };
-  embedding.call =
-      ragify_call_new (owner, &ragify_operation_embedder_embed, args, ragify_now () + EMBED_TIMEOUT_US, NULL, NULL);
-  ragify_call_begin (committer->options.embedder, embedding.call);
-  return embedding;
-}
-
-/* Waits for one embedding and copies its vectors to their place. */
-static gboolean
-end_embedding (RagifyCommitter *committer, const Embedding *embedding, float *vectors, RagifyProblem *problem,
-               gboolean quiet)
-{
-  const gint32 code = ragify_call_end (embedding->call);
-  if (code != RAGIFY_OK)
-    return quiet ? FALSE
-                 : ragify_ingest_problem (problem, code, ragify_call_message (embedding->call),
-                                          ragify_call_retry_after (embedding->call));
-  const RagifyEmbedderEmbedResult *result = ragify_call_result (embedding->call);
-  if (result->vectors.dimension != committer->dimension)
-    return quiet ? FALSE
-                 : ragify_problem_set (problem, 500, "Embedder failed", NULL, "%s returned %u dimensions instead of %u",
-                                       ragify_node_name (committer->options.embedder), result->vectors.dimension,
-                                       committer->dimension);
-  memcpy (vectors + (gsize)embedding->first * committer->dimension, result->vectors.items,
-          (gsize)result->vectors.count * committer->dimension * sizeof (float));
-  return TRUE;
-}
-
-/* All texts of the batch, several calls at once. */
-static gboolean
-embed (RagifyCommitter *committer, Batch *batch, float *vectors, RagifyProblem *problem)
-{
-  const guint at_once = CLAMP (ragify_node_component (committer->options.embedder)->max_parallel, 1, EMBED_CALLS);
-  const guint width = MIN (at_once, MAX (committer->runtime->n_loops, 1));
-  Embedding under_way[EMBED_CALLS] = { 0 };
-  RagifyOwner *owners[EMBED_CALLS] = { NULL };
-  guint begun = 0, ended = 0, next = 0;
-  gboolean well = TRUE;
-  while (ended < begun || (well && next < batch->texts->len)) {
-    while (well && next < batch->texts->len && begun - ended < width) {
-      owners[begun % EMBED_CALLS] = ragify_owner_new (sizeof (RagifyOwner), NULL);
-      under_way[begun % EMBED_CALLS] = begin_embedding (committer, batch, owners[begun % EMBED_CALLS], next);
-      next += EMBED_TEXTS;
-      begun++;
-    }
-    well = end_embedding (committer, &under_way[ended % EMBED_CALLS], vectors, problem, !well) && well;
-    ragify_owner_unref (owners[ended % EMBED_CALLS]);
-    ended++;
-  }
-  return well;
-}
-
 guint
-ragify_committer_follow (RagifyCommitter *committer, char **reason)
+ragify_committer_follow (RagifyCommitter *committer, guint64 budget_us, char **reason)
 {
-  return ragify_follower_catch_up (committer->follower, reason);
+  return ragify_follower_catch_up (committer->follower, budget_us, reason);
 }
 
 gboolean
@@ -199,9 +120,8 @@ ragify_committer_lags (const RagifyCommitter *committer)
   return ragify_follower_lags (committer->follower);
 }
 
-/* Says what the store is at to whoever keeps answers of it; `removed` NULL: what has gone is not known. */
-static void
-tell (RagifyCommitter *committer, const RagifyGeneration *generation, const RagifyUuidList *removed)
+void
+ragify_committer_tell (RagifyCommitter *committer, const RagifyGeneration *generation, const RagifyUuidList *removed)
 {
   const RagifyLibraryOptions *options = &committer->options;
   committer->told = *generation;
@@ -221,10 +141,8 @@ write_failed (RagifyCommitter *committer, const RagifyCall *call, RagifyProblem 
                                 ragify_call_retry_after (call));
 }
 
-/* Before the next write, and before a document may be called unchanged: what the store has now is what the text indexes
- * and the caches must know. */
-static gboolean
-make_sure (RagifyCommitter *committer, RagifyProblem *problem)
+gboolean
+ragify_committer_make_sure (RagifyCommitter *committer, RagifyProblem *problem)
 {
   RagifyStoreGeneration store;
   g_autofree char *reason = NULL;
@@ -232,19 +150,13 @@ make_sure (RagifyCommitter *committer, RagifyProblem *problem)
     return TRUE;
   if (!ragify_store_generation (committer->options.store, &store, &reason))
     return ragify_ingest_problem (problem, RAGIFY_E_UNAVAILABLE, reason, 0);
-  ragify_follower_catch_up (committer->follower, &reason);
-  tell (committer, &store.generation, NULL);
+  ragify_follower_catch_up (committer->follower, CATCH_UP_US, &reason);
+  ragify_committer_tell (committer, &store.generation, NULL);
   committer->unsure = FALSE;
   return TRUE;
 }
 
 /* ---- putting ---- */
-
-/* What is known of a document that is there. */
-typedef struct Known {
-  RagifyUuid hash;
-  gboolean foreign; /* not the holder's */
-} Known;
 
 static gboolean
 is_foreign (const RagifyHold *hold, const RagifyDocument *document)
@@ -268,7 +180,7 @@ find_some_known (RagifyCommitter *committer, RagifyIncoming *const *documents, g
     .struct_size = sizeof *args, .what = RAGIFY_LIST_DOCUMENTS, .limit = (guint32)count, .documents = { ids, count }
   };
   RagifyCall *call =
-      ragify_call_new (owner, &ragify_operation_store_list, args, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
+      ragify_call_new (owner, &ragify_operation_store_list, args, ragify_now () + RAGIFY_WRITE_TIMEOUT_US, NULL, NULL);
   const gint32 code = ragify_call_wait (committer->options.store, call);
   if (code != RAGIFY_OK)
     return ragify_ingest_problem (problem, code, ragify_call_message (call), ragify_call_retry_after (call));
@@ -276,16 +188,20 @@ find_some_known (RagifyCommitter *committer, RagifyIncoming *const *documents, g
   for (guint64 i = 0; i < page->documents.count; i++) {
     const RagifyDocument *document =
         (const RagifyDocument *)(const void *)((const char *)page->documents.items + i * page->documents.stride);
-    const Known facts = { .hash = document->content_hash, .foreign = is_foreign (hold, document) };
-    if (document->chunks > 0)
+    const RagifyKnown facts = { .hash = document->content_hash,
+                                .staged_hash = document->staged_hash,
+                                .chunks = document->chunks,
+                                .staged = document->staged,
+                                .foreign = is_foreign (hold, document) };
+    if (document->chunks + document->staged > 0)
       g_hash_table_insert (known, g_strndup (document->id.data, document->id.size), g_memdup2 (&facts, sizeof facts));
   }
   return TRUE;
 }
 
-static gboolean
-find_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count, const RagifyHold *hold,
-            GHashTable *known, RagifyProblem *problem)
+gboolean
+ragify_committer_find_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count,
+                             const RagifyHold *hold, GHashTable *known, RagifyProblem *problem)
 {
   for (gsize first = 0; first < count; first += LISTED_DOCUMENTS)
     if (!find_some_known (committer, documents + first, MIN (LISTED_DOCUMENTS, count - first), hold, known, problem))
@@ -296,7 +212,7 @@ find_known (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize 
 /* What a chunk that begins at `begin` has for metadata: its section's, where that has some. `*section` goes along with
  * the chunks, which come in order. */
 static RagifyStr
-metadata_of_chunk (Batch *batch, const RagifyIncoming *incoming, const RagifyDocument *document, gsize begin,
+metadata_of_chunk (RagifyBatch *batch, const RagifyIncoming *incoming, const RagifyDocument *document, gsize begin,
                    guint *section)
 {
   if (incoming->sections == NULL)
@@ -305,12 +221,12 @@ metadata_of_chunk (Batch *batch, const RagifyIncoming *incoming, const RagifyDoc
          begin >= g_array_index (incoming->sections, RagifySection, *section).end)
     ++*section;
   const char *metadata = g_array_index (incoming->sections, RagifySection, *section).metadata;
-  return metadata != NULL ? copy_str (batch, metadata, strlen (metadata)) : document->metadata;
+  return metadata != NULL ? ragify_batch_copy (batch, metadata, strlen (metadata)) : document->metadata;
 }
 
 static void
-add_chunk (RagifyCommitter *committer, Batch *batch, const RagifyIncoming *incoming, const RagifyDocument *document,
-           const RagifyCut *cut, guint64 ordinal, guint *section)
+add_chunk (RagifyCommitter *committer, RagifyBatch *batch, const RagifyIncoming *incoming,
+           const RagifyDocument *document, const RagifyCut *cut, guint64 ordinal, guint *section)
 {
   const char *text = incoming->content + cut->begin;
   const gsize size = cut->end - cut->begin;
@@ -318,7 +234,7 @@ add_chunk (RagifyCommitter *committer, Batch *batch, const RagifyIncoming *incom
     .struct_size = sizeof chunk,
     .id = ragify_chunk_uuid (incoming->id, ordinal),
     .document_id = document->id,
-    .content = copy_str (batch, text, size),
+    .content = ragify_batch_copy (batch, text, size),
     .title = document->title,
     .uri = document->uri,
     .metadata = metadata_of_chunk (batch, incoming, document, cut->begin, section),
@@ -333,60 +249,51 @@ add_chunk (RagifyCommitter *committer, Batch *batch, const RagifyIncoming *incom
     g_ptr_array_add (batch->texts, ragify_embedded_text (incoming->title, text, size));
 }
 
-static RagifyDocument
-describe_document (Batch *batch, const RagifyIncoming *incoming, const RagifyUuid *hash)
+RagifyDocument
+ragify_committer_describe (RagifyBatch *batch, const RagifyIncoming *incoming, const RagifyUuid *hash)
 {
   const gint64 now = g_get_real_time ();
   return (RagifyDocument){
     .struct_size = sizeof (RagifyDocument),
     .mode = RAGIFY_DOCUMENT_REPLACE,
-    .id = copy_str (batch, incoming->id, strlen (incoming->id)),
-    .uri = copy_str (batch, incoming->uri, strlen (incoming->uri)),
-    .title = copy_str (batch, incoming->title, strlen (incoming->title)),
-    .metadata = copy_str (batch, incoming->metadata, strlen (incoming->metadata)),
+    .id = ragify_batch_copy (batch, incoming->id, strlen (incoming->id)),
+    .uri = ragify_batch_copy (batch, incoming->uri, strlen (incoming->uri)),
+    .title = ragify_batch_copy (batch, incoming->title, strlen (incoming->title)),
+    .metadata = ragify_batch_copy (batch, incoming->metadata, strlen (incoming->metadata)),
     .content_hash = *hash,
     .created_at = incoming->created_at,
     .updated_at = incoming->updated_at != 0 ? incoming->updated_at : now,
   };
 }
 
-/* A copy that lives as long as the owner: a store that is too slow may still read it when the batch is over. */
-static const void *
-lasting (Batch *batch, const void *data, gsize size)
-{
-  return ragify_arena_copy (batch->owner->arena, data, size);
-}
-
-/* Embeds and commits `count` chunks from `first` on with the batch's documents. */
-static gboolean
-commit (RagifyCommitter *committer, Batch *batch, guint first, guint count, RagifyStoreUpsertResult *result,
-        RagifyProblem *problem)
+gboolean
+ragify_committer_commit (RagifyCommitter *committer, RagifyBatch *batch, guint first, guint count, guint64 timeout_us,
+                         RagifyStoreUpsertResult *result, RagifyIngestReport *report, RagifyProblem *problem)
 {
   RagifyStoreUpsert *args = ragify_arena_alloc (batch->owner->arena, sizeof *args);
   *args = (RagifyStoreUpsert){
     .struct_size = sizeof *args,
-    .documents = { .items = lasting (batch, batch->documents->data, batch->documents->len * sizeof (RagifyDocument)),
+    .documents = { .items = ragify_batch_lasting (batch, batch->documents->data,
+                                                  batch->documents->len * sizeof (RagifyDocument)),
                    .count = batch->documents->len,
                    .stride = sizeof (RagifyDocument) },
-    .chunks = { .items =
-                    lasting (batch, &g_array_index (batch->chunks, RagifyChunk, first), count * sizeof (RagifyChunk)),
+    .chunks = { .items = ragify_batch_lasting (batch, &g_array_index (batch->chunks, RagifyChunk, first),
+                                               count * sizeof (RagifyChunk)),
                 .count = count,
                 .stride = sizeof (RagifyChunk) },
   };
   if (committer->options.embedder != NULL) {
     float *vectors =
         ragify_arena_alloc (batch->owner->arena, MAX ((gsize)count * committer->dimension, 1) * sizeof *vectors);
-    Batch part = *batch;
     g_autoptr (GPtrArray) texts = g_ptr_array_new ();
     for (guint i = 0; i < count; i++)
       g_ptr_array_add (texts, g_ptr_array_index (batch->texts, first + i));
-    part.texts = texts;
-    if (!embed (committer, &part, vectors, problem))
+    if (!ragify_committer_embed (committer, batch, texts, vectors, report, problem))
       return FALSE;
     args->vectors = (RagifyVectors){ vectors, count, committer->dimension };
   }
-  RagifyCall *call = ragify_call_new (batch->owner, &ragify_operation_store_upsert, args,
-                                      ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
+  RagifyCall *call =
+      ragify_call_new (batch->owner, &ragify_operation_store_upsert, args, ragify_now () + timeout_us, NULL, NULL);
   if (ragify_call_wait (committer->options.store, call) != RAGIFY_OK)
     return write_failed (committer, call, problem);
   *result = *(const RagifyStoreUpsertResult *)ragify_call_result (call);
@@ -394,13 +301,13 @@ commit (RagifyCommitter *committer, Batch *batch, guint first, guint count, Ragi
 }
 
 static void
-acknowledge (RagifyCommitter *committer, Batch *batch, const RagifyStoreUpsertResult *result,
+acknowledge (RagifyCommitter *committer, RagifyBatch *batch, const RagifyStoreUpsertResult *result,
              RagifyIngestReport *report)
 {
   const gsize size = batch->chunks->len * sizeof (RagifyChunk);
-  ragify_follower_update (committer->follower, batch->owner, lasting (batch, batch->chunks->data, size),
+  ragify_follower_update (committer->follower, batch->owner, ragify_batch_lasting (batch, batch->chunks->data, size),
                           batch->chunks->len, &result->removed, &result->generation, report);
-  tell (committer, &result->generation, &result->removed);
+  ragify_committer_tell (committer, &result->generation, &result->removed);
   report->documents += batch->documents->len;
   report->chunks += batch->chunks->len;
   committer->written += batch->chunks->len;
@@ -409,14 +316,14 @@ acknowledge (RagifyCommitter *committer, Batch *batch, const RagifyStoreUpsertRe
 
 /* A document with more chunks than one batch takes: staged in pieces, found once the last one is committed. */
 static gboolean
-write_in_pieces (RagifyCommitter *committer, Batch *batch, RagifyIngestReport *report, RagifyProblem *problem)
+write_in_pieces (RagifyCommitter *committer, RagifyBatch *batch, RagifyIngestReport *report, RagifyProblem *problem)
 {
   RagifyDocument *document = &g_array_index (batch->documents, RagifyDocument, 0);
   RagifyStoreUpsertResult result = { 0 };
-  for (guint first = 0; first < batch->chunks->len; first += COMMIT_CHUNKS) {
-    const guint count = MIN (COMMIT_CHUNKS, batch->chunks->len - first);
+  for (guint first = 0; first < batch->chunks->len; first += RAGIFY_COMMIT_CHUNKS) {
+    const guint count = MIN (RAGIFY_COMMIT_CHUNKS, batch->chunks->len - first);
     document->mode = first + count == batch->chunks->len ? RAGIFY_DOCUMENT_COMMIT : RAGIFY_DOCUMENT_STAGE;
-    if (!commit (committer, batch, first, count, &result, problem))
+    if (!ragify_committer_commit (committer, batch, first, count, RAGIFY_WRITE_TIMEOUT_US, &result, report, problem))
       return FALSE;
   }
   acknowledge (committer, batch, &result, report);
@@ -424,14 +331,15 @@ write_in_pieces (RagifyCommitter *committer, Batch *batch, RagifyIngestReport *r
 }
 
 static gboolean
-write_batch (RagifyCommitter *committer, Batch *batch, RagifyIngestReport *report, RagifyProblem *problem)
+write_batch (RagifyCommitter *committer, RagifyBatch *batch, RagifyIngestReport *report, RagifyProblem *problem)
 {
   if (batch->documents->len == 0)
     return TRUE;
-  if (batch->chunks->len > COMMIT_CHUNKS && batch->documents->len == 1)
+  if (batch->chunks->len > RAGIFY_COMMIT_CHUNKS && batch->documents->len == 1)
     return write_in_pieces (committer, batch, report, problem);
   RagifyStoreUpsertResult result;
-  if (!commit (committer, batch, 0, batch->chunks->len, &result, problem))
+  if (!ragify_committer_commit (committer, batch, 0, batch->chunks->len, RAGIFY_WRITE_TIMEOUT_US, &result, report,
+                                problem))
     return FALSE;
   acknowledge (committer, batch, &result, report);
   return TRUE;
@@ -439,19 +347,18 @@ write_batch (RagifyCommitter *committer, Batch *batch, RagifyIngestReport *repor
 
 /* Adds one document to the batch, unless it is unchanged or holds nothing. */
 static void
-add_document (RagifyCommitter *committer, Batch *batch, const RagifyIncoming *incoming, const GArray *cuts,
+add_document (RagifyCommitter *committer, RagifyBatch *batch, const RagifyIncoming *incoming, const GArray *cuts,
               const RagifyUuid *hash)
 {
-  const RagifyDocument document = describe_document (batch, incoming, hash);
+  const RagifyDocument document = ragify_committer_describe (batch, incoming, hash);
   guint section = 0;
   g_array_append_val (batch->documents, document);
   for (guint i = 0; i < cuts->len; i++)
     add_chunk (committer, batch, incoming, &document, &g_array_index (cuts, RagifyCut, i), i, &section);
 }
 
-/* What is written takes memory: in indexes, and in caches whose answers are outdated by it. */
-static gboolean
-has_memory (const RagifyCommitter *committer, RagifyProblem *problem)
+gboolean
+ragify_committer_has_memory (const RagifyCommitter *committer, RagifyProblem *problem)
 {
   if (ragify_memory_step (committer->runtime->memory) < RAGIFY_MEMORY_NO_INGEST)
     return TRUE;
@@ -470,25 +377,26 @@ ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documen
   g_autoptr (GHashTable) last = g_hash_table_new (g_str_hash, g_str_equal);
   if (count == 0)
     return TRUE;
-  if (!has_memory (committer, problem) || !make_sure (committer, problem) ||
-      !find_known (committer, documents, count, hold, known, problem))
+  if (!ragify_committer_has_memory (committer, problem) || !ragify_committer_make_sure (committer, problem) ||
+      !ragify_committer_find_known (committer, documents, count, hold, known, problem))
     return FALSE;
   for (gsize i = 0; i < count; i++)
     g_hash_table_insert (last, documents[i]->id, documents[i]);
 
-  g_auto (Batch) batch;
-  batch_init (&batch);
+  g_auto (RagifyBatch) batch;
+  ragify_batch_init (&batch);
   for (gsize i = 0; i < count; i++) {
     const RagifyIncoming *incoming = documents[i];
     if (g_hash_table_lookup (last, incoming->id) != incoming)
       continue; /* a later one of the same id wins */
     const RagifyUuid hash = ragify_incoming_hash (incoming, committer->salt[chunking]);
-    const Known *before = g_hash_table_lookup (known, incoming->id);
+    const RagifyKnown *before = g_hash_table_lookup (known, incoming->id);
     if (before != NULL && before->foreign) {
       ragify_ingest_report_fail (report, incoming->id, "id", "is taken");
       continue;
     }
-    if (before != NULL && memcmp (&before->hash, &hash, sizeof hash) == 0) {
+    const gboolean there = before != NULL && before->chunks > 0;
+    if (there && memcmp (&before->hash, &hash, sizeof hash) == 0) {
       report->unchanged++;
       continue;
     }
@@ -497,13 +405,15 @@ ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documen
       ragify_ingest_report_fail (report, incoming->id, "content", "holds no text but white space");
       continue;
     }
-    if (batch.chunks->len > 0 && batch.chunks->len + cuts->len > COMMIT_CHUNKS) {
+    if (batch.chunks->len > 0 && batch.chunks->len + cuts->len > RAGIFY_COMMIT_CHUNKS) {
       if (!write_batch (committer, &batch, report, problem))
         return FALSE;
-      batch_clear (&batch);
-      batch_init (&batch);
+      ragify_batch_clear (&batch);
+      ragify_batch_init (&batch);
     }
-    report->replaced += before != NULL ? 1 : 0;
+    report->replaced += there ? 1 : 0;
+    if (there)
+      g_ptr_array_add (batch.replaced, incoming->id);
     add_document (committer, &batch, incoming, cuts, &hash);
   }
   return write_batch (committer, &batch, report, problem);
@@ -521,10 +431,10 @@ find_own (RagifyCommitter *committer, const char *const *documents, gsize count,
     named[i].id = (char *)documents[i];
     all[i] = &named[i];
   }
-  if (hold != NULL && !find_known (committer, all, count, hold, known, problem))
+  if (hold != NULL && !ragify_committer_find_known (committer, all, count, hold, known, problem))
     return FALSE;
   for (gsize i = 0; i < count; i++) {
-    const Known *facts = g_hash_table_lookup (known, documents[i]);
+    const RagifyKnown *facts = g_hash_table_lookup (known, documents[i]);
     if (facts == NULL || !facts->foreign)
       g_ptr_array_add (own, (gpointer)documents[i]);
   }
@@ -536,7 +446,7 @@ ragify_committer_delete (RagifyCommitter *committer, const char *const *document
                          guint64 *chunks, RagifyGeneration *generation, RagifyProblem *problem)
 {
   g_autoptr (GPtrArray) own = g_ptr_array_new ();
-  if (!make_sure (committer, problem) || !find_own (committer, documents, count, hold, own, problem))
+  if (!ragify_committer_make_sure (committer, problem) || !find_own (committer, documents, count, hold, own, problem))
     return FALSE;
   *chunks = 0;
   if (own->len == 0)
@@ -549,8 +459,8 @@ ragify_committer_delete (RagifyCommitter *committer, const char *const *document
   }
   RagifyStoreRemove *args = ragify_arena_alloc (owner->arena, sizeof *args);
   *args = (RagifyStoreRemove){ .struct_size = sizeof *args, .documents = { ids, own->len } };
-  RagifyCall *call =
-      ragify_call_new (owner, &ragify_operation_store_remove, args, ragify_now () + WRITE_TIMEOUT_US, NULL, NULL);
+  RagifyCall *call = ragify_call_new (owner, &ragify_operation_store_remove, args,
+                                      ragify_now () + RAGIFY_WRITE_TIMEOUT_US, NULL, NULL);
   if (ragify_call_wait (committer->options.store, call) != RAGIFY_OK)
     return write_failed (committer, call, problem);
   const RagifyStoreRemoveResult *result = ragify_call_result (call);
@@ -559,7 +469,7 @@ ragify_committer_delete (RagifyCommitter *committer, const char *const *document
   if (result->removed.count == 0)
     return TRUE;
   ragify_follower_update (committer->follower, owner, NULL, 0, &result->removed, &result->generation, NULL);
-  tell (committer, &result->generation, &result->removed);
+  ragify_committer_tell (committer, &result->generation, &result->removed);
   return TRUE;
 }
 
@@ -580,7 +490,7 @@ ragify_committer_announce (RagifyCommitter *committer)
   if (options->changed == NULL)
     return;
   if (ragify_store_generation (options->store, &found, &reason))
-    tell (committer, &found.generation, NULL);
+    ragify_committer_tell (committer, &found.generation, NULL);
   else
     g_warning ("%s: answers are not cached until its next write: %s", ragify_node_name (options->store), reason);
 }
@@ -602,6 +512,6 @@ ragify_committer_ask (RagifyCommitter *committer)
   if (same && !ragify_follower_lags (committer->follower))
     return;
   ragify_follower_distrust (committer->follower);
-  ragify_follower_catch_up (committer->follower, &reason);
-  tell (committer, &found.generation, NULL);
+  ragify_follower_catch_up (committer->follower, CATCH_UP_US, &reason);
+  ragify_committer_tell (committer, &found.generation, NULL);
 }

@@ -22,6 +22,40 @@ gboolean ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const
                                RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
                                RagifyProblem *problem);
 
+/* ---- documents that are written in parts, of any size ---- */
+
+/* One chunk of a document that is written in parts. */
+typedef struct RagifyPartChunk {
+  char *text;
+  gsize size;
+  guint64 begin;        /* byte of the document's text */
+  const char *metadata; /* a JSON object as text, in place of the document's; NULL: the document's */
+} RagifyPartChunk;
+
+typedef struct RagifyPart {
+  const RagifyIncoming *document; /* whose content is not looked at */
+  RagifyUuid hash;                /* of all that decides about its chunks, as ragify_committer_look wrote it */
+  guint64 first;                  /* how many chunks came before */
+  const RagifyPartChunk *chunks;
+  guint count;   /* 1000 at most */
+  gboolean last; /* with it the document is whole, and found */
+} RagifyPart;
+
+typedef struct RagifyPartState {
+  RagifyUuid hash;    /* of the document as it would be written */
+  gboolean unchanged; /* it is there as it is */
+  gboolean foreign;   /* its id is not the holder's */
+  guint64 staged;     /* chunks of it that are written already and wait for the others */
+} RagifyPartState;
+
+/* What is there of a document whose bytes have the hash `content`. */
+gboolean ragify_committer_look (RagifyCommitter *committer, const RagifyIncoming *document, const RagifyUuid *content,
+                                const RagifyHold *hold, RagifyPartState *state, RagifyProblem *problem);
+/* Writes a part. Where that fails it may have been written: look again. `*state` where what is staged is not what the
+ * part follows, in which case nothing is written and TRUE returned; else its `staged` is brought up to date. */
+gboolean ragify_committer_put_part (RagifyCommitter *committer, const RagifyPart *part, RagifyPartState *state,
+                                    RagifyIngestReport *report, RagifyProblem *problem);
+
 /* Deletes documents; `*chunks` is how many they had, without those that `hold` (or NULL) keeps from the holder, which
  * stay. Where that is none, nothing was written and `*generation` is as it was. */
 gboolean
@@ -34,8 +68,9 @@ guint64 ragify_committer_take_written (RagifyCommitter *committer);
 /* Says the store's generation to `changed`. */
 void ragify_committer_announce (RagifyCommitter *committer);
 
-/* Brings text indexes that lag up to the store. Returns how many still do, with the last reason. */
-guint ragify_committer_follow (RagifyCommitter *committer, char **reason);
+/* Brings text indexes that lag up to the store, for about `budget_us` at most. Returns how many still do, with the last
+ * reason; without one they only need more time. */
+guint ragify_committer_follow (RagifyCommitter *committer, guint64 budget_us, char **reason);
 /* Whether one lags. */
 gboolean ragify_committer_lags (const RagifyCommitter *committer);
 

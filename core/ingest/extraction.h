@@ -14,7 +14,7 @@
 
 typedef struct RagifyExtractor {
   RagifyNode *node;
-  guint64 deadline_us; /* for one file */
+  guint64 deadline_us; /* for one file; for one of more than 4 MiB, from one piece of its text to the next */
 } RagifyExtractor;
 
 /* The one that is best for a file whose name is the end of `uri` and which begins with `head`; NULL: none takes it.
@@ -25,11 +25,27 @@ ragify_extractor_find (const RagifyExtractor *extractors, guint count, const cha
 typedef struct RagifyExtraction {
   char *text; /* valid UTF-8 without NUL */
   gsize size;
-  char *title;      /* NULL: none */
-  GArray *sections; /* RagifySection; their metadata has `headings` and `page` beside what was given */
+  char *title;         /* NULL: none */
+  GArray *sections;    /* RagifySection; their metadata has `headings` and `page` beside what was given */
+  gboolean spilled;    /* it was too large for `text`: the sink got it */
+  GPtrArray *left_out; /* records that the extractor could not take: texts, place and reason in turn; NULL: none */
 } RagifyExtraction;
 
-/* Takes `bytes` (g_malloc). `metadata` (an object): of every section. RAGIFY_OK; or an error code and a reason, to be
- * freed: UNAVAILABLE and TIMEOUT where the extractor is at fault, others where the file is. Threads without a loop. */
-gint32 ragify_extract (const RagifyExtractor *extractor, const char *uri, char *bytes, gsize size,
-                       const json_t *metadata, RagifyExtraction *extraction, char **reason);
+void ragify_extraction_clear (RagifyExtraction *extraction);
+
+/* Where a text goes that is too large to be kept, from its beginning. Each returns FALSE where no more is wanted.
+ * `metadata`: of the section under way, as in RagifySection. Called on the thread that waits; it may take its time. */
+typedef struct RagifyExtractionSink {
+  gboolean (*begin) (void *user);
+  gboolean (*add) (void *user, const char *text, gsize size, const char *metadata);
+  gboolean (*end) (void *user, const char *metadata); /* no chunk goes beyond here */
+  void *user;
+} RagifyExtractionSink;
+
+/* The text of the descriptor's file, of about `size` bytes. `metadata` (an object): of every section. RAGIFY_OK; or an
+ * error code and a reason, to be freed: UNAVAILABLE and TIMEOUT where the extractor is at fault, others where the file
+ * is, CANCELLED where the sink wants no more. Threads without a loop. */
+gint32 ragify_extract (const RagifyExtractor *extractor, const char *uri, int fd, guint64 size, const json_t *metadata,
+                       const RagifyExtractionSink *sink, RagifyExtraction *extraction, char **reason);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (RagifyExtraction, ragify_extraction_clear)

@@ -7,12 +7,21 @@
 
 #define TIMEOUT_US (120 * G_USEC_PER_SEC)
 #define PAGE_CHUNKS 1000u
+#define UPDATE_BUDGET_US (2 * (guint64)G_USEC_PER_SEC) /* that a write waits for an index that lags */
+
+/* How far an index that lags has come. */
+typedef struct Lag {
+  gboolean lagging;
+  char *cursor; /* of the next page; NULL: it is to be looked at first */
+  guint64 since;
+  RagifyGeneration before; /* what it keeps as its generation until the last page */
+  RagifyGeneration at;     /* what it reflects, while it does not lag */
+} Lag;
 
 struct RagifyFollower {
   RagifyNode *store;
   RagifyNode **indexes;
-  gboolean *lagging;    /* one for each index */
-  RagifyGeneration *at; /* the same: what it reflects, while it does not lag */
+  Lag *lags; /* one for each index */
   guint n_indexes;
 };
 
@@ -22,8 +31,7 @@ ragify_follower_new (RagifyNode *store, RagifyNode *const *indexes, guint count)
   RagifyFollower *follower = g_new0 (RagifyFollower, 1);
   follower->store = store;
   follower->indexes = g_memdup2 (indexes, count * sizeof *indexes);
-  follower->lagging = g_new0 (gboolean, MAX (count, 1));
-  follower->at = g_new0 (RagifyGeneration, MAX (count, 1));
+  follower->lags = g_new0 (Lag, MAX (count, 1));
   follower->n_indexes = count;
   ragify_follower_distrust (follower); /* until they were looked at */
   return follower;
@@ -32,9 +40,10 @@ ragify_follower_new (RagifyNode *store, RagifyNode *const *indexes, guint count)
 void
 ragify_follower_free (RagifyFollower *follower)
 {
+  for (guint i = 0; i < follower->n_indexes; i++)
+    g_free (follower->lags[i].cursor);
   g_free (follower->indexes);
-  g_free (follower->lagging);
-  g_free (follower->at);
+  g_free (follower->lags);
   g_free (follower);
 }
 
@@ -42,7 +51,7 @@ void
 ragify_follower_distrust (RagifyFollower *follower)
 {
   for (guint i = 0; i < follower->n_indexes; i++)
-    follower->lagging[i] = TRUE;
+    follower->lags[i].lagging = TRUE; /* one that is catching up already sees this later */
 }
 
 static gboolean
@@ -80,16 +89,16 @@ text_clear (RagifyNode *index, char **reason)
 /* One page of what changed since `since`, given to the index. Until the last page the index keeps `before` as its
  * generation: cut off in the middle, it begins again, and what it has seen it sees once more. */
 static gboolean
-follow_page (RagifyFollower *follower, RagifyNode *index, guint64 since, const RagifyGeneration *before, char **cursor,
-             gboolean *too_old, char **reason)
+follow_page (RagifyFollower *follower, RagifyNode *index, Lag *lag, gboolean *too_old, char **reason)
 {
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   RagifyStoreList *args = ragify_arena_alloc (owner->arena, sizeof *args);
   *args = (RagifyStoreList){ .struct_size = sizeof *args,
                              .what = RAGIFY_LIST_CHUNKS,
                              .limit = PAGE_CHUNKS,
-                             .cursor = ragify_str_from (ragify_arena_copy (owner->arena, *cursor, strlen (*cursor))),
-                             .since = since };
+                             .cursor =
+                                 ragify_str_from (ragify_arena_copy (owner->arena, lag->cursor, strlen (lag->cursor))),
+                             .since = lag->since };
   RagifyCall *call =
       ragify_call_new (owner, &ragify_operation_store_list, args, ragify_now () + TIMEOUT_US, NULL, NULL);
   if (ragify_call_wait (follower->store, call) != RAGIFY_OK) {
@@ -115,10 +124,10 @@ follow_page (RagifyFollower *follower, RagifyNode *index, guint64 since, const R
   }
   const RagifyUuidList removed = { gone, n_gone };
   const gboolean last = page->cursor.size == 0;
-  if (!text_upsert (index, owner, present, n_present, &removed, last ? &page->generation : before, reason))
+  if (!text_upsert (index, owner, present, n_present, &removed, last ? &page->generation : &lag->before, reason))
     return FALSE;
-  g_free (*cursor);
-  *cursor = page->cursor.size > 0 ? g_strndup (page->cursor.data, page->cursor.size) : g_strdup ("");
+  g_free (lag->cursor);
+  lag->cursor = page->cursor.size > 0 ? g_strndup (page->cursor.data, page->cursor.size) : NULL;
   return TRUE;
 }
 
@@ -154,58 +163,42 @@ ragify_store_generation (RagifyNode *store, RagifyStoreGeneration *generation, c
   return TRUE;
 }
 
+/* From nothing on. */
 static gboolean
-rebuild (RagifyFollower *follower, RagifyNode *index, char **reason)
+begin_rebuilding (RagifyNode *index, Lag *lag, char **reason)
 {
-  static const RagifyGeneration none = { 0 };
   if (!text_clear (index, reason))
     return FALSE;
-  g_autofree char *cursor = g_strdup ("");
-  do {
-    gboolean too_old = FALSE;
-    if (!follow_page (follower, index, 0, &none, &cursor, &too_old, reason))
-      return FALSE;
-  } while (*cursor != '\0');
+  lag->before = (RagifyGeneration){ 0 };
+  lag->since = 0;
+  g_free (lag->cursor);
+  lag->cursor = g_strdup ("");
   return TRUE;
 }
 
+/* Finds out what the index lacks; where that is nothing, it lags no more. */
 static gboolean
-follow_index (RagifyFollower *follower, RagifyNode *index, char **reason)
+begin_following (RagifyFollower *follower, RagifyNode *index, Lag *lag, char **reason)
 {
   RagifyTextGeneration text;
   RagifyStoreGeneration store;
   if (!text_generation (index, &text, reason) || !ragify_store_generation (follower->store, &store, reason))
     return FALSE;
   const gboolean same_store = memcmp (&text.generation.store, &store.generation.store, sizeof (RagifyUuid)) == 0;
-  if (same_store && text.generation.counter == store.generation.counter)
+  if (same_store && text.generation.counter == store.generation.counter) {
+    lag->lagging = FALSE;
+    lag->at = text.generation;
     return TRUE;
+  }
   if (!same_store || text.generation.counter > store.generation.counter || text.generation.counter == 0)
-    return rebuild (follower, index, reason);
-
+    return begin_rebuilding (index, lag, reason);
   g_message ("%s: catching up with %s from generation %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
              ragify_node_name (index), ragify_node_name (follower->store), text.generation.counter,
              store.generation.counter);
-  g_autofree char *cursor = g_strdup ("");
-  do {
-    gboolean too_old = FALSE;
-    if (!follow_page (follower, index, text.generation.counter, &text.generation, &cursor, &too_old, reason))
-      return FALSE;
-    if (too_old)
-      return rebuild (follower, index, reason);
-  } while (*cursor != '\0');
+  lag->before = text.generation;
+  lag->since = text.generation.counter;
+  lag->cursor = g_strdup ("");
   return TRUE;
-}
-
-/* One that lags; it does so no longer when this went well. */
-static void
-follow (RagifyFollower *follower, guint place, char **reason)
-{
-  RagifyTextGeneration text;
-  RagifyNode *index = follower->indexes[place];
-  if (!follow_index (follower, index, reason) || !text_generation (index, &text, reason))
-    return;
-  follower->at[place] = text.generation;
-  follower->lagging[place] = FALSE;
 }
 
 static gboolean
@@ -218,7 +211,7 @@ is_remote (const RagifyNode *node)
 static gboolean
 continues (const RagifyFollower *follower, guint place, const RagifyGeneration *generation)
 {
-  const RagifyGeneration *at = &follower->at[place];
+  const RagifyGeneration *at = &follower->lags[place].at;
   return !is_remote (follower->store) || is_remote (follower->indexes[place]) ||
          (memcmp (&at->store, &generation->store, sizeof at->store) == 0 && generation->counter <= at->counter + 1);
 }
@@ -232,15 +225,41 @@ ragify_follower_must_ask (const RagifyFollower *follower)
   return own && is_remote (follower->store);
 }
 
-guint
-ragify_follower_catch_up (RagifyFollower *follower, char **reason)
+/* One page more. FALSE: it failed. */
+static gboolean
+follow_further (RagifyFollower *follower, guint place, char **reason)
 {
-  guint behind = 0;
-  for (guint i = 0; i < follower->n_indexes; i++) {
-    if (follower->lagging[i])
-      follow (follower, i, reason);
-    behind += follower->lagging[i] ? 1 : 0;
+  RagifyNode *index = follower->indexes[place];
+  Lag *lag = &follower->lags[place];
+  gboolean too_old = FALSE;
+  if (lag->cursor == NULL)
+    return begin_following (follower, index, lag, reason);
+  if (!follow_page (follower, index, lag, &too_old, reason)) {
+    g_clear_pointer (&lag->cursor, g_free);
+    return FALSE;
   }
+  return !too_old || begin_rebuilding (index, lag, reason);
+}
+
+/* Until it has caught up, or for so long. FALSE: it failed, or is not there yet. */
+static gboolean
+follow (RagifyFollower *follower, guint place, guint64 until, char **reason)
+{
+  while (follower->lags[place].lagging)
+    if (!follow_further (follower, place, reason))
+      return FALSE;
+    else if (ragify_now () > until)
+      break;
+  return !follower->lags[place].lagging;
+}
+
+guint
+ragify_follower_catch_up (RagifyFollower *follower, guint64 budget_us, char **reason)
+{
+  const guint64 until = ragify_now () + budget_us;
+  guint behind = 0;
+  for (guint i = 0; i < follower->n_indexes; i++)
+    behind += follow (follower, i, until, reason) ? 0 : 1;
   return behind;
 }
 
@@ -248,7 +267,7 @@ gboolean
 ragify_follower_lags (const RagifyFollower *follower)
 {
   for (guint i = 0; i < follower->n_indexes; i++)
-    if (follower->lagging[i])
+    if (follower->lags[i].lagging)
       return TRUE;
   return FALSE;
 }
@@ -257,17 +276,21 @@ void
 ragify_follower_update (RagifyFollower *follower, RagifyOwner *owner, const RagifyChunk *chunks, guint64 count,
                         const RagifyUuidList *removed, const RagifyGeneration *generation, RagifyIngestReport *report)
 {
+  const guint64 until = ragify_now () + UPDATE_BUDGET_US;
   for (guint i = 0; i < follower->n_indexes; i++) {
+    Lag *lag = &follower->lags[i];
     g_autofree char *reason = NULL;
-    if (follower->lagging[i] || !continues (follower, i, generation)) {
-      follower->lagging[i] = TRUE; /* only as a whole: what it lacks is older than this batch */
-      follow (follower, i, &reason);
+    if (lag->lagging || !continues (follower, i, generation)) {
+      lag->lagging = TRUE; /* only as a whole: what it lacks is older than this batch */
+      follow (follower, i, until, &reason);
     } else {
-      follower->lagging[i] = !text_upsert (follower->indexes[i], owner, chunks, count, removed, generation, &reason);
-      follower->at[i] = *generation;
+      lag->lagging = !text_upsert (follower->indexes[i], owner, chunks, count, removed, generation, &reason);
+      lag->at = *generation;
     }
-    if (!follower->lagging[i])
+    if (!lag->lagging)
       continue;
+    if (reason == NULL)
+      reason = g_strdup ("it has much to catch up with");
     g_warning ("%s lags behind %s: %s", ragify_node_name (follower->indexes[i]), ragify_node_name (follower->store),
                reason);
     if (report != NULL)

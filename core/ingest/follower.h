@@ -16,14 +16,17 @@ typedef struct RagifyFollower RagifyFollower;
 RagifyFollower *ragify_follower_new (RagifyNode *store, RagifyNode *const *indexes, guint count);
 void ragify_follower_free (RagifyFollower *follower);
 
-/* Brings those that lag up to the store. Returns how many still do, with the last reason (free with g_free). */
-guint ragify_follower_catch_up (RagifyFollower *follower, char **reason);
+/* Brings those that lag up to the store, a page at a time, for about `budget_us` at most. Returns how many still do,
+ * with the last reason (free with g_free); without one they only have more to catch up with, and go on from where they
+ * are next time. */
+guint ragify_follower_catch_up (RagifyFollower *follower, guint64 budget_us, char **reason);
 gboolean ragify_follower_lags (const RagifyFollower *follower);
 
 /* Others write to the store as well, and an index of this host's own learns of that only where the store is asked. */
 gboolean ragify_follower_must_ask (const RagifyFollower *follower);
 
-/* A write failed and may have been committed all the same: batches can no longer be counted, all lag. */
+/* A write failed and may have been committed all the same, or was too large to be handed on: batches can no longer be
+ * counted, all lag. */
 void ragify_follower_distrust (RagifyFollower *follower);
 
 /* After a commit that made `generation`: the indexes get what it changed. One that fails lags, and catches up with the

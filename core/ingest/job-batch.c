@@ -60,12 +60,14 @@ take_failures (RagifyJobBatch *batch, guint first, guint count, const RagifyInge
   json_decref (failures);
 }
 
-static void
-count_report (RagifyIngestJob *job, const RagifyIngestReport *report)
+void
+ragify_job_count_report (RagifyIngestJob *job, const RagifyIngestReport *report)
 {
   ragify_job_count (job, &job->progress.documents, report->documents);
   ragify_job_count (job, &job->progress.chunks, report->chunks);
   ragify_job_count (job, &job->progress.unchanged, report->unchanged);
+  ragify_job_count (job, &job->progress.embedded, report->embedded);
+  ragify_job_count (job, &job->progress.reused, report->reused);
   ragify_series_add (job->written, (double)report->documents);
   ragify_series_add (job->unchanged, (double)report->unchanged);
 }
@@ -91,7 +93,7 @@ put (RagifyJobBatch *batch, guint first, guint count, RagifyProblem *problem)
     settle (batch, i, NULL);
   if (well)
     take_failures (batch, first, count, &report);
-  count_report (batch->job, &report);
+  ragify_job_count_report (batch->job, &report);
   ragify_ingest_report_clear (&report);
   return well;
 }

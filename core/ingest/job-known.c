@@ -8,11 +8,11 @@
 static void
 take_document (GHashTable *known, const RagifyDocument *document)
 {
-  if (document->chunks == 0)
+  if (document->chunks + document->staged == 0)
     return;
   json_t *metadata = json_loadb (document->metadata.data, document->metadata.size, 0, NULL);
-  const RagifyJobKnown facts = { document->updated_at,
-                                 (guint64)json_integer_value (json_object_get (metadata, "size")) };
+  const RagifyJobKnown facts = { document->updated_at, (guint64)json_integer_value (json_object_get (metadata, "size")),
+                                 document->chunks > 0 };
   json_decref (metadata);
   g_hash_table_insert (known, g_strndup (document->id.data, document->id.size), g_memdup2 (&facts, sizeof facts));
 }

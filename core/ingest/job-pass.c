@@ -75,11 +75,12 @@ static gboolean
 is_unchanged (const Pass *pass, const FilesEntry *entry, const RagifyJobKnown *known, const char **reason)
 {
   *reason = NULL;
-  if (pass->trusted && known != NULL && known->modified == entry->modified && known->size == entry->size)
+  if (pass->trusted && known != NULL && known->whole && known->modified == entry->modified &&
+      known->size == entry->size)
     return TRUE;
   /* Looked into before: set aside and not in the store, or its time alone has changed. */
-  return ragify_job_memory_knows (pass->job->memory, entry, reason) && (known != NULL) == (*reason == NULL) &&
-         (known == NULL || pass->trusted);
+  return ragify_job_memory_knows (pass->job->memory, entry, reason) &&
+         (known != NULL && known->whole) == (*reason == NULL) && (known == NULL || pass->trusted);
 }
 
 /* Leaves in the list those that must be looked into. */
@@ -124,6 +125,16 @@ settled (void *user, const char *path, const char *reason)
     ragify_job_memory_note (pass->job->memory, entry, reason);
 }
 
+/* A file of `size` bytes was read, a part of which may have been told already, since `before`. */
+static void
+tell_read (RagifyIngestJob *job, guint64 before, guint64 size)
+{
+  pthread_mutex_lock (&job->lock);
+  job->progress.read++;
+  job->progress.bytes = before + size;
+  pthread_mutex_unlock (&job->lock);
+}
+
 /* FALSE: the pass is to be given up. */
 static gboolean
 take_file (Pass *pass, FilesEntry *entry)
@@ -132,15 +143,14 @@ take_file (Pass *pass, FilesEntry *entry)
   RagifyIncoming *incoming = NULL;
   g_autofree char *reason = NULL;
   g_autofree char *id = ragify_job_document_id (job, entry->path);
-  const guint64 size = entry->size;
+  const guint64 size = entry->size, bytes = job->progress.bytes; /* nobody else writes it */
   const RagifyJobOutcome outcome = ragify_job_read_file (job, entry, &incoming, &reason);
-  ragify_job_count (job, &job->progress.read, 1);
-  ragify_job_count (job, &job->progress.bytes, size);
-  if (outcome == RAGIFY_JOB_READ || outcome == RAGIFY_JOB_UNREADABLE)
+  tell_read (job, bytes, size);
+  if (outcome == RAGIFY_JOB_READ || outcome == RAGIFY_JOB_WRITTEN || outcome == RAGIFY_JOB_UNREADABLE)
     g_hash_table_remove (pass->known, id); /* what could not be read stays as it was */
   if (reason != NULL)
     ragify_job_set_aside (job, entry->path, reason);
-  if (outcome == RAGIFY_JOB_UNFIT)
+  if (outcome == RAGIFY_JOB_UNFIT || outcome == RAGIFY_JOB_WRITTEN)
     ragify_job_memory_note (job->memory, entry, reason);
   if (outcome != RAGIFY_JOB_READ)
     return ragify_job_goes_on (job);

@@ -6,6 +6,10 @@
  *   job-pass.c      one pass over a folder
  *   job-source.c    one pass over a source
  *   job-file.c      a file as a document
+ *   job-stream.c    a large text file
+ *   job-extract.c   a file that is no text
+ *   job-parts.c     a document that is written in parts, …
+ *   job-place.c     … and where to go on with it
  *   job-batch.c     documents on their way to the store
  *   job-known.c     what the store has of it
  *   job-memory.c    what it remembers of files
@@ -15,6 +19,7 @@
 
 #include <pthread.h>
 
+#include "core/ingest/cut-stream.h"
 #include "core/ingest/job.h"
 #include "core/ingest/sync.h"
 #include "plugins/common/files-tree.h"
@@ -28,6 +33,7 @@ typedef struct RagifyJobProgress {
   guint64 to_read, to_bytes;  /* of them those that must be looked into */
   guint64 read, bytes;        /* of those */
   guint64 documents, chunks;  /* written */
+  guint64 embedded, reused;   /* vectors of those chunks: made, or taken over from what was replaced */
   guint64 unchanged, deleted; /* documents */
   guint64 n_set_aside;
   GPtrArray *set_aside;               /* texts: path, reason, path, reason … */
@@ -61,6 +67,8 @@ gboolean ragify_job_memory_knows (const RagifyJobMemory *memory, const FilesEntr
 /* Keeps what is noted of these (FilesEntry), forgets others. */
 void ragify_job_memory_keep (RagifyJobMemory *memory, const GPtrArray *entries);
 
+typedef struct RagifyJobPlace RagifyJobPlace; /* job-place.c */
+
 /* ---- job.c ---- */
 
 struct RagifyIngestJob {
@@ -76,6 +84,7 @@ struct RagifyIngestJob {
   guint chunk_size, chunk_overlap;
   guint64 interval_us;
   RagifyJobMemory *memory; /* the thread's */
+  RagifyJobPlace *place;   /* the thread's */
   RagifySeries *written, *unchanged, *deleted, *failed, *running;
   pthread_t thread;
   gboolean started;
@@ -92,25 +101,94 @@ gboolean ragify_job_waits (RagifyIngestJob *job, guint64 duration_us, const char
 void ragify_job_set_aside (RagifyIngestJob *job, const char *path, const char *reason);
 void ragify_job_count (RagifyIngestJob *job, guint64 *counter, guint64 amount);
 
+/* Cuts as the job wants it; the caller's. */
+RagifyChunker *ragify_job_chunker_new (const RagifyIngestJob *job);
+/* What a write came to, among what the job has done. */
+void ragify_job_count_report (RagifyIngestJob *job, const RagifyIngestReport *report);
+
 /* ---- job-known.c ---- */
 
 typedef struct RagifyJobKnown {
   gint64 modified; /* µs; as the store has it */
   guint64 size;
+  gboolean whole; /* FALSE: no more than a part of it is staged */
 } RagifyJobKnown;
 
 /* What the store has of the job: document id → RagifyJobKnown, and the store's id. NULL with a problem. */
 GHashTable *ragify_job_list_known (RagifyIngestJob *job, RagifyUuid *store, RagifyProblem *problem);
 
+/* ---- job-place.c: where to go on with a document that is written in parts, after the host was killed ---- */
+
+/* `file` NULL: nothing is kept. */
+RagifyJobPlace *ragify_job_place_new (const char *file);
+void ragify_job_place_free (RagifyJobPlace *place);
+/* The place in the document of this hash, of which `staged` chunks are there. FALSE: at its beginning. */
+gboolean
+ragify_job_place_find (const RagifyJobPlace *place, const RagifyUuid *hash, guint64 staged, RagifyCutPlace *found);
+/* Keeps a place, now and then. */
+void ragify_job_place_keep (RagifyJobPlace *place, const RagifyUuid *hash, const RagifyCutPlace *kept);
+void ragify_job_place_forget (RagifyJobPlace *place);
+
+/* ---- job-parts.c: a document that is written in parts, however long the store takes ---- */
+
+typedef enum {
+  RAGIFY_PARTS_UNDER_WAY,
+  RAGIFY_PARTS_WRITTEN,
+  RAGIFY_PARTS_UNCHANGED,
+  RAGIFY_PARTS_REFUSED,  /* for good, with a reason */
+  RAGIFY_PARTS_AGAIN,    /* what was staged is gone: from the beginning */
+  RAGIFY_PARTS_GIVEN_UP, /* the pass is */
+} RagifyPartsOutcome;
+
+typedef struct RagifyJobParts RagifyJobParts;
+
+/* `document` (whose content is not looked at) outlives it; `content` is a hash of all that it is made of. Asks the
+ * store what it has: the outcome may be there at once. */
+RagifyJobParts *ragify_job_parts_new (RagifyIngestJob *job, const RagifyIncoming *document, const RagifyUuid *content);
+void ragify_job_parts_free (RagifyJobParts *parts);
+RagifyPartsOutcome ragify_job_parts_outcome (const RagifyJobParts *parts);
+const char *ragify_job_parts_reason (const RagifyJobParts *parts); /* of REFUSED */
+/* The places of `cuts` are kept from here on; it goes on at one, `*begin`, where there is one. */
+void ragify_job_parts_follow (RagifyJobParts *parts, RagifyCutStream *cuts, guint64 *begin);
+/* The next chunk; `metadata` as in RagifyPartChunk, or NULL. FALSE: the outcome is there. */
+gboolean ragify_job_parts_add (RagifyJobParts *parts, const char *text, const RagifyCut *cut, const char *metadata);
+/* That was all. */
+void ragify_job_parts_finish (RagifyJobParts *parts);
+
+/* ---- job-stream.c: a large text file ---- */
+
+typedef enum {
+  RAGIFY_JOB_READ,
+  RAGIFY_JOB_WRITTEN,    /* in parts, or found to be there already */
+  RAGIFY_JOB_GONE,       /* there is no such file */
+  RAGIFY_JOB_UNREADABLE, /* now; with a reason */
+  RAGIFY_JOB_UNFIT,      /* as it is now; with a reason */
+  RAGIFY_JOB_CHANGED,    /* while it was read */
+  RAGIFY_JOB_GIVEN_UP,   /* the pass is */
+} RagifyJobOutcome;
+
+/* Reads the file and writes it in parts; the entry is brought up to date. `*reason`: free with g_free. */
+RagifyJobOutcome ragify_job_stream_text (RagifyIngestJob *job, FilesEntry *entry, int fd, char **reason);
+/* ---- job-extract.c: a file that is no text ---- */
+
+/* The text of the file as a document; one that is large is written in parts. `*reason`: free with g_free. */
+RagifyJobOutcome ragify_job_extract (RagifyIngestJob *job, const FilesEntry *entry, const RagifyExtractor *extractor,
+                                     int fd, RagifyIncoming **incoming, char **reason);
+/* What comes of a document that was written in parts. */
+RagifyJobOutcome ragify_job_stream_outcome (const RagifyJobParts *parts, char **reason);
+
 /* ---- job-file.c ---- */
 
 /* "NAME/path"; free with g_free. */
 char *ragify_job_document_id (const RagifyIngestJob *job, const char *path);
-typedef enum { RAGIFY_JOB_READ, RAGIFY_JOB_GONE, RAGIFY_JOB_UNREADABLE, RAGIFY_JOB_UNFIT } RagifyJobOutcome;
-/* The file as a document, the entry brought up to date. UNREADABLE: it may be another time. UNFIT: not as it is now.
- * `*reason` is set in both cases; free with g_free. */
+/* The file as a document, the entry brought up to date; or, where it is large, written as it was read. */
 RagifyJobOutcome
-ragify_job_read_file (const RagifyIngestJob *job, FilesEntry *entry, RagifyIncoming **incoming, char **reason);
+ragify_job_read_file (RagifyIngestJob *job, FilesEntry *entry, RagifyIncoming **incoming, char **reason);
+/* The document of a file, without its content. Takes `title` (or NULL: the file's name). */
+RagifyIncoming *
+ragify_job_describe_file (const RagifyIngestJob *job, const FilesEntry *entry, char *title, const json_t *metadata);
+/* What every document of the file has for metadata; an object. */
+json_t *ragify_job_file_metadata (const RagifyIngestJob *job, const FilesEntry *entry, const char *encoding);
 
 /* ---- job-batch.c ---- */
 

@@ -68,11 +68,12 @@ json_t *
 ragify_job_progress_describe (const RagifyJobProgress *progress, gboolean details)
 {
   json_t *object =
-      json_pack ("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:f, s:s?}", "state",
-                 progress->state, "passes", (json_int_t)progress->passes, "found", (json_int_t)progress->found,
+      json_pack ("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:f, s:s?}",
+                 "state", progress->state, "passes", (json_int_t)progress->passes, "found", (json_int_t)progress->found,
                  "to_read", (json_int_t)progress->to_read, "to_read_bytes", (json_int_t)progress->to_bytes, "read",
                  (json_int_t)progress->read, "read_bytes", (json_int_t)progress->bytes, "documents",
-                 (json_int_t)progress->documents, "chunks", (json_int_t)progress->chunks, "unchanged",
+                 (json_int_t)progress->documents, "chunks", (json_int_t)progress->chunks, "embedded",
+                 (json_int_t)progress->embedded, "reused", (json_int_t)progress->reused, "unchanged",
                  (json_int_t)progress->unchanged, "deleted", (json_int_t)progress->deleted, "set_aside_total",
                  (json_int_t)progress->n_set_aside, "began_at", time_of (progress->began_at), "ended_at",
                  time_of (progress->ended_at), "next_at", time_of (progress->next_at), "last_seconds",

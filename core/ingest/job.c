@@ -64,6 +64,14 @@ ragify_ingest_job_describe (RagifyIngestJob *job, gboolean details)
   return object;
 }
 
+RagifyChunker *
+ragify_job_chunker_new (const RagifyIngestJob *job)
+{
+  RagifyChunker *chunker = ragify_chunker_new (job->chunk_size, job->chunk_overlap);
+  g_assert (chunker != NULL); /* the library's own could be made */
+  return chunker;
+}
+
 /* ---- waiting ---- */
 
 static void
@@ -305,6 +313,8 @@ ragify_ingest_job_new (RagifyRuntime *runtime, const RagifyIngestJobOptions *opt
   job->chunk_overlap = options->chunk_overlap;
   job->interval_us = options->interval_us;
   job->memory = ragify_job_memory_new (options->state_file, options->cutting);
+  g_autofree char *place = options->state_file != NULL ? g_strdup_printf ("%s.place", options->state_file) : NULL;
+  job->place = ragify_job_place_new (place);
   job->paused = ragify_job_memory_paused (job->memory);
   job->written = new_series (runtime, job->name, "written");
   job->unchanged = new_series (runtime, job->name, "unchanged");
@@ -352,6 +362,7 @@ ragify_ingest_job_free (RagifyIngestJob *job)
   g_strfreev (job->tree.ignore_files);
   g_free (job->tree.root);
   ragify_job_memory_free (job->memory);
+  ragify_job_place_free (job->place);
   ragify_job_progress_clear (&job->progress);
   ragify_hold_unref (job->hold);
   ragify_library_unref (job->library);

@@ -17,8 +17,9 @@ change_step (RagifyLibraryJob *job, RagifyCommitter *former)
   library->optimize_every = change->optimize_every;
   library->committer = change->committer;
   change->committer = former;
-  if (ragify_committer_follow (library->committer, &reason) > 0)
-    g_warning ("%s: a text index lags behind: %s", library->name, reason);
+  if (ragify_committer_follow (library->committer, RAGIFY_CATCH_UP_US, &reason) > 0)
+    g_warning ("%s: a text index lags behind: %s", library->name,
+               reason != NULL ? reason : "it has much to catch up with");
   ragify_errand_finish (&change->errand);
   return FALSE;
 }

@@ -20,6 +20,9 @@ struct RagifyLibraryJob {
   gboolean running;
 };
 
+/* How long the start, or a change, waits for text indexes that lag; then they catch up beside other work. */
+#define RAGIFY_CATCH_UP_US (20 * (guint64)G_USEC_PER_SEC)
+
 struct RagifyLibrary {
   gint references; /* atomic: the application's until it is freed, and one for each upload and read under way */
   RagifyRuntime *runtime;
@@ -34,6 +37,7 @@ struct RagifyLibrary {
   pthread_cond_t work;
   GQueue jobs; /* RagifyLibraryJob */
   gboolean closing;
+  gboolean stuck; /* the thread's: a text index could not be brought up to the store */
 };
 
 /* [any] */

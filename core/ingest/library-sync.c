@@ -65,3 +65,62 @@ ragify_library_remove (RagifyLibrary *library, const char *const *ids, gsize cou
                       .problem = problem };
   return run (&writing);
 }
+
+/* ---- documents that are written in parts ---- */
+
+typedef struct PartWriting {
+  RagifyErrand errand;
+  const RagifyIncoming *document; /* looked for */
+  const RagifyUuid *content;
+  const RagifyHold *hold;
+  const RagifyPart *part; /* or written */
+  RagifyPartState *state;
+  RagifyIngestReport *report;
+  RagifyProblem *problem;
+  gboolean well;
+} PartWriting;
+
+static gboolean
+part_step (RagifyLibraryJob *job, RagifyCommitter *committer)
+{
+  PartWriting *writing = (PartWriting *)job;
+  writing->well = writing->part != NULL ? ragify_committer_put_part (committer, writing->part, writing->state,
+                                                                     writing->report, writing->problem)
+                                        : ragify_committer_look (committer, writing->document, writing->content,
+                                                                 writing->hold, writing->state, writing->problem);
+  ragify_errand_finish (&writing->errand);
+  return FALSE;
+}
+
+static gboolean
+run_part (PartWriting *writing)
+{
+  if (ragify_errand_run (&writing->errand, FALSE))
+    return writing->well;
+  return ragify_problem_set (writing->problem, 503, "Shutting down", NULL, "the host is shutting down");
+}
+
+gboolean
+ragify_library_look (RagifyLibrary *library, const RagifyIncoming *document, const RagifyUuid *content,
+                     const RagifyHold *hold, RagifyPartState *state, RagifyProblem *problem)
+{
+  PartWriting writing = { .errand = { .job.step = part_step, .library = library },
+                          .document = document,
+                          .content = content,
+                          .hold = hold,
+                          .state = state,
+                          .problem = problem };
+  return run_part (&writing);
+}
+
+gboolean
+ragify_library_put_part (RagifyLibrary *library, const RagifyPart *part, RagifyPartState *state,
+                         RagifyIngestReport *report, RagifyProblem *problem)
+{
+  PartWriting writing = { .errand = { .job.step = part_step, .library = library },
+                          .part = part,
+                          .state = state,
+                          .report = report,
+                          .problem = problem };
+  return run_part (&writing);
+}

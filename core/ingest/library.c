@@ -4,7 +4,8 @@
 
 #include "core/ingest/library-private.h"
 
-#define FOLLOW_AGAIN_US (30 * G_USEC_PER_SEC)
+#define FOLLOW_AGAIN_US (30 * G_USEC_PER_SEC) /* after it failed */
+#define FOLLOW_STEP_US (200 * (guint64)1000)  /* then whoever waits has his turn */
 #define ASK_AGAIN_US G_USEC_PER_SEC
 
 /* ---- replies ---- */
@@ -96,6 +97,8 @@ wait_for_work (RagifyLibrary *library)
   const gboolean asks = ragify_committer_must_ask (library->committer);
   if (!asks && !ragify_committer_lags (library->committer))
     return pthread_cond_wait (&library->work, &library->lock) == 0;
+  if (!asks && !library->stuck)
+    return FALSE;
   const guint64 at = ragify_now () + (asks ? ASK_AGAIN_US : FOLLOW_AGAIN_US);
   const struct timespec until = { .tv_sec = (time_t)(at / G_USEC_PER_SEC),
                                   .tv_nsec = (long)(at % G_USEC_PER_SEC) * 1000 };
@@ -110,7 +113,14 @@ follow_again (RagifyLibrary *library)
   pthread_mutex_unlock (&library->lock);
   if (ragify_committer_must_ask (library->committer)) {
     ragify_committer_ask (library->committer);
-  } else if (ragify_committer_follow (library->committer, &reason) == 0) {
+    pthread_mutex_lock (&library->lock);
+    return;
+  }
+  const guint behind = ragify_committer_follow (library->committer, FOLLOW_STEP_US, &reason);
+  library->stuck = behind > 0 && reason != NULL;
+  if (library->stuck)
+    g_warning ("%s: a text index lags behind: %s", library->name, reason);
+  if (behind == 0) {
     g_message ("%s: its text indexes have caught up", library->name);
     ragify_committer_announce (library->committer);
   }
@@ -144,8 +154,9 @@ ragify_library_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options,
   if (committer == NULL)
     return NULL;
   g_autofree char *reason = NULL;
-  if (ragify_committer_follow (committer, &reason) > 0)
-    g_warning ("%s: a text index lags behind: %s", options->name, reason);
+  if (ragify_committer_follow (committer, RAGIFY_CATCH_UP_US, &reason) > 0)
+    g_warning ("%s: a text index lags behind: %s", options->name,
+               reason != NULL ? reason : "it has much to catch up with");
 
   RagifyLibrary *library = g_new0 (RagifyLibrary, 1);
   library->references = 1;

@@ -8,18 +8,22 @@
 #define EXAMINED 65536u /* bytes that the detector sees */
 #define SUREST 10       /* of 100: below that a guess is none */
 
-/* Characters that no text has, in more than one of a hundred places: then it is something else. */
-static gboolean
-is_binary (const char *text, gsize size)
+gsize
+ragify_plain_text_odd (const char *text, gsize size)
 {
   gsize odd = 0;
   for (gsize i = 0; i < size; i++) {
     const unsigned char byte = (unsigned char)text[i];
-    if (byte == 0)
-      return TRUE;
-    odd += (byte < 0x20 && strchr ("\t\n\v\f\r\x1b\b", byte) == NULL) || byte == 0x7f;
+    odd += (byte < 0x20 && byte != '\0' && strchr ("\t\n\v\f\r\x1b\b", byte) == NULL) || byte == 0x7f;
   }
-  return odd * 100 > size;
+  return odd;
+}
+
+/* Characters that no text has, in more than one of a hundred places: then it is something else. */
+static gboolean
+is_binary (const char *text, gsize size)
+{
+  return memchr (text, '\0', size) != NULL || ragify_plain_text_odd (text, size) * 100 > size;
 }
 
 static const char *
@@ -91,4 +95,13 @@ ragify_plain_text (char *bytes, gsize size, gsize *text_size, char **encoding, c
   }
   *encoding = g_steal_pointer (&name);
   return g_steal_pointer (&text);
+}
+
+char *
+ragify_plain_text_encoding (const char *head, gsize size, gboolean is_utf8, gsize *mark)
+{
+  const char *name = mark_of (head, size, mark);
+  if (name != NULL && (!is_utf8 || strcmp (name, "UTF-8") != 0))
+    return g_strdup (name);
+  return is_utf8 ? NULL : guess (head, size);
 }

@@ -13,3 +13,9 @@
  * of what it was converted from, free with g_free; NULL: it was UTF-8. NULL with a reason (constant) where it is no
  * text: it holds control characters, or nobody can tell its encoding. */
 char *ragify_plain_text (char *bytes, gsize size, gsize *text_size, char **encoding, const char **reason);
+
+/* How many control characters there are that no text has; without NULs. */
+gsize ragify_plain_text_odd (const char *text, gsize size);
+/* The encoding of a text that begins with `head` and is valid UTF-8 or not; NULL: UTF-8, or nobody can tell. `*mark`:
+ * bytes of the byte order mark. Free with g_free. */
+char *ragify_plain_text_encoding (const char *head, gsize size, gboolean is_utf8, gsize *mark);

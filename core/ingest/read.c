@@ -187,7 +187,8 @@ got_page (RagifyCall *call, void *user)
   const RagifyStoreListResult *page = ragify_call_result (call);
   json_t *documents = json_array ();
   for (guint64 i = 0; i < page->documents.count; i++)
-    json_array_append_new (documents, describe_document (document_at (page, i)));
+    if (document_at (page, i)->chunks > 0) /* otherwise a part of it is staged */
+      json_array_append_new (documents, describe_document (document_at (page, i)));
   json_t *root = json_pack ("{s:o}", "documents", documents);
   if (page->cursor.size > 0)
     json_object_set_new (root, "next_cursor", text_of (page->cursor));

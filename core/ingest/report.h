@@ -12,7 +12,8 @@
 /* What became of an upload, added up over its batches. */
 typedef struct RagifyIngestReport {
   guint64 documents, chunks, unchanged, replaced;
-  GString *failed; /* JSON objects separated by commas: {"id":…,"field":…,"reason":…} */
+  guint64 embedded, reused; /* vectors of those chunks: made, or taken over from what was replaced */
+  GString *failed;          /* JSON objects separated by commas: {"id":…,"field":…,"reason":…} */
   guint64 n_failed;
   char *first_reason;  /* of the first failed document, with its field in front */
   GPtrArray *warnings; /* texts, each once */

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "core/ingest/committer.h"
 #include "core/ingest/documents.h"
 #include "core/ingest/report.h"
 
@@ -11,6 +12,11 @@
  * [control] and threads without a loop. */
 gboolean ragify_library_put (RagifyLibrary *library, RagifyIncoming *const *documents, gsize count,
                              const RagifyHold *hold, RagifyIngestReport *report, RagifyProblem *problem);
+/* As ragify_committer_look and ragify_committer_put_part, which see. [control] and threads without a loop. */
+gboolean ragify_library_look (RagifyLibrary *library, const RagifyIncoming *document, const RagifyUuid *content,
+                              const RagifyHold *hold, RagifyPartState *state, RagifyProblem *problem);
+gboolean ragify_library_put_part (RagifyLibrary *library, const RagifyPart *part, RagifyPartState *state,
+                                  RagifyIngestReport *report, RagifyProblem *problem);
 /* Deletes documents, 1,000 at most; those that are not the holder's stay. `*chunks` is how many they had. [control] and
  * threads without a loop. */
 gboolean ragify_library_remove (RagifyLibrary *library, const char *const *ids, gsize count, const RagifyHold *hold,

@@ -216,11 +216,13 @@ encode_report (const RagifyIngestReport *report)
   g_autoptr (GString) text = g_string_new (NULL);
   char store[37];
   ragify_uuid_write (&report->generation.store, store);
-  g_string_append_printf (
-      text,
-      "{\"documents\":%" G_GUINT64_FORMAT ",\"chunks\":%" G_GUINT64_FORMAT ",\"unchanged\":%" G_GUINT64_FORMAT
-      ",\"replaced\":%" G_GUINT64_FORMAT ",\"failed_total\":%" G_GUINT64_FORMAT ",\"failed\":[%s]",
-      report->documents, report->chunks, report->unchanged, report->replaced, report->n_failed, report->failed->str);
+  g_string_append_printf (text,
+                          "{\"documents\":%" G_GUINT64_FORMAT ",\"chunks\":%" G_GUINT64_FORMAT
+                          ",\"unchanged\":%" G_GUINT64_FORMAT ",\"replaced\":%" G_GUINT64_FORMAT
+                          ",\"embedded\":%" G_GUINT64_FORMAT ",\"reused\":%" G_GUINT64_FORMAT
+                          ",\"failed_total\":%" G_GUINT64_FORMAT ",\"failed\":[%s]",
+                          report->documents, report->chunks, report->unchanged, report->replaced, report->embedded,
+                          report->reused, report->n_failed, report->failed->str);
   if (report->generation.counter != 0)
     g_string_append_printf (text, ",\"generation\":\"%s:%" G_GUINT64_FORMAT "\"", store, report->generation.counter);
   if (report->warnings->len > 0) {

@@ -6,17 +6,58 @@
 #include <string.h>
 
 #define LARGEST_FILE (64 * 1024 * 1024)
+#define MOST_LEFT_OUT 100u /* that are told one by one */
 
 void
 ragify_pieces_init (RagifyPieces *pieces, const RagifyHost *host, RagifyCall *call, guint64 most)
 {
-  *pieces = (RagifyPieces){ .host = host, .call = call, .text = g_string_new (NULL), .most = most };
+  *pieces = (RagifyPieces){
+    .host = host, .call = call, .text = g_string_new (NULL), .left_out = g_string_new (NULL), .most = most
+  };
+  ragify_credit_begin (&pieces->credit, host, call);
 }
 
 void
 ragify_pieces_clear (RagifyPieces *pieces)
 {
   g_string_free (pieces->text, TRUE);
+  g_string_free (pieces->left_out, TRUE);
+  g_free (pieces->metadata);
+}
+
+void
+ragify_pieces_describe (RagifyPieces *pieces, const char *metadata)
+{
+  g_free (pieces->metadata);
+  pieces->metadata = g_strdup (metadata);
+}
+
+static void
+append_json (GString *out, const char *text)
+{
+  g_string_append_c (out, '"');
+  for (; *text != '\0'; text++) {
+    const unsigned char byte = (unsigned char)*text;
+    if (byte == '"' || byte == '\\')
+      g_string_append_c (out, '\\');
+    if (byte < 0x20)
+      g_string_append_printf (out, "\\u%04x", byte);
+    else
+      g_string_append_c (out, *text);
+  }
+  g_string_append_c (out, '"');
+}
+
+void
+ragify_pieces_leave_out (RagifyPieces *pieces, const char *place, const char *reason)
+{
+  if (pieces->n_left_out++ >= MOST_LEFT_OUT)
+    return;
+  g_string_append (pieces->left_out, pieces->left_out->len > 0 ? ",{\"place\":" : "{\"place\":");
+  append_json (pieces->left_out, place);
+  g_string_append (pieces->left_out, ",\"reason\":");
+  append_json (pieces->left_out, reason);
+  g_string_append_c (pieces->left_out, '}');
 }
 
 static void
@@ -48,6 +89,15 @@ ragify_pieces_add_raw (RagifyPieces *pieces, const char *text, gsize size)
   add (pieces, text, size, FALSE);
 }
 
+/* Empty where the call's memory is exhausted. */
+static RagifyStr
+copy (RagifyPieces *pieces, const char *text)
+{
+  const gsize size = strlen (text);
+  char *memory = size > 0 ? pieces->host->call_alloc (pieces->call, size) : NULL;
+  return memory != NULL ? ragify_str (memcpy (memory, text, size), size) : ragify_str (NULL, 0);
+}
+
 static void
 emit (RagifyPieces *pieces, const RagifyPiece *what, const char *text, gsize size)
 {
@@ -59,10 +109,12 @@ emit (RagifyPieces *pieces, const RagifyPiece *what, const char *text, gsize siz
   }
   if (memory != NULL)
     memcpy (memory, text, size);
+  if (pieces->metadata != NULL)
+    piece.metadata = copy (pieces, pieces->metadata);
   piece.struct_size = sizeof piece;
   piece.page = pieces->page;
   piece.text = ragify_str (memory, size);
-  if (pieces->host->call_emit (pieces->call, &piece) == RAGIFY_EMIT_STOP)
+  if (!ragify_credit_emit (&pieces->credit, &piece))
     pieces->stopped = TRUE;
 }
 
@@ -90,10 +142,19 @@ ragify_pieces_break (RagifyPieces *pieces)
 }
 
 void
+ragify_pieces_forget_heading (RagifyPieces *pieces)
+{
+  const RagifyPiece piece = { .type = RAGIFY_PIECE_HEADING, .level = 1 };
+  if (!pieces->stopped)
+    emit (pieces, &piece, NULL, 0);
+}
+
+void
 ragify_pieces_done (RagifyPieces *pieces, const char *title)
 {
   RagifyExtractorExtractResult result = { .struct_size = sizeof result };
   const gsize size = title != NULL ? MIN (strlen (title), 1000) : 0;
+  ragify_credit_end (&pieces->credit);
   if (pieces->stopped) {
     const gboolean cancelled = pieces->host->call_cancelled (pieces->call) != 0;
     pieces->host->call_fail (pieces->call, cancelled ? RAGIFY_E_CANCELLED : RAGIFY_E_EXHAUSTED,
@@ -101,15 +162,20 @@ ragify_pieces_done (RagifyPieces *pieces, const char *title)
     return;
   }
   g_autofree char *valid = size > 0 ? g_utf8_make_valid (title, (gssize)size) : NULL;
-  char *memory = valid != NULL ? pieces->host->call_alloc (pieces->call, strlen (valid)) : NULL;
-  if (memory != NULL)
-    result.title = ragify_str (memcpy (memory, valid, strlen (valid)), strlen (valid));
+  if (valid != NULL)
+    result.title = copy (pieces, valid);
+  if (pieces->n_left_out > 0) {
+    g_autofree char *metadata = g_strdup_printf ("{\"set_aside\":[%s],\"set_aside_total\":%" G_GUINT64_FORMAT "}",
+                                                 pieces->left_out->str, pieces->n_left_out);
+    result.metadata = copy (pieces, metadata);
+  }
   pieces->host->call_done (pieces->call, &result);
 }
 
 void
 ragify_pieces_fail (RagifyPieces *pieces, const RagifyFault *fault)
 {
+  ragify_credit_end (&pieces->credit);
   pieces->host->call_fail (pieces->call, fault->code, ragify_str_from (fault->message), 0);
 }
 

@@ -4,6 +4,7 @@
 #ifndef RAGIFY_EXTRACTION_H
 #define RAGIFY_EXTRACTION_H
 
+#include "credit.h"
 #include "fault.h"
 
 #include <glib.h>
@@ -12,7 +13,11 @@
 typedef struct RagifyPieces {
   const RagifyHost *host;
   RagifyCall *call;
-  GString *text;    /* of the piece under way, white space folded */
+  RagifyCredit credit;
+  GString *text;     /* of the piece under way, white space folded */
+  char *metadata;    /* of the pieces to come, one JSON object; NULL: none */
+  GString *left_out; /* JSON objects, separated by commas */
+  guint64 n_left_out;
   guint32 page;     /* 0: no pages */
   guint64 gathered; /* bytes of text so far */
   guint64 most;     /* that there may be; 0: no bound */
@@ -26,10 +31,16 @@ void ragify_pieces_clear (RagifyPieces *pieces);
 void ragify_pieces_add (RagifyPieces *pieces, const char *text, gsize size);
 /* Adds it as it stands, but for control characters. */
 void ragify_pieces_add_raw (RagifyPieces *pieces, const char *text, gsize size);
+/* No heading is in force from here on. */
+void ragify_pieces_forget_heading (RagifyPieces *pieces);
 /* Ends the piece under way as a paragraph or, with a level of 1 to 6, a heading; an empty one is none. */
 void ragify_pieces_end (RagifyPieces *pieces, guint level);
 /* The next piece is not to be in a chunk with the one before. */
 void ragify_pieces_break (RagifyPieces *pieces);
+/* What holds for the pieces to come, as one JSON object; NULL: nothing. */
+void ragify_pieces_describe (RagifyPieces *pieces, const char *metadata);
+/* A record that cannot be taken, such as "line 12"; told with the result. The texts are UTF-8. */
+void ragify_pieces_leave_out (RagifyPieces *pieces, const char *place, const char *reason);
 /* Completes the call: with the title (or NULL), or where there was too much, or where it was cancelled. */
 void ragify_pieces_done (RagifyPieces *pieces, const char *title);
 void ragify_pieces_fail (RagifyPieces *pieces, const RagifyFault *fault);

@@ -231,7 +231,9 @@ promote (Batch *batch, Document *document)
 {
   static const char find[] = "SELECT number, uuid, metadata, vector FROM chunks LEFT JOIN vectors ON chunk = number"
                              " WHERE document = ?1 AND staged = 1";
-  static const char move[] = "UPDATE chunks SET staged = 0, generation = ?2 WHERE document = ?1 AND staged = 1";
+  /* OR FAIL: otherwise every page would be kept in memory, for this statement alone to be taken back; whatever fails
+   * here, the whole transaction is. */
+  static const char move[] = "UPDATE OR FAIL chunks SET staged = 0, generation = ?2 WHERE document = ?1 AND staged = 1";
   RagifyChange *change = batch->change;
   sqlite3_stmt *statement = ragify_connection_prepare (change->connection, find, change->fault);
   if (statement == NULL)

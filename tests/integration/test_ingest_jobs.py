@@ -10,7 +10,7 @@ import urllib.parse
 
 import pytest
 
-from conftest import build_dir, embedded_config
+from conftest import build_dir, embedded_config, models_dir
 
 
 def config(root, extra="", embed=False, **options):
@@ -362,6 +362,49 @@ def test_a_database_query_is_kept_in_a_store(make_host, tmp_path):
     state = again(host, "copy")
     assert (state["documents"], state["deleted"]) == (1, 1)
     assert finds(host, "dunlins")[0] == "It is about dunlins now."
+
+
+def test_only_what_changed_is_embedded(make_host, tmp_path):
+    """Counted in texts that the embedder was given."""
+    if models_dir() is None:
+        pytest.skip("no models")
+    root = tmp_path / "notes"
+    root.mkdir()
+    pick = random.Random(9)
+    words = ["heron", "reed", "stoat", "moss", "river", "grey", "winter", "heath", "slow", "stone"]
+    for i in range(8):
+        (root / f"{i}.txt").write_text("".join(f"Sentence {k} of {i} has {' '.join(pick.choices(words, k=12))}.\n"
+                                               for k in range(40)))
+    host = make_host(config(root, "watch = false", embed=True))
+
+    def embedded():
+        return host.metric("ragify_ingest_vectors_total", store="docs", result="embedded")
+
+    first = settled(host, seconds=120)
+    assert first["embedded"] == first["chunks"] == embedded() > 20 and first["reused"] == 0
+    second = again(host)
+    assert (second["documents"], second["embedded"], second["to_read"]) == (0, 0, 0)
+    for path in root.iterdir():
+        os.utime(path)
+    third = again(host)
+    assert (third["documents"], third["unchanged"], third["embedded"]) == (0, 8, 0)
+    text = (root / "3.txt").read_text()
+    before = host.get("/v1/documents/notes/3.txt").json["chunks"]
+    (root / "3.txt").write_text(text + "The kingfisher came at last.\n")
+    state = again(host)
+    assert (state["documents"], state["embedded"], state["reused"]) == (1, 1, len(before) - 1)
+    assert host.metric("ragify_ingest_vectors_total", store="docs", result="reused") == len(before) - 1
+    found = host.context(query=before[1]["content"], mode="dense", max_chunks=1, cache="bypass").json["chunks"][0]
+    assert found["content"] == before[1]["content"] and found["relevance_score"] > 0.98  # its vector is its own
+    assert finds(host, "kingfisher")[0].endswith("The kingfisher came at last.")
+    (root / "3.txt").write_text("A new beginning, of many words that are put before all the others.\n" + text)
+    state = again(host)
+    assert state["embedded"] + state["reused"] == state["chunks"]
+    assert 0 < state["embedded"] < state["chunks"]
+    report = host.ingest([{"id": "up", "content": text}])
+    assert report["embedded"] == report["chunks"]
+    report = host.ingest([{"id": "up", "content": text + "Once more."}])
+    assert (report["embedded"], report["reused"]) == (1, report["chunks"] - 1)
 
 
 def test_a_reload_begins_and_ends_jobs(make_host, tree):

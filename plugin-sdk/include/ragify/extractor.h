@@ -53,8 +53,10 @@ typedef struct RagifyPiece {
 typedef struct RagifyExtractorExtractResult {
   uint32_t struct_size;
   uint32_t reserved;
-  RagifyStr title;    /* may be empty */
-  RagifyStr metadata; /* one JSON object for the whole document; empty: none */
+  RagifyStr title; /* may be empty */
+  /* One JSON object for the whole document; empty: none. Records that could not be taken are its member `set_aside`, a
+   * list of 100 at most such as {"place": "line 12", "reason": "is not JSON"}, and `set_aside_total` counts all. */
+  RagifyStr metadata;
 } RagifyExtractorExtractResult;
 
 typedef struct RagifyExtractorOperations {

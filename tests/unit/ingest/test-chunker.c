@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "core/ingest/chunker.h"
+#include "core/ingest/cut-stream.h"
 
 static GArray *
 cut (const char *text, guint size, guint overlap)
@@ -137,6 +137,138 @@ nothing_is_lost (void **state)
   }
 }
 
+/* ---- texts that come in pieces ---- */
+
+/* A text of several blocks: sentences, one of them longer than a block, and a word longer than a chunk. */
+static GString *
+make_long_text (void)
+{
+  static const char *const pieces[] = { "The heron ", "stands. ",     "Größe über ", "alles?! ",         "猫である。",
+                                        "\n\n",       "3.14 p.m. x ", "Dr. Who. ",   "\xf0\x9f\x98\x80 " };
+  g_autoptr (GRand) random = g_rand_new_with_seed (5);
+  GString *text = g_string_new (NULL);
+  while (text->len < 300000)
+    g_string_append (text, pieces[g_rand_int_range (random, 0, G_N_ELEMENTS (pieces))]);
+  for (guint i = 0; i < 30000; i++)
+    g_string_append (text, i < 20000 ? "palabra " : "ß");
+  return text;
+}
+
+typedef struct Taken {
+  const char *whole;
+  GArray *cuts;
+  guint most; /* after which no more is wanted */
+} Taken;
+
+static gboolean
+take (void *user, const char *text, const RagifyCut *cut)
+{
+  Taken *taken = user;
+  assert_memory_equal (text, taken->whole + cut->begin, cut->end - cut->begin);
+  g_array_append_val (taken->cuts, *cut);
+  return taken->cuts->len < taken->most;
+}
+
+static gsize
+end_of_some (const GString *text, gsize begin, gsize size)
+{
+  gsize end = MIN (begin + size, text->len);
+  while (end < text->len && (text->str[end] & 0xc0) == 0x80)
+    end++;
+  return end;
+}
+
+static void
+assert_same_cuts (const GArray *left, const GArray *right)
+{
+  assert_int_equal (left->len, right->len);
+  assert_memory_equal (left->data, right->data, left->len * sizeof (RagifyCut));
+}
+
+static void
+chunks_do_not_depend_on_the_pieces (void **state)
+{
+  static const gsize sizes[] = { 37, 5000, 70000, 1000000 };
+  g_autoptr (RagifyChunker) chunker = ragify_chunker_new (300, 60);
+  GString *text = make_long_text ();
+  g_autoptr (GArray) whole = ragify_chunker_cut (chunker, text->str, text->len);
+  assert_true (whole->len > 1000);
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++) {
+    g_autoptr (GArray) cuts = g_array_new (FALSE, FALSE, sizeof (RagifyCut));
+    Taken taken = { text->str, cuts, G_MAXUINT };
+    g_autoptr (RagifyCutStream) stream = ragify_cut_stream_new (chunker, take, &taken);
+    for (gsize begin = 0, end = 0; begin < text->len; begin = end) {
+      end = end_of_some (text, begin, sizes[i]);
+      assert_true (ragify_cut_stream_add (stream, text->str + begin, end - begin));
+    }
+    assert_true (ragify_cut_stream_end (stream));
+    assert_same_cuts (whole, cuts);
+  }
+  g_string_free (text, TRUE);
+}
+
+static void
+one_can_go_on_at_a_place (void **state)
+{
+  g_autoptr (RagifyChunker) chunker = ragify_chunker_new (300, 60);
+  GString *text = make_long_text ();
+  g_autoptr (GArray) whole = ragify_chunker_cut (chunker, text->str, text->len);
+  for (guint most = 100; most < whole->len; most += 217) {
+    RagifyCutPlace place = { 0 };
+    g_autoptr (GArray) cuts = g_array_new (FALSE, FALSE, sizeof (RagifyCut));
+    Taken taken = { text->str, cuts, most };
+    g_autoptr (RagifyCutStream) first = ragify_cut_stream_new (chunker, take, &taken);
+    assert_false (ragify_cut_stream_add (first, text->str, text->len) && ragify_cut_stream_end (first));
+    ragify_cut_stream_place (first, &place);
+    assert_true (place.chunks <= most);
+    assert_true (most < 400 || place.begin > 0);
+
+    g_array_set_size (cuts, (guint)place.chunks);
+    taken.most = G_MAXUINT;
+    g_autoptr (RagifyCutStream) second = ragify_cut_stream_new (chunker, take, &taken);
+    if (place.units != NULL)
+      ragify_cut_stream_go_on (second, &place);
+    ragify_cut_stream_add (second, text->str + place.begin, text->len - (gsize)place.begin);
+    ragify_cut_stream_end (second);
+    assert_same_cuts (whole, cuts);
+    ragify_cut_place_clear (&place);
+  }
+  g_string_free (text, TRUE);
+}
+
+static gboolean
+weigh_words (void *user, const RagifyStr *texts, gsize count, guint *weights)
+{
+  for (gsize i = 0; i < count; i++) {
+    weights[i] = 0;
+    for (gsize k = 0; k < texts[i].size; k++)
+      weights[i] += texts[i].data[k] == ' ';
+  }
+  return user == NULL;
+}
+
+static void
+chunks_can_be_measured_in_something_else (void **state)
+{
+  g_autoptr (RagifyChunker) by_words = ragify_chunker_new_weighed (50, 10, weigh_words, NULL);
+  g_autoptr (RagifyChunker) by_guess = ragify_chunker_new_weighed (50, 10, weigh_words, &by_words);
+  GString *text = make_long_text ();
+  g_autoptr (GArray) cuts = ragify_chunker_cut (by_words, text->str, text->len);
+  g_autoptr (GArray) guessed = ragify_chunker_cut (by_guess, text->str, text->len);
+  guint full = 0;
+  for (guint i = 0; i < cuts->len; i++) {
+    const RagifyCut *cut = &g_array_index (cuts, RagifyCut, i);
+    const RagifyStr chunk = ragify_str (text->str + cut->begin, cut->end - cut->begin);
+    guint weight = 0;
+    weigh_words (NULL, &chunk, 1, &weight);
+    assert_true (weight <= 50);
+    full += weight > 30;
+  }
+  assert_true (full * 2 > cuts->len);
+  assert_true (guessed->len > 0);
+  g_string_free (text, TRUE);
+}
+
 int
 main (void)
 {
@@ -148,6 +280,9 @@ main (void)
     cmocka_unit_test (a_long_sentence_is_cut_between_words_and_a_long_word_between_characters),
     cmocka_unit_test (scripts_without_blanks_are_cut_too),
     cmocka_unit_test (nothing_is_lost),
+    cmocka_unit_test (chunks_do_not_depend_on_the_pieces),
+    cmocka_unit_test (one_can_go_on_at_a_place),
+    cmocka_unit_test (chunks_can_be_measured_in_something_else),
   };
   cmocka_set_message_output (CM_OUTPUT_TAP);
   return cmocka_run_group_tests (tests, NULL, NULL);

@@ -289,7 +289,7 @@ a_commit_whose_answer_was_lost_reaches_index_and_caches (void **state)
   RagifyCommitter *committer = ragify_committer_new (&runtime, &options, NULL);
   assert_non_null (committer);
   g_autofree char *reason = NULL;
-  assert_int_equal (ragify_committer_follow (committer, &reason), 0);
+  assert_int_equal (ragify_committer_follow (committer, 60 * G_USEC_PER_SEC, &reason), 0);
   RagifyIngestReport report;
   ragify_ingest_report_init (&report);
 
