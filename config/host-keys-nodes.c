@@ -44,6 +44,15 @@ static const RagifyHostKey keys[] = {
              .maximum = "100000",
              .summary = "Documents that are ingested are cut near this length, at the end of a sentence." } },
   { .kinds = VECTOR_STORE,
+    .key = { .name = "chunk-unit",
+             .type = RAGIFY_KEY_ENUM,
+             .flags = RAGIFY_KEY_RELOADABLE,
+             .default_value = "characters",
+             .choices = "characters|tokens",
+             .summary = "What chunk-size and overlap count; tokens are those of the embedder, or four bytes each where "
+                        "it does "
+                        "not count them." } },
+  { .kinds = VECTOR_STORE,
     .key = { .name = "overlap",
              .type = RAGIFY_KEY_INT,
              .flags = RAGIFY_KEY_RELOADABLE,

@@ -73,7 +73,7 @@ is_same_library (const RagifyLibraryOptions *one, const RagifyLibraryOptions *ot
 {
   if (one->embedder != other->embedder || one->optimize_every != other->optimize_every ||
       one->n_text_indexes != other->n_text_indexes || one->chunk_size != other->chunk_size ||
-      one->chunk_overlap != other->chunk_overlap)
+      one->chunk_overlap != other->chunk_overlap || one->chunk_tokens != other->chunk_tokens)
     return FALSE;
   for (guint i = 0; i < one->n_text_indexes; i++)
     if (one->text_indexes[i] != other->text_indexes[i])

@@ -5,13 +5,18 @@
 /* For one file, where its extractor says nothing. */
 #define EXTRACT_US (60 * (guint64)G_USEC_PER_SEC)
 
+static gboolean
+is_written (const RagifyConfigNode *config, const char *key)
+{
+  const RagifyConfigValue *value = ragify_config_node_value (config, key);
+  return value != NULL && value->origin.kind != RAGIFY_ORIGIN_NONE;
+}
+
 /* The store's own, where the node says nothing. */
 static gint64
 int_of (const RagifyConfigNode *config, const RagifyConfigNode *store, const char *key)
 {
-  const RagifyConfigValue *value = ragify_config_node_value (config, key);
-  const gboolean written = value != NULL && value->origin.kind != RAGIFY_ORIGIN_NONE;
-  return ragify_config_node_get_int (written ? config : store, key);
+  return ragify_config_node_get_int (is_written (config, key) ? config : store, key);
 }
 
 static const char *const *
@@ -33,10 +38,12 @@ static char *
 cutting_of (RagifyGraph *graph, const RagifyConfigNode *store, const RagifyIngestJobOptions *options)
 {
   g_autoptr (GString) text = g_string_new (NULL);
-  g_string_printf (text, "%s %u %u %s", RAGIFY_VERSION, options->chunk_size, options->chunk_overlap,
+  g_string_printf (text, "%s %u %u %s %s", RAGIFY_VERSION, options->chunk_size, options->chunk_overlap,
+                   options->chunk_tokens ? "tokens" : "characters",
                    ragify_graph_embedder_of (graph, store) != NULL ? "vectors" : "");
   for (guint i = 0; i < options->n_extractors; i++)
-    g_string_append_printf (text, " %s", ragify_node_name (options->extractors[i].node));
+    g_string_append_printf (text, " %s %" G_GINT64_MODIFIER "x", ragify_node_name (options->extractors[i].node),
+                            options->extractors[i].fingerprint);
   return g_strdup (text->str);
 }
 
@@ -71,7 +78,8 @@ find_extractors (RagifyGraph *graph, GPtrArray *basis)
     const RagifyConfigValue *value = ragify_config_node_value (config, "deadline");
     const gboolean bounded = node != NULL && value != NULL && value->origin.kind != RAGIFY_ORIGIN_NONE;
     const RagifyExtractor extractor = { node,
-                                        bounded ? ragify_config_node_get_duration (config, "deadline") : EXTRACT_US };
+                                        bounded ? ragify_config_node_get_duration (config, "deadline") : EXTRACT_US,
+                                        ragify_config_node_answer_fingerprint (config).low };
     if (node == NULL)
       continue;
     g_array_append_val (extractors, extractor);
@@ -111,12 +119,16 @@ ragify_graph_make_job (RagifyGraph *graph, RagifyGraph *previous, const RagifyCo
     .max_file_size = ragify_config_node_get_size (config, "max-file-size"),
     .chunk_size = (guint)int_of (config, store, "chunk-size"),
     .chunk_overlap = (guint)int_of (config, store, "overlap"),
+    .chunk_tokens =
+        g_strcmp0 (string_of (is_written (config, "chunk-unit") ? config : store, "chunk-unit"), "tokens") == 0,
+    .embedder = ragify_graph_node (graph, ragify_config_node_ref (store, "embedder")),
     .interval_us = ragify_config_node_get_duration (config, "interval"),
     .watch = ragify_config_node_get_bool (config, "watch"),
   };
   g_autoptr (GPtrArray) basis = g_ptr_array_new ();
   g_ptr_array_add (basis, library->object);
   g_ptr_array_add (basis, source);
+  g_ptr_array_add (basis, options.embedder);
   g_autoptr (GArray) extractors = find_extractors (graph, basis);
   options.extractors = (const RagifyExtractor *)(const void *)extractors->data;
   options.n_extractors = extractors->len;

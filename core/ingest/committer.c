@@ -82,15 +82,16 @@ ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *option
   committer->follower = ragify_follower_new (options->store, options->text_indexes, options->n_text_indexes);
   committer->embedded = new_series (runtime, options->name, "embedded");
   committer->reused = new_series (runtime, options->name, "reused");
-  committer->cutter = ragify_cutter_new (options->chunk_size, options->chunk_overlap);
+  committer->cutter =
+      ragify_cutter_new (options->chunk_size, options->chunk_overlap, options->chunk_tokens, options->embedder);
   g_autofree char *fingerprint = NULL;
   if (committer->cutter == NULL) {
     g_set_error_literal (error, RAGIFY_NODE_ERROR, RAGIFY_E_INTERNAL, "ICU has no data for sentence boundaries");
   } else if (options->embedder == NULL || describe_embedder (committer, &fingerprint, error)) {
     /* Whose vectors they are is the store's affair, which never has those of two embedders. */
     const char *embedder = fingerprint != NULL ? "vectors" : "";
-    committer->salt[RAGIFY_CHUNKING_DEFAULT] =
-        g_strdup_printf ("2 %u %u %s", options->chunk_size, options->chunk_overlap, embedder);
+    committer->salt[RAGIFY_CHUNKING_DEFAULT] = g_strdup_printf (
+        "2 %u %u%s %s", options->chunk_size, options->chunk_overlap, options->chunk_tokens ? " tokens" : "", embedder);
     committer->salt[RAGIFY_CHUNKING_NONE] = g_strdup_printf ("2 whole %s", embedder);
     return committer;
   }

@@ -4,17 +4,27 @@
 struct RagifyCutter {
   RagifyChunker *usual;
   RagifyChunker *other; /* of the last document that wanted another; NULL: none did */
-  guint size, overlap;  /* that it has */
+  guint size, overlap;  /* that it has, and … */
+  gboolean tokens;      /* … what it counts */
+  RagifyNode *embedder;
 };
 
-RagifyCutter *
-ragify_cutter_new (guint size, guint overlap)
+static RagifyChunker *
+new_chunker (guint size, guint overlap, gboolean tokens, RagifyNode *embedder)
 {
-  RagifyChunker *usual = ragify_chunker_new (size, overlap);
+  return tokens ? ragify_chunker_new_weighed (size, overlap, ragify_weigh_tokens, embedder)
+                : ragify_chunker_new (size, overlap);
+}
+
+RagifyCutter *
+ragify_cutter_new (guint size, guint overlap, gboolean tokens, RagifyNode *embedder)
+{
+  RagifyChunker *usual = new_chunker (size, overlap, tokens, embedder);
   if (usual == NULL)
     return NULL;
   RagifyCutter *cutter = g_new0 (RagifyCutter, 1);
   cutter->usual = usual;
+  cutter->embedder = embedder;
   return cutter;
 }
 
@@ -31,12 +41,14 @@ chunker_for (RagifyCutter *cutter, const RagifyIncoming *incoming)
 {
   if (incoming->chunk_size == 0)
     return cutter->usual;
-  if (cutter->other != NULL && cutter->size == incoming->chunk_size && cutter->overlap == incoming->chunk_overlap)
+  if (cutter->other != NULL && cutter->size == incoming->chunk_size && cutter->overlap == incoming->chunk_overlap &&
+      cutter->tokens == incoming->chunk_tokens)
     return cutter->other;
   g_clear_pointer (&cutter->other, ragify_chunker_free);
   cutter->size = incoming->chunk_size;
   cutter->overlap = incoming->chunk_overlap;
-  cutter->other = ragify_chunker_new (cutter->size, cutter->overlap);
+  cutter->tokens = incoming->chunk_tokens;
+  cutter->other = new_chunker (cutter->size, cutter->overlap, cutter->tokens, cutter->embedder);
   return cutter->other != NULL ? cutter->other : cutter->usual;
 }
 

@@ -252,6 +252,8 @@ hash_cutting (const RagifyIncoming *incoming, XXH3_state_t *state)
   if (incoming->chunk_size > 0) {
     XXH3_128bits_update (state, &incoming->chunk_size, sizeof incoming->chunk_size);
     XXH3_128bits_update (state, &incoming->chunk_overlap, sizeof incoming->chunk_overlap);
+    if (incoming->chunk_tokens)
+      XXH3_128bits_update (state, "tokens", 6);
   }
   for (guint i = 0; incoming->sections != NULL && i < incoming->sections->len; i++) {
     const RagifySection *section = &g_array_index (incoming->sections, RagifySection, i);

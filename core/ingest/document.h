@@ -23,6 +23,7 @@ typedef struct RagifyIncoming {
   char *metadata;                  /* a JSON object as text, or "" */
   gint64 created_at, updated_at;   /* wall clock, µs; 0: not given */
   guint chunk_size, chunk_overlap; /* characters; a size of 0: both as the store has them */
+  gboolean chunk_tokens;           /* they are in the embedder's tokens */
   GArray *sections;                /* RagifySection, in order; NULL: the whole is one */
 } RagifyIncoming;
 

@@ -23,6 +23,7 @@ typedef struct RagifyLibraryOptions {
   guint n_text_indexes;
   guint chunk_size;       /* characters, 1000 */
   guint chunk_overlap;    /* characters, 150 */
+  gboolean chunk_tokens;  /* both are in the embedder's tokens */
   guint64 optimize_every; /* chunks that are written; 0: only when asked */
   /* After each committed write, before it is acknowledged, and when its text indexes have caught up. `removed` NULL:
    * what has gone is not known. `behind`: one of the indexes lacks some of what the generation holds. */
@@ -64,11 +65,15 @@ void ragify_upload_finish (RagifyUpload *upload, RagifyLibraryReplied replied, v
  * that was on its way may still run. [loop] */
 void ragify_upload_abort (RagifyUpload *upload);
 
-/* With a `hold` (or NULL), of which a reference is taken, there are only the documents that match it. [loop] */
+/* With a `hold` (or NULL), of which a reference is taken, there are only the documents that match it; of a list also
+ * only those that match `wanted` (or NULL). [loop] */
 void ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyHold *hold,
                          RagifyLibraryReplied replied, void *user);
-void ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *cursor, guint limit, RagifyHold *hold,
-                          RagifyLibraryReplied replied, void *user);
+void ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *cursor, guint limit, RagifyHold *wanted,
+                          RagifyHold *hold, RagifyLibraryReplied replied, void *user);
+/* Deletes all documents that match `wanted`; the answer says how many. */
+void ragify_library_delete_matching (RagifyLibrary *library, RagifyLoop *loop, RagifyHold *wanted, RagifyHold *hold,
+                                     RagifyLibraryReplied replied, void *user);
 void ragify_library_delete (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyHold *hold,
                             RagifyLibraryReplied replied, void *user);
 /* Has the store put its index in order, or build one; searches and writes go on. Answers with the store's numbers.

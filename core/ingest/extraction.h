@@ -15,6 +15,7 @@
 typedef struct RagifyExtractor {
   RagifyNode *node;
   guint64 deadline_us; /* for one file; for one of more than 4 MiB, from one piece of its text to the next */
+  guint64 fingerprint; /* of its configuration, which decides about the text */
 } RagifyExtractor;
 
 /* The one that is best for a file whose name is the end of `uri` and which begins with `head`; NULL: none takes it.

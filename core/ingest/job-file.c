@@ -101,6 +101,7 @@ ragify_job_describe_file (const RagifyIngestJob *job, const FilesEntry *entry, c
   incoming->updated_at = entry->modified;
   incoming->chunk_size = job->chunk_size;
   incoming->chunk_overlap = job->chunk_overlap;
+  incoming->chunk_tokens = job->chunk_tokens;
   free (dumped);
   g_free (title);
   return incoming;

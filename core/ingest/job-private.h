@@ -82,6 +82,8 @@ struct RagifyIngestJob {
   guint n_extractors;
   guint64 max_file_size;
   guint chunk_size, chunk_overlap;
+  gboolean chunk_tokens;
+  RagifyNode *embedder;
   guint64 interval_us;
   RagifyJobMemory *memory; /* the thread's */
   RagifyJobPlace *place;   /* the thread's */

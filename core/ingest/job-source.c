@@ -56,6 +56,7 @@ take_document (SourcePass *pass, const RagifyChunk *chunk)
   incoming->updated_at = chunk->updated_at;
   incoming->chunk_size = job->chunk_size;
   incoming->chunk_overlap = job->chunk_overlap;
+  incoming->chunk_tokens = job->chunk_tokens;
   g_hash_table_remove (pass->known, incoming->id);
   return ragify_job_batch_add (&pass->batch, incoming, name);
 }

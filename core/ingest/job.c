@@ -9,6 +9,7 @@
 
 #include "core/ingest/job-private.h"
 #include "core/ingest/library-private.h"
+#include "core/ingest/weigh.h"
 
 #define MOST_SET_ASIDE 1000u /* that are kept in words */
 #define MOST_WATCHES 8192u
@@ -67,7 +68,9 @@ ragify_ingest_job_describe (RagifyIngestJob *job, gboolean details)
 RagifyChunker *
 ragify_job_chunker_new (const RagifyIngestJob *job)
 {
-  RagifyChunker *chunker = ragify_chunker_new (job->chunk_size, job->chunk_overlap);
+  RagifyChunker *chunker = job->chunk_tokens ? ragify_chunker_new_weighed (job->chunk_size, job->chunk_overlap,
+                                                                           ragify_weigh_tokens, job->embedder)
+                                             : ragify_chunker_new (job->chunk_size, job->chunk_overlap);
   g_assert (chunker != NULL); /* the library's own could be made */
   return chunker;
 }
@@ -311,6 +314,8 @@ ragify_ingest_job_new (RagifyRuntime *runtime, const RagifyIngestJobOptions *opt
     job->tree.watch = files_watch_new (MOST_WATCHES);
   job->chunk_size = options->chunk_size;
   job->chunk_overlap = options->chunk_overlap;
+  job->chunk_tokens = options->chunk_tokens;
+  job->embedder = options->embedder;
   job->interval_us = options->interval_us;
   job->memory = ragify_job_memory_new (options->state_file, options->cutting);
   g_autofree char *place = options->state_file != NULL ? g_strdup_printf ("%s.place", options->state_file) : NULL;

@@ -28,6 +28,8 @@ typedef struct RagifyIngestJobOptions {
   guint n_extractors;
   guint64 max_file_size;           /* 0: no bound */
   guint chunk_size, chunk_overlap; /* characters; a size of 0: the store's */
+  gboolean chunk_tokens;           /* they are in tokens of … */
+  RagifyNode *embedder;            /* … this; NULL: of four bytes */
   guint64 interval_us;             /* 0: only at the start */
   gboolean watch;
   const char *cutting;    /* all that decides about chunks and vectors besides the documents, as text */

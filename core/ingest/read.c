@@ -6,6 +6,7 @@
 
 #include "core/call/operations.h"
 #include "core/ingest/library-private.h"
+#include "core/pipeline/filter.h"
 
 #define READ_TIMEOUT_US (10 * G_USEC_PER_SEC)
 #define CHUNKS_OF_A_DOCUMENT 10000u
@@ -16,6 +17,7 @@ typedef struct Read {
   RagifyLoop *loop;
   RagifyStr document;
   RagifyHold *hold;                   /* NULL: none */
+  RagifyHold *wanted;                 /* NULL: all of them */
   const RagifyStoreListResult *found; /* the document itself, once it was found */
   RagifyLibraryReplied replied;
   void *user;
@@ -88,6 +90,7 @@ clear_read (RagifyOwner *owner)
 {
   Read *read = (Read *)owner;
   g_clear_pointer (&read->hold, ragify_hold_unref);
+  g_clear_pointer (&read->wanted, ragify_hold_unref);
   ragify_library_unref (read->library);
 }
 
@@ -109,7 +112,8 @@ ask (Read *read, const RagifyStoreList *what, RagifyCallFinished finished)
   RagifyStoreList *args = ragify_arena_alloc (read->owner.arena, sizeof *args);
   *args = *what;
   args->struct_size = sizeof *args;
-  args->filter = read->hold != NULL ? ragify_hold_filter (read->hold) : NULL;
+  const RagifyHold *filter = read->wanted != NULL ? read->wanted : read->hold;
+  args->filter = filter != NULL ? ragify_hold_filter (filter) : NULL;
   ragify_node_call (read->library->store, ragify_call_new (&read->owner, &ragify_operation_store_list, args,
                                                            ragify_now () + READ_TIMEOUT_US, finished, read));
 }
@@ -176,6 +180,17 @@ ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *docume
 
 /* ---- a page of documents ---- */
 
+/* Not where no more than a part of it is staged; nor, where the store was asked for something else, what the hold keeps
+ * from the holder. */
+static gboolean
+is_shown (const Read *read, const RagifyDocument *document)
+{
+  if (document->chunks == 0)
+    return FALSE;
+  return read->hold == NULL || read->wanted == NULL ||
+         ragify_filter_matches (ragify_hold_filter (read->hold), document->metadata);
+}
+
 static void
 got_page (RagifyCall *call, void *user)
 {
@@ -187,7 +202,7 @@ got_page (RagifyCall *call, void *user)
   const RagifyStoreListResult *page = ragify_call_result (call);
   json_t *documents = json_array ();
   for (guint64 i = 0; i < page->documents.count; i++)
-    if (document_at (page, i)->chunks > 0) /* otherwise a part of it is staged */
+    if (is_shown (read, document_at (page, i)))
       json_array_append_new (documents, describe_document (document_at (page, i)));
   json_t *root = json_pack ("{s:o}", "documents", documents);
   if (page->cursor.size > 0)
@@ -196,10 +211,11 @@ got_page (RagifyCall *call, void *user)
 }
 
 void
-ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *cursor, guint limit, RagifyHold *hold,
-                     RagifyLibraryReplied replied, void *user)
+ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *cursor, guint limit, RagifyHold *wanted,
+                     RagifyHold *hold, RagifyLibraryReplied replied, void *user)
 {
   Read *read = read_new (library, loop, hold, replied, user);
+  read->wanted = wanted != NULL ? ragify_hold_ref (wanted) : NULL;
   const gsize size = cursor != NULL ? strlen (cursor) : 0;
   const RagifyStoreList what = { .what = RAGIFY_LIST_DOCUMENTS,
                                  .limit = CLAMP (limit, 1, 1000),

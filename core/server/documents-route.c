@@ -307,20 +307,57 @@ find_limit (RagifyExchange *exchange, guint *limit)
   return TRUE;
 }
 
+/* What ?filter= says; NULL where it may be left out and is. */
+static gboolean
+find_filter (RagifyExchange *exchange, gboolean required, RagifyHold **wanted)
+{
+  const char *text = ragify_query_get (exchange->query, "filter");
+  json_error_t error;
+  if (text == NULL && !required)
+    return TRUE;
+  if (text == NULL)
+    return ragify_exchange_refuse (exchange, 400, "Missing parameter", "filter",
+                                   "say which documents: ?filter={\"lang\": \"en\"}, or /v1/documents/{id} for one");
+  json_t *filter = json_loads (text, JSON_REJECT_DUPLICATES, &error);
+  if (filter == NULL)
+    return ragify_exchange_refuse (exchange, 400, "Malformed JSON", "filter", "%s (column %d)", error.text,
+                                   error.column);
+  *wanted = ragify_hold_new (filter, &exchange->problem);
+  json_decref (filter);
+  return *wanted != NULL;
+}
+
+static void
+clear_finish (RagifyExchange *exchange)
+{
+  static const char *const known[] = { "store", "filter", NULL };
+  g_autoptr (RagifyHold) wanted = NULL;
+  RagifyLibrary *library = NULL;
+  if (ragify_query_allow (exchange->query, known, &exchange->problem) && find_filter (exchange, TRUE, &wanted))
+    library = ragify_exchange_library (exchange);
+  if (library != NULL)
+    ragify_library_delete_matching (library, exchange->listener->loop, wanted, ragify_exchange_hold (exchange),
+                                    ragify_library_exchange_replied, work_new (exchange));
+  else
+    ragify_exchange_reply_problem (exchange, &exchange->problem);
+}
+
 static void
 list_finish (RagifyExchange *exchange)
 {
-  static const char *const known[] = { "store", "cursor", "limit", NULL };
+  static const char *const known[] = { "store", "cursor", "limit", "filter", NULL };
   guint limit = PAGE;
   RagifyLibrary *library = NULL;
-  if (ragify_query_allow (exchange->query, known, &exchange->problem) && find_limit (exchange, &limit))
+  g_autoptr (RagifyHold) wanted = NULL;
+  if (ragify_query_allow (exchange->query, known, &exchange->problem) && find_limit (exchange, &limit) &&
+      find_filter (exchange, FALSE, &wanted))
     library = ragify_exchange_library (exchange);
   if (library == NULL) {
     ragify_exchange_reply_problem (exchange, &exchange->problem);
     return;
   }
   const char *cursor = ragify_query_get (exchange->query, "cursor");
-  ragify_library_list (library, exchange->listener->loop, cursor != NULL ? cursor : "", limit,
+  ragify_library_list (library, exchange->listener->loop, cursor != NULL ? cursor : "", limit, wanted,
                        ragify_exchange_hold (exchange), ragify_library_exchange_replied, work_new (exchange));
 }
 
@@ -362,6 +399,9 @@ delete_finish (RagifyExchange *exchange)
 const RagifyAction ragify_action_documents_list = { .held = TRUE,
                                                     .finish = list_finish,
                                                     .detach = ragify_library_exchange_detach };
+const RagifyAction ragify_action_documents_delete = {
+  .access = RAGIFY_ACCESS_WRITE, .held = TRUE, .finish = clear_finish, .detach = ragify_library_exchange_detach
+};
 const RagifyAction ragify_action_document_get = { .held = TRUE,
                                                   .finish = get_finish,
                                                   .detach = ragify_library_exchange_detach };

@@ -240,7 +240,7 @@ list_resources (Work *work)
   }
   work->done = got_page;
   work->asking = TRUE;
-  ragify_library_list (library, work->exchange->listener->loop, blank != NULL ? blank + 1 : "", PAGE,
+  ragify_library_list (library, work->exchange->listener->loop, blank != NULL ? blank + 1 : "", PAGE, NULL,
                        ragify_exchange_hold (work->exchange), library_replied, work);
 }
 

@@ -82,6 +82,7 @@ extern const RagifyAction ragify_action_source_get;
 extern const RagifyAction ragify_action_source_patch;
 extern const RagifyAction ragify_action_documents_post;
 extern const RagifyAction ragify_action_documents_list;
+extern const RagifyAction ragify_action_documents_delete;
 extern const RagifyAction ragify_action_document_get;
 extern const RagifyAction ragify_action_document_delete;
 extern const RagifyAction ragify_action_jobs_list;

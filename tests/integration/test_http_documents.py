@@ -138,3 +138,27 @@ def test_an_upload_is_bounded_where_that_is_configured(make_host):
     answer = host.post("/v1/documents", {"documents": [{"id": "large", "content": "x" * 100_000}]})
     assert answer.status == 413
     assert host.get("/v1/documents/large").status == 404
+
+
+def test_documents_are_listed_and_deleted_by_a_filter(make_host):
+    host = make_host(embed=False)
+    host.ingest([{"id": f"{lang}/{i}", "content": f"Meadow number {i} in {lang}.", "metadata": {"lang": lang, "year": i}}
+                 for lang in ("en", "de") for i in range(700)])
+
+    def listed(**fields):
+        return host.get("/v1/documents?limit=1000&filter=" + quote(json.dumps(fields))).json["documents"]
+
+    def delete(text):
+        return host.request("DELETE", "/v1/documents?filter=" + quote(text))
+
+    assert len(listed(lang="de", year={"lt": 5})) == 5
+    assert host.context(query="meadow 3", filter={"lang": "de"}, max_chunks=3).json["chunks"]
+    assert delete('{"lang":"de","year":{"gte":650}}').json == {"documents": 50, "chunks": 50}
+    assert delete('{"lang":"de"}').json == {"documents": 650, "chunks": 650}
+    assert delete('{"lang":"de"}').json == {"documents": 0, "chunks": 0}
+    assert listed(lang="de") == [] and len(listed(lang="en")) == 700
+    assert host.context(query="meadow 3", filter={"lang": "de"}, max_chunks=3).json["chunks"] == []  # nor from a cache
+    assert delete("{}").status == 422 and delete("{").status == 400 and delete("[1]").status == 422
+    assert host.request("DELETE", "/v1/documents").json["field"] == "filter"
+    assert host.request("DELETE", "/v1/documents?filter=%7B%22a%22:1%7D&x=1").status == 400
+    assert len(listed(lang="en")) == 700

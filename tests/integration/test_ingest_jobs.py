@@ -10,7 +10,7 @@ import urllib.parse
 
 import pytest
 
-from conftest import build_dir, embedded_config, models_dir
+from conftest import build_dir, embedded_config, models_dir, test_data
 
 
 def config(root, extra="", embed=False, **options):
@@ -364,6 +364,36 @@ def test_a_database_query_is_kept_in_a_store(make_host, tmp_path):
     assert finds(host, "dunlins")[0] == "It is about dunlins now."
 
 
+def test_chunks_by_tokens(make_host, tmp_path):
+    """Of real documents: as many tokens as the embedder takes, at exact places; more than a guess by characters fits."""
+    if models_dir() is None:
+        pytest.skip("no models")
+    root = tmp_path / "docs"
+    root.mkdir()
+    texts = sorted(test_data("documents", "docs_redis_md").rglob("*.md"), key=lambda path: path.stat().st_size)[-40:-30]
+    for i, path in enumerate(texts):
+        (root / f"{i}.txt").write_bytes(path.read_bytes())  # as plain text: sentences alone decide
+    (root / "word.txt").write_text("Donaudampfschifffahrtsgesellschaft" * 40)
+    host = make_host(config(root, "watch = false\nchunk-unit = tokens\nchunk-size = 120\noverlap = 20", embed=True))
+    state = settled(host, seconds=240)
+    assert state["documents"] == 11
+
+    def tokens(text):
+        answer = host.post("/v1/embeddings", {"model": "minilm", "input": text})
+        assert answer.status == 200, answer
+        return answer.json["usage"]["prompt_tokens"]
+
+    counts = []
+    for i in range(10):
+        text = (root / f"{i}.txt").read_bytes()
+        for chunk in host.get(f"/v1/documents/notes/{i}.txt").json["chunks"]:
+            assert text[chunk["begin"]:chunk["end"]].decode() == chunk["content"]
+            if len(counts) < 60:
+                counts.append(tokens(chunk["content"]))
+    assert max(counts) <= 122, "with the two that stand around each text"
+    assert sorted(counts)[len(counts) // 2] > 80
+
+
 def test_only_what_changed_is_embedded(make_host, tmp_path):
     """Counted in texts that the embedder was given."""
     if models_dir() is None:
@@ -397,10 +427,11 @@ def test_only_what_changed_is_embedded(make_host, tmp_path):
     found = host.context(query=before[1]["content"], mode="dense", max_chunks=1, cache="bypass").json["chunks"][0]
     assert found["content"] == before[1]["content"] and found["relevance_score"] > 0.98  # its vector is its own
     assert finds(host, "kingfisher")[0].endswith("The kingfisher came at last.")
-    (root / "3.txt").write_text("A new beginning, of many words that are put before all the others.\n" + text)
+    changed = (root / "3.txt").read_text().replace("Sentence 20 of 3", "Sentence XX of 3")  # as long as it was
+    (root / "3.txt").write_text(changed)
     state = again(host)
     assert state["embedded"] + state["reused"] == state["chunks"]
-    assert 0 < state["embedded"] < state["chunks"]
+    assert 1 <= state["embedded"] <= 2 < state["chunks"]
     report = host.ingest([{"id": "up", "content": text}])
     assert report["embedded"] == report["chunks"]
     report = host.ingest([{"id": "up", "content": text + "Once more."}])

@@ -320,7 +320,7 @@ an_index_that_is_behind_is_told_of_until_it_has_caught_up (void **state)
   g_autofree char *reason = NULL;
   RagifyIngestReport report;
   ragify_ingest_report_init (&report);
-  assert_int_equal (ragify_committer_follow (committer, &reason), 0);
+  assert_int_equal (ragify_committer_follow (committer, 60 * G_USEC_PER_SEC, &reason), 0);
   assert_true (put (committer, "a", "in step", &report));
   assert_false (told_behind);
   text_index.fails = TRUE;
@@ -328,7 +328,7 @@ an_index_that_is_behind_is_told_of_until_it_has_caught_up (void **state)
   assert_int_equal (told_counter, store.counter);
   assert_true (told_behind);
   text_index.fails = FALSE;
-  assert_int_equal (ragify_committer_follow (committer, &reason), 0);
+  assert_int_equal (ragify_committer_follow (committer, 60 * G_USEC_PER_SEC, &reason), 0);
   ragify_committer_announce (committer);
   assert_int_equal (told_counter, store.counter);
   assert_false (told_behind);
