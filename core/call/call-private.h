@@ -41,7 +41,7 @@ struct RagifyCall {
   RagifyCallFinished finished;
   void *user;
   guint64 deadline, began, ended;
-  guint64 span; /* of its owner's trace; 0: not recorded */
+  guint64 span;    /* of its owner's trace; 0: not recorded */
   guint64 idle_us; /* of a call that is waited for; 0: no bound */
 
   RagifyNode *node;
