@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/call/call-private.h"
 #include "core/call/operations.h"
 #include "core/ingest/library-private.h"
 #include "core/ingest/report.h"
@@ -32,6 +33,7 @@ struct Upkeep {
   guint64 began;
   RagifyLibraryReplied replied;
   void *user;
+  RagifyTask task; /* of what the library does by itself */
 };
 
 static void
@@ -169,6 +171,18 @@ ragify_library_optimize (RagifyLibrary *library, RagifyLoop *loop, RagifyLibrary
   run (upkeep, &ragify_operation_store_optimize, "its index needs none");
 }
 
+/* On a loop: a call that nobody waits for is finished on the loop that began it. */
+static void
+begin_quietly (RagifyTask *task)
+{
+  Upkeep *upkeep = (Upkeep *)(void *)((char *)task - G_STRUCT_OFFSET (Upkeep, task));
+  RagifyNode *store = upkeep->library->store;
+  ragify_node_call (store,
+                    ragify_call_new (&upkeep->owner, &ragify_operation_store_optimize, &upkeep->arguments.optimize,
+                                     ragify_now () + UPKEEP_TIMEOUT_US, finished_quietly, upkeep));
+  ragify_node_drop (store);
+}
+
 void
 ragify_library_optimize_soon (RagifyLibrary *library)
 {
@@ -177,9 +191,9 @@ ragify_library_optimize_soon (RagifyLibrary *library)
     return;
   Upkeep *upkeep = upkeep_new (library, NULL, NULL, NULL);
   upkeep->arguments.optimize = (RagifyStoreOptimize){ .struct_size = sizeof upkeep->arguments.optimize };
-  ragify_node_call (library->store,
-                    ragify_call_new (&upkeep->owner, &ragify_operation_store_optimize, &upkeep->arguments.optimize,
-                                     ragify_now () + UPKEEP_TIMEOUT_US, finished_quietly, upkeep));
+  upkeep->task.run = begin_quietly;
+  ragify_node_hold (library->store);
+  ragify_loop_post (library->runtime->loops[0], &upkeep->task);
 }
 
 void
