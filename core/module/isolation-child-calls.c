@@ -23,6 +23,7 @@ typedef struct ChildCall {
   guint untaken;
   RagifyStream stream;
   pthread_mutex_t lock; /* guards what follows */
+  gboolean cancelled;
   pthread_cond_t arrived;
   GBytes *piece;
   gint64 got;
@@ -158,12 +159,15 @@ stream_read (RagifyStream *stream, uint8_t *data, uint64_t capacity)
   gint64 got = -RAGIFY_E_TIMEOUT;
   pthread_mutex_lock (&call->lock);
   call->answered = FALSE;
-  ragify_child_say (call->child, RAGIFY_FRAME_READ, call->id, &wanted, sizeof wanted, TRUE);
+  if (!call->cancelled)
+    ragify_child_say (call->child, RAGIFY_FRAME_READ, call->id, &wanted, sizeof wanted, TRUE);
   gboolean late = FALSE;
-  while (!call->answered && !late)
+  while (!call->answered && !call->cancelled && !late)
     late = pthread_cond_timedwait (&call->arrived, &call->lock, &limit) != 0;
   if (call->answered)
     got = call->got;
+  else if (call->cancelled)
+    got = -RAGIFY_E_CANCELLED;
   if (got > 0) {
     got = MIN ((guint64)got, MIN (g_bytes_get_size (call->piece), capacity));
     memcpy (data, g_bytes_get_data (call->piece, NULL), (gsize)got);
@@ -184,6 +188,17 @@ on_stream (ChildCall *call, const RagifyFrame *frame)
   call->answered = TRUE;
   pthread_cond_signal (&call->arrived);
   pthread_mutex_unlock (&call->lock);
+}
+
+/* The parent answers no reads of a call that is over for it. */
+static void
+on_cancel (ChildCall *call)
+{
+  pthread_mutex_lock (&call->lock);
+  call->cancelled = TRUE;
+  pthread_cond_signal (&call->arrived);
+  pthread_mutex_unlock (&call->lock);
+  ragify_call_cancel (call->call); /* which may be the end of it */
 }
 
 /* ---- what the parent says, on the loop ---- */
@@ -304,7 +319,7 @@ ragify_child_take_frame (void *user, const RagifyFrame *frame)
     break;
   case RAGIFY_FRAME_CANCEL:
     if (call != NULL)
-      ragify_call_cancel (call->call);
+      on_cancel (call);
     break;
   case RAGIFY_FRAME_TAKEN:
     if (call != NULL)

@@ -365,11 +365,13 @@ void
 try_filters (Bench &bench)
 {
   std::vector<double> plain;
+  plain.reserve (3);
   for (int round = 0; round < 3; round++)
     plain.push_back (cost (bench, nullptr));
   for (int percent : { 1, 10, 50 }) {
     const Filter filter (percent);
     std::vector<double> costs;
+    costs.reserve (3);
     (void)cost (bench, &filter.filter);
     for (int round = 0; round < 3; round++)
       costs.push_back (cost (bench, &filter.filter));
