@@ -156,7 +156,8 @@ ragify_graph_adopt (RagifyGraph *graph, RagifyGraph *previous, RagifyDiagnostics
 {
   Adoption adoption = { .graph = graph, .previous = previous, .diagnostics = diagnostics };
   g_autoptr (GArray) units = adoption.units = g_array_new (FALSE, FALSE, sizeof (Undo));
-  g_autoptr (GPtrArray) libraries = adoption.libraries = g_ptr_array_new ();
+  g_autoptr (GPtrArray) libraries = g_ptr_array_new ();
+  adoption.libraries = libraries;
   g_array_set_clear_func (units, undo_clear);
   /* What is changed back easily comes first. */
   const gboolean adopted = change_units (&adoption, RAGIFY_FATE_RECONFIGURE) &&
