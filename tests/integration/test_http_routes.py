@@ -30,7 +30,7 @@ def test_stats_list_every_metric(host):
     ("GET", "/v1/context/", 404, None),
     ("POST", "/livez", 405, "GET, HEAD"),
     ("PUT", "/v1/context", 405, "GET, HEAD, POST"),
-    ("DELETE", "/v1/documents", 405, "GET, HEAD, POST"),
+    ("PUT", "/v1/documents", 405, "DELETE, GET, HEAD, POST"),
     ("POST", "/v1/documents/x", 405, "DELETE, GET, HEAD"),
     ("OPTIONS", "/v1/context", 405, "GET, HEAD, POST"),
     ("get", "/livez", 405, "GET, HEAD"),
