@@ -116,6 +116,8 @@ def test_a_large_file_of_records_is_written_in_parts(make_host, root):
     host.start()
     state = settled(host, seconds=120)
     assert (state["chunks"], state["unchanged"]) == (0, 1)
+    host.stop()
+    assert "left behind" not in host.log(), "the extractor that was cancelled came to an end"
 
 
 def test_wrong_keys_are_refused(tmp_path):
