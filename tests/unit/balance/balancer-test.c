@@ -406,16 +406,16 @@ an_open_circuit_is_passed_over_and_comes_back (void **state)
 {
   World *world = *state;
   world->rig->options =
-      (RagifyNodeOptions){ .weight = 1, .breaker = { .failures = 2, .window_us = 10 * SECOND, .open_us = 300 * 1000 } };
+      (RagifyNodeOptions){ .weight = 1, .breaker = { .failures = 2, .window_us = 10 * SECOND, .open_us = 2 * SECOND } };
   Script flaky = { .passages = passages, .n_passages = 1, .code = RAGIFY_E_UNAVAILABLE };
   world->members[0].node = rig_scripted (world->rig, "flaky", &scripted_source, &flaky);
   world->options.retry_budget = 1;
   build (world, RAGIFY_BALANCE_ROUND_ROBIN);
   for (guint i = 0; i < 12; i++)
     json_decref (ask (world, 200));
-  assert_int_equal (flaky.calls, 2);
+  assert_int_equal (g_atomic_int_get (&flaky.calls), 2);
   flaky.code = RAGIFY_OK;
-  g_usleep (350 * 1000);
+  g_usleep (2 * G_USEC_PER_SEC + 50 * 1000);
   json_t *report = ask (world, 200);
   assert_string_equal (text_of (report, "member"), "flaky"); /* the trial */
   json_decref (report);

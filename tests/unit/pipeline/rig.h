@@ -34,25 +34,26 @@ typedef struct Passage {
   const char *document, *title, *uri, *content, *metadata;
 } Passage;
 
-/* What a node does; may be changed between requests. */
+/* What a node does; may be changed between requests. What is atomic may be changed while calls that nobody waits for
+ * any longer (a hedge that lost) still run. */
 typedef struct Script {
   const Passage *passages;
   guint n_passages;
-  guint delay_ms;      /* before it answers */
-  gint32 code;         /* fails with it, */
-  gint fails;          /* so often (atomic); 0: always */
-  gint sick;           /* probed sources: the probe fails (atomic) */
-  gboolean hangs;      /* answers when it is cancelled only, */
-  gboolean deaf;       /* or not even then, but at script_release */
-  gboolean forgets;    /* stores: fetch finds nothing; rerankers: no ranks */
-  gboolean no_vectors; /* stores: fetch of vectors fails */
-  gboolean scores;     /* stores: a search scores what others have found */
-  gboolean scored;     /* sources: declare scores */
-  gint64 updated_at;   /* of all passages; 0: in 2023 */
-  gboolean emits;      /* sources: emit all but the last */
-  gboolean untold;     /* stores: do not tell their generation (atomic) */
-  gint commits;        /* stores: that others have made (atomic) */
-  gint set_code;       /* caches: writing fails with it (atomic) */
+  _Atomic guint delay_ms; /* before it answers */
+  _Atomic gint32 code;    /* fails with it, */
+  gint fails;             /* so often (atomic); 0: always */
+  gint sick;              /* probed sources: the probe fails (atomic) */
+  _Atomic gboolean hangs; /* answers when it is cancelled only, */
+  _Atomic gboolean deaf;  /* or not even then, but at script_release */
+  gboolean forgets;       /* stores: fetch finds nothing; rerankers: no ranks */
+  gboolean no_vectors;    /* stores: fetch of vectors fails */
+  gboolean scores;        /* stores: a search scores what others have found */
+  gboolean scored;        /* sources: declare scores */
+  gint64 updated_at;      /* of all passages; 0: in 2023 */
+  gboolean emits;         /* sources: emit all but the last */
+  gboolean untold;        /* stores: do not tell their generation (atomic) */
+  gint commits;           /* stores: that others have made (atomic) */
+  gint set_code;          /* caches: writing fails with it (atomic) */
   /* What it saw. */
   gint calls, searches, fetches, vector_fetches, cancels, sets, probes, generations; /* atomic */
   gint under_way, most_under_way;                                                    /* atomic */

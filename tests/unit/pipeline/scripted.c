@@ -64,9 +64,9 @@ cancelled (RagifyCall *call, void *user)
 
 /* Whether this call is one of those that fail. */
 static gboolean
-fails (Script *script)
+fails (Script *script, gint32 code)
 {
-  if (script->code == RAGIFY_OK)
+  if (code == RAGIFY_OK)
     return FALSE;
   const gint left = g_atomic_int_get (&script->fails);
   if (left == 0)
@@ -81,8 +81,9 @@ behave (Actor *actor, RagifyCall *call)
 {
   Script *script = actor->script;
   g_atomic_int_inc (&script->calls);
-  if (script->delay_ms > 0)
-    g_usleep (script->delay_ms * 1000);
+  const guint delay_ms = script->delay_ms;
+  if (delay_ms > 0)
+    g_usleep (delay_ms * 1000);
   if (script->deaf) {
     g_atomic_pointer_set (&script->held, call);
     return FALSE;
@@ -91,9 +92,10 @@ behave (Actor *actor, RagifyCall *call)
     actor->host->call_on_cancel (call, cancelled, actor);
     return FALSE;
   }
-  if (!fails (script))
+  const gint32 code = script->code;
+  if (!fails (script, code))
     return TRUE;
-  actor->host->call_fail (call, script->code, ragify_str_from ("as the script says"), 1500000);
+  actor->host->call_fail (call, code, ragify_str_from ("as the script says"), 1500000);
   return FALSE;
 }
 
