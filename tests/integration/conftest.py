@@ -32,6 +32,16 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes long; tools/test runs it with --long only")
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport():
+    """A test that fails because a sanitizer ended its host says so."""
+    report = (yield).get_result()
+    if report.failed:
+        found = "".join(host.sanitizer_log() for host in Host.made)
+        if found and found not in str(report.longrepr):
+            report.longrepr = f"{report.longrepr}\n{found}"
+
+
 def build_dir():
     if "RAGIFY_BUILD_DIR" in os.environ:
         return pathlib.Path(os.environ["RAGIFY_BUILD_DIR"])
@@ -82,7 +92,10 @@ class Response:
 class Host:
     """A ragify-host process."""
 
+    made = []  # all of them
+
     def __init__(self, folder, config, arguments=(), environment=None, wrapper=()):
+        Host.made.append(self)
         self.folder = pathlib.Path(folder)
         self.state = self.folder / "state"
         self.state.mkdir(parents=True, exist_ok=True)
@@ -149,6 +162,7 @@ class Host:
     def stop(self, expect=0):
         """Asks the host to stop, and checks that it did so in order and that no sanitizer had something to say."""
         if self.process is None:
+            assert self.sanitizer_log() == ""
             return
         process, self.process = self.process, None
         if process.poll() is None:
