@@ -163,10 +163,11 @@ def test_refresh_replaces_and_bypass_leaves_alone(cached):
     assert cache_of(cached, query="fjord again") == "miss"
     assert cache_of(cached, query="fjord again", cache="bypass") == "miss"
     assert cache_of(cached, query="fjord again") == "memory"
-    level = cached.get("/v1/cache?q=fjord+again").json["tiers"][0]["levels"][0]
     time.sleep(0.3)
+    began = time.monotonic()
     assert cache_of(cached, query="fjord again", cache="refresh") == "miss"
-    assert cached.get("/v1/cache?q=fjord+again").json["tiers"][0]["levels"][0]["age"] < level["age"] + 0.3
+    age = cached.get("/v1/cache?q=fjord+again").json["tiers"][0]["levels"][0]["age"]
+    assert age <= time.monotonic() - began + 0.01, "it is the one that was made since"
     assert cache_of(cached, query="never kept", cache="bypass") == "miss"
     assert cache_of(cached, query="never kept") == "miss"
 
@@ -205,12 +206,17 @@ def test_the_busiest_are_computed_anew_after_everything_was_cleared(cached):
 
 
 def test_a_second_round_waits_for_the_first(cached):
-    rounds = cached.get("/v1/cache/warm").json["round"]
-    many = {"queries": [f"the grove number {number}" for number in range(300)], "concurrency": 1}
-    assert cached.post("/v1/cache/warm", many).status == 202
-    answer = cached.post("/v1/cache/warm", {"queries": ["one more"]})
-    assert answer.status == 409 and answer.headers["retry-after"] == "1", answer
-    assert await_warm(cached, rounds + 1)["computed"] == 300
+    for turn in range(20):  # on a machine that pauses the first may have come to its end
+        rounds = cached.get("/v1/cache/warm").json["round"]
+        many = {"queries": [f"the grove number {turn} {number}" for number in range(300)], "concurrency": 1}
+        assert cached.post("/v1/cache/warm", many).status == 202
+        answer = cached.post("/v1/cache/warm", {"queries": ["one more"]})
+        if answer.status == 409:
+            assert answer.headers["retry-after"] == "1", answer
+            assert await_warm(cached, rounds + 1)["computed"] == 300
+            return
+        await_warm(cached, rounds + 2)
+    raise AssertionError(answer)
 
 
 def test_warming_at_the_start_and_after_changes(make_host, tmp_path):

@@ -38,7 +38,8 @@ def notes(tmp_path_factory):
 def config(port, notes, ram="ram; ", **keys):
     lines = ["[host]", "threads = 2", "[http public]", "listen = 127.0.0.1:0", "[cache ram]", "plugin = memory",
              "[cache shared]", "plugin = redis", f"url = redis://127.0.0.1:{port}/0", "breaker-failures = 3",
-             "breaker-open = 300ms", "ttl = 1h", "reply-timeout = 500ms"]
+             "breaker-open = 300ms", "ttl = 1h"]
+    keys.setdefault("reply_timeout", "500ms")
     lines += [f"{name.replace('_', '-')} = {value}" for name, value in keys.items()]
     lines += ["[tier answers]", f"levels = {ram}shared", "[source notes]", "plugin = files", f"root = {notes}",
               "[pipeline default]", "cache = answers", "retrieve = notes"]
@@ -48,6 +49,9 @@ def config(port, notes, ram="ram; ", **keys):
 @pytest.fixture(scope="module")
 def host(make_host, proxy, notes):
     return make_host(config=config(proxy.port, notes), name="faults")
+
+
+PATIENT = {"deadline": "20s", "reply_timeout": "20s"}  # where nothing is broken, a machine that pauses changes nothing
 
 
 def fresh():
@@ -67,6 +71,10 @@ def kept(host, query):
     return host.get(f"/v1/cache?q={query.replace(' ', '+')}&max_chunks=5").json["tiers"][0]["levels"][1]
 
 
+def level_of(host):
+    return host.get("/v1/cache").json["tiers"][0]["levels"][1]
+
+
 def well(host):
     """Until Redis is read and written again."""
     for _ in range(300):
@@ -84,11 +92,11 @@ def warnings(host, since):
     return [line for line in host.log()[since:].splitlines() if "WARNING" in line or "warning" in line]
 
 
-def endure(host, seconds=1.5):
-    """Asks new questions while it lasts; the same question again has the same chunks."""
+def endure(host, seconds=1.5, seen=lambda: True):
+    """Asks new questions for so long, and until what is to be seen is seen; the same question again has the same chunks."""
     since, count = len(host.log()), 0
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    begin = time.monotonic()
+    while time.monotonic() < begin + seconds or ((count <= 5 or not seen()) and time.monotonic() < begin + 60):
         query = fresh()
         first = ask(host, query)
         again = ask(host, query)
@@ -117,12 +125,10 @@ def test_reading_is_given_up_and_taken_up_again(host, redis, proxy, fault):
     else:
         proxy.refuse()
     try:
-        since, count = endure(host)
-        if fault == "garbage":  # one piece of each connection: what follows is well again
-            assert count > 3
-        else:
-            assert opened(host) > before, host.log()[since:]
-            assert count > 5
+        # Garbage is one piece of each connection: what follows is well again.
+        since, count = endure(host, seen=lambda: fault == "garbage" or opened(host) > before)
+        assert fault == "garbage" or opened(host) > before, host.log()[since:]
+        assert count > 5
         # One for the circuit each time that it opens, one for writing, one of the connection.
         said = warnings(host, since)
         assert len(said) <= 2 + 2 * (opened(host) - before) + 3, said
@@ -141,12 +147,17 @@ def test_a_full_redis_is_still_read(host, redis):
     redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     redis.command("CONFIG", "SET", "maxmemory", "1")
     try:
-        since, _ = endure(host, 1)
-        level = host.get("/v1/cache").json["tiers"][0]["levels"][1]
-        assert level["reading"] == "closed" and level["errors"] > 0, level
+        errors = level_of(host)["errors"]
+        since, _ = endure(host, 1, lambda: level_of(host)["writing"] != "closed")
+        assert level_of(host)["errors"] > errors
         said = [line for line in warnings(host, since) if "writing to level shared" in line]
-        assert len(said) == 1 and "OOM" in said[0], warnings(host, since)
-        assert kept(host, query)["found"], kept(host, query)
+        assert 1 <= len(said) <= 3 and any("OOM" in line for line in said), warnings(host, since)
+        for _ in range(600):  # a machine that pauses may have made a look-up late, or three
+            if level_of(host)["reading"] == "closed" and kept(host, query)["found"]:
+                break
+            ask(host)
+            time.sleep(0.05)
+        assert kept(host, query)["found"] and level_of(host)["reading"] == "closed", (kept(host, query), level_of(host))
     finally:
         redis.command("CONFIG", "SET", "maxmemory", "0")
     well(host)
@@ -157,9 +168,9 @@ def test_a_read_only_replica_is_still_read(host, redis):
     well(host)
     redis.command("REPLICAOF", "127.0.0.1", "1")
     try:
-        since, _ = endure(host, 1)
+        since, _ = endure(host, 1, lambda: level_of(host)["writing"] != "closed")
         said = [line for line in warnings(host, since) if "writing to level shared" in line]
-        assert len(said) == 1 and "READONLY" in said[0], warnings(host, since)
+        assert 1 <= len(said) <= 3 and any("READONLY" in line for line in said), warnings(host, since)
     finally:
         redis.command("REPLICAOF", "NO", "ONE")
     well(host)
@@ -176,10 +187,10 @@ def test_a_redis_that_was_restarted_empty_is_filled_again(host, redis):
 
 def test_a_value_of_another_format_is_a_miss_and_overwritten(make_host, redis, notes):
     """Without a level above, so that each question goes to Redis."""
-    host = make_host(config=config(redis.port, notes, ram="", prefix="foreign:", compress_above="0"), name="foreign")
+    host = make_host(config=config(redis.port, notes, ram="", prefix="foreign:", compress_above="0", **PATIENT), name="foreign")
     query = fresh()
     first = ask(host, query)
-    for _ in range(100):
+    for _ in range(1500):
         if ask(host, query)["cache"] == "redis":
             break
         time.sleep(0.02)
@@ -193,7 +204,7 @@ def test_a_value_of_another_format_is_a_miss_and_overwritten(make_host, redis, n
         redis.command("SET", keys[0], foreign)
         answer = ask(host, query)
         assert answer["cache"] == "miss" and answer["chunks"] == first["chunks"], foreign[:60]
-        for _ in range(100):
+        for _ in range(1500):
             if redis.command("GET", keys[0]) != foreign:
                 break
             time.sleep(0.02)
@@ -201,12 +212,12 @@ def test_a_value_of_another_format_is_a_miss_and_overwritten(make_host, redis, n
 
 
 def test_two_hosts_share_what_one_has_computed(make_host, redis, notes):
-    text = config(redis.port, notes, prefix="both:")
+    text = config(redis.port, notes, prefix="both:", **PATIENT)
     hosts = [make_host(config=text, name=f"replica-{number}") for number in range(2)]
     query = fresh()
     first = ask(hosts[0], query)
     assert first["cache"] == "miss"
-    for _ in range(100):
+    for _ in range(1500):
         if redis.command("SCAN", "0", "MATCH", "both:*", "COUNT", "1000")[1]:
             break
         time.sleep(0.02)

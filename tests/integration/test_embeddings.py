@@ -25,7 +25,7 @@ def configuration(embedders, first="good"):
     for name, keys in embedders.items():
         lines += [f"[embedder {name}]", "plugin = http", "keep-alive = 1s", "model = words", *keys]
     lines += ["[vector-store docs]", "plugin = faiss", "path = docs", f"embedder = {first}",
-              "[pipeline default]", "retrieve = docs", "deadline = 5s"]
+              "[pipeline default]", "retrieve = docs", "deadline = 60s"]
     return "\n".join(lines) + "\n"
 
 

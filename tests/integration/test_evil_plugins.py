@@ -71,9 +71,10 @@ def evil_folder():
 def evil_host(tmp_path_factory):
     """One host with a pipeline for each misdeed: the innocent words beside one culprit."""
     nodes, pipelines = [], []
-    for name in MISDEEDS:
-        nodes.append(f"[source {name}]\nplugin = {name}\ndeadline = 300ms\nmax-abandoned = 4\nretry = 0\nbreaker-failures = 0\n")
-        pipelines.append(f"[pipeline with-{name}]\nretrieve = words; {name}\ndeadline = 5s\n")
+    for name, phrase in MISDEEDS.items():
+        deadline = "300ms" if "no answer within its deadline" in (phrase or "") else "60s"
+        nodes.append(f"[source {name}]\nplugin = {name}\ndeadline = {deadline}\nmax-abandoned = 4\nretry = 0\nbreaker-failures = 0\n")
+        pipelines.append(f"[pipeline with-{name}]\nretrieve = words; {name}\ndeadline = 60s\n")
     config = embedded_config(embed=False, extra="\n".join(nodes + pipelines))
     host = Host(tmp_path_factory.mktemp("evil"), config)
     for module in ["evil-calls", "evil-results"] + [f"evil-entry-{name}" for name in REFUSED_MODULES]:

@@ -27,13 +27,21 @@ def part(host, check, name):
     return next(part for part in section(host, check)["parts"] if part["name"] == name)
 
 
-def until(host, check, name, status, limit=30):
+def until(host, check, name, status, limit=90, words=""):
     """Waits until a part is as expected; the part."""
     deadline = time.monotonic() + limit
-    while (found := part(host, check, name))["status"] != status:
+    while (found := part(host, check, name))["status"] != status or words not in found.get("error", ""):
         assert time.monotonic() < deadline, f"{found}\n{host.log()[-2000:]}"
         time.sleep(0.05)
     return found
+
+
+def eventually(host, condition, limit=90):
+    """What was seen may be otherwise for a moment, where the machine pauses and a check is late."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, f"{host.get('/v1/health').body}\n{host.log()[-2000:]}"
+        time.sleep(0.05)
 
 
 def up(host, check, name):
@@ -50,17 +58,19 @@ def turns_red_and_green(host, check, name, fault, mend, expected="degraded", wor
     since = len(host.log())
     fault()
     try:
-        ill = until(host, check, name, "unhealthy")
-        assert words in ill["error"], ill
-        assert overall(host) == expected
-        assert up(host, check, name) == 0
+        until(host, check, name, "unhealthy", words=words)
+        eventually(host, lambda: overall(host) == expected)
+        eventually(host, lambda: up(host, check, name) == 0)
         assert host.get("/livez").status == 200 and host.get("/readyz").status == 200
     finally:
         mend()
     until(host, check, name, "healthy")
-    assert up(host, check, name) == 1
-    said = [line for line in host.log()[since:].splitlines() if f"health: {check} {name} " in line]
-    assert len(said) >= 2 and "is not well" in said[0] and "is well again" in said[-1], said
+    eventually(host, lambda: up(host, check, name) == 1)
+
+    def said():
+        return [line for line in host.log()[since:].splitlines() if f"health: {check} {name} " in line]
+
+    eventually(host, lambda: len(said()) >= 2 and "is not well" in said()[0] and "is well again" in said()[-1])
 
 
 def test_the_default_is_well_in_every_part(make_host):
@@ -68,17 +78,17 @@ def test_the_default_is_well_in_every_part(make_host):
     host.ingest([{"id": "1", "content": "A document about health."}])
     host.context(query="health")
     host.context(query="health")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while any(part["status"] == "pending" for check in host.get("/v1/health").json["checks"].values()
               for part in check.get("parts", [check])):
         assert time.monotonic() < deadline, host.get("/v1/health")
         time.sleep(0.05)
+    eventually(host, lambda: overall(host) == "healthy")
     health = host.get("/v1/health").json
-    assert health["status"] == "healthy", health
     expected = {"vector_db", "text_indexes", "cache", "memory", "disk"} | ({"embedders"} if models_dir() else set())
     assert set(health["checks"]) == expected
     for check in health["checks"].values():
-        assert check["status"] == "healthy" and check["response_time"] >= 0, health
+        assert check["response_time"] >= 0, health
     assert health["checks"]["cache"]["hit_rate"] == 0.5
     memory = health["checks"]["memory"]
     assert 0 < memory["used"] <= memory["rss"] <= memory["vms"] and 0 < memory["percent"] < 80
@@ -125,15 +135,14 @@ retrieve = api
         # The pipeline `alone` has nobody left.
         turns_red_and_green(host, "sources", "api", fault, mend, expected="unhealthy")
         until(host, "sources", "other", "healthy")
-        assert section(host, "sources")["status"] == "healthy"
-        assert overall(host) == "healthy"
+        eventually(host, lambda: section(host, "sources")["status"] == overall(host) == "healthy")
         # Taken out by hand: nobody asks how it is.
         fault()
         until(host, "sources", "api", "unhealthy")
         assert host.request("PATCH", "/v1/sources/api", b'{"enabled": false}',
                             {"Content-Type": "application/json"}).status == 200
         until(host, "sources", "api", "pending")
-        assert overall(host) == "healthy"
+        eventually(host, lambda: overall(host) == "healthy")
     finally:
         mend()
         upstream.close()
@@ -168,7 +177,7 @@ def test_a_cache_that_is_gone_half_dead_full_or_lies(make_host, redis):
                             words="OOM")
         turns_red_and_green(host, "cache", "shared", lambda: redis.command("REPLICAOF", "127.0.0.1", "1"),
                             lambda: redis.command("REPLICAOF", "NO", "ONE"), words="READONLY")
-        assert part(host, "cache", "ram")["status"] == "healthy"
+        until(host, "cache", "ram", "healthy")
         assert redis.keys() <= 1  # what is put in is taken out again
 
 
@@ -238,7 +247,7 @@ def test_a_disk_that_is_full(make_host, tmp_path):
         host = make_host(name="health-disk", host=OFTEN, embed=False, arguments=["--state-dir", str(folder)])
 
         def disk(status):
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 90
             while (found := section(host, "disk"))["status"] != status:
                 assert time.monotonic() < deadline, found
                 time.sleep(0.05)
@@ -252,8 +261,7 @@ def test_a_disk_that_is_full(make_host, tmp_path):
             except OSError:
                 pass
         assert "MiB are free" in disk("unhealthy")["error"]
-        assert overall(host) == "degraded"
-        assert up(host, "disk", "state-dir") == 0
+        eventually(host, lambda: overall(host) == "degraded" and up(host, "disk", "state-dir") == 0)
         (folder / "ballast").unlink()
         disk("healthy")
         host.stop()
@@ -266,7 +274,7 @@ def test_a_node_that_is_not_checked(make_host):
     time.sleep(1)
     health = host.get("/v1/health").json
     assert "cache" not in health["checks"] and "vector_db" not in health["checks"]
-    assert health["status"] == "healthy"
+    eventually(host, lambda: overall(host) == "healthy")
 
 
 def test_checks_can_be_switched_on_by_a_reload(make_host):
@@ -296,7 +304,7 @@ def test_memory_that_runs_short_is_given_back_step_by_step(make_host):
         assert host.post("/v1/admin/reload", {}).status == 200
 
     def reaches(step):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while section(host, "memory")["step"] != step:
             assert time.monotonic() < deadline, (section(host, "memory"), host.log()[-1500:])
             time.sleep(0.1)

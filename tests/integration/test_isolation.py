@@ -16,7 +16,7 @@ CRASHING = """
 plugin = told-worker
 word = red
 isolation = process
-deadline = 2s
+deadline = {deadline}
 {keys}
 """
 
@@ -68,8 +68,8 @@ def wait_for(condition, patience=60):
         time.sleep(0.01)
 
 
-def with_source(keys="", pipeline=""):
-    config = embedded_config(embed=False, extra=CRASHING.format(keys=keys), pipeline=pipeline)
+def with_source(keys="", pipeline="", deadline="20s"):
+    config = embedded_config(embed=False, extra=CRASHING.format(keys=keys, deadline=deadline), pipeline=pipeline)
     return re.sub(r"^retrieve = (.*)$", r"retrieve = \1; told", config, flags=re.M)
 
 
@@ -140,9 +140,9 @@ def test_64_clients_and_a_plugin_that_crashes_under_them(isolated):
 
 
 def test_hanging_and_growing_cost_a_restart(isolated):
-    host = isolated(with_source("isolation-hang = 1s\nisolation-memory = 400MiB", "deadline = 10s"))
+    host = isolated(with_source("isolation-hang = 4s\nisolation-memory = 400MiB", "deadline = 30s", "2s"))
     host.ingest([{"id": "one", "content": "A bittern booms in the reeds. hang grow"}])
-    for count, (word, reason) in enumerate((("hang", "calls hung in it for 1.0 s"),
+    for count, (word, reason) in enumerate((("hang", "calls hung in it for 4.0 s"),
                                             ("grow", "more than isolation-memory = 400 MiB")), 1):
         assert host.context(query=word).json["degraded"]
         wait_for(lambda: host.metric("ragify_node_process_restarts_total", node="told") >= count)

@@ -34,7 +34,7 @@ def reranker(name, url, *keys):
 
 
 def pipeline(name, rerank, *keys):
-    return "\n".join([f"[pipeline {name}]", "retrieve = words", f"rerank = {rerank}", "deadline = 5s", *keys])
+    return "\n".join([f"[pipeline {name}]", "retrieve = words", f"rerank = {rerank}", "deadline = 60s", *keys])
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +122,13 @@ def test_a_bad_service_costs_its_order_only(host, name):
 
 def test_one_that_fails_is_left_alone_and_comes_back(host, service):
     service.mode = "broken"
-    for _ in range(4):
+    deadline = time.monotonic() + 60
+    asked = -1
+    while asked != service.count("switch"):  # where the machine pauses as long as the circuit is open it is tried again
+        assert time.monotonic() < deadline, "it was never left alone"
+        asked = service.count("switch")
         assert ask(host, "switch", cache="bypass")["degraded"]
-    assert service.count("switch") == 2
+    assert asked >= 2
     service.mode = "good"
     deadline = time.monotonic() + 60
     while ask(host, "switch", cache="bypass")["degraded"]:

@@ -45,7 +45,7 @@ def api():
     server.stop()
 
 
-def configuration(sources, pipeline="deadline = 5s"):
+def configuration(sources, pipeline="deadline = 60s"):
     """sources: name → lines."""
     lines = ["[host]", "threads = 2", "[http public]", "listen = 127.0.0.1:0"]
     for name, keys in sources.items():

@@ -80,7 +80,7 @@ listen = 127.0.0.1:0
 plugin = redis-stream
 url = redis://127.0.0.1:{redis.port}/0
 stream = events
-deadline = 500ms
+deadline = 4s
 retry = 0
 [source notes]
 plugin = files
@@ -88,7 +88,7 @@ root = {notes}
 refresh = 1d
 [pipeline default]
 retrieve = events; notes
-deadline = 5s
+deadline = 60s
 """, name="streams")
 
 

@@ -35,8 +35,8 @@ def remote_config(service, collector, host):
         "[source search]", "plugin = http", f"base-url = {collector.url}/api", "keep-alive = 1s",
         "[vector-store docs]", "plugin = faiss", "path = docs", "embedder = words",
         "[cache ram]", "plugin = memory", "[tier answers]", "levels = ram",
-        "[pipeline default]", "cache = answers", "retrieve = docs; search", "rerank = cross", "deadline = 5s",
-        "[pipeline outer]", "retrieve = default", "deadline = 5s"]) + "\n"
+        "[pipeline default]", "cache = answers", "retrieve = docs; search", "rerank = cross", "deadline = 60s",
+        "[pipeline outer]", "retrieve = default", "deadline = 60s"]) + "\n"
 
 
 @pytest.fixture(scope="module")

@@ -153,7 +153,7 @@ a_wait_ends_at_its_timeout (void **state)
   world->options.queue_timeout_us = 20 * 1000;
   world->limiter = ragify_limiter_new (&world->options);
   on_loop (take_all);
-  for (guint i = 0; i < 1000 && ragify_limiter_counts (world->limiter).queued > 0; i++)
+  for (guint i = 0; i < 12000 && ragify_limiter_counts (world->limiter).queued > 0; i++)
     g_usleep (5000);
   on_loop (nothing);
   for (guint i = 2; i < 5; i++) {
@@ -184,7 +184,7 @@ hurry (void *user)
   assert_int_equal (ask (1, 60 * SECOND), RAGIFY_TICKET_GRANTED);
   assert_int_equal (ask (2, 25000), RAGIFY_TICKET_OVER); /* three of 20 ms, one after the other for all that is known */
   assert_int_equal (world->wishes[2].ticket.refusal, RAGIFY_REFUSED_LATE);
-  assert_in_range (world->wishes[2].ticket.retry_after, 10000, 2 * SECOND);
+  assert_in_range (world->wishes[2].ticket.retry_after, 10000, 60 * SECOND);
   assert_int_equal (ask (3, 60 * SECOND), RAGIFY_TICKET_QUEUED);
   assert_int_equal (world->told, 0);
 }
@@ -214,8 +214,13 @@ queue_two (void *user)
 static void
 a_turn_that_comes_too_late_is_passed_on (void **state)
 {
-  world->limiter = ragify_limiter_new (&world->options);
-  on_loop (work_for_20_ms);
+  guint64 began;
+  do { /* what it learns on a machine that pauses is that nothing can be in time */
+    g_clear_pointer (&world->limiter, ragify_limiter_free);
+    world->limiter = ragify_limiter_new (&world->options);
+    began = ragify_now ();
+    on_loop (work_for_20_ms);
+  } while (ragify_now () - began > SECOND);
   on_loop (queue_two);
   g_usleep (395 * 1000);
   on_loop (give_back_all);
@@ -328,7 +333,7 @@ many_on_two_loops_never_exceed_the_limit (void **state)
   at_once = most = over = 0;
   rig_run (world->rig, 0, start_half, NULL);
   rig_run (world->rig, 1, start_half, NULL);
-  for (guint i = 0; i < 10000 && g_atomic_int_get (&over) < CROWD; i++)
+  for (guint i = 0; i < 60000 && g_atomic_int_get (&over) < CROWD; i++)
     g_usleep (1000);
   assert_int_equal (g_atomic_int_get (&over), CROWD);
   assert_in_range (g_atomic_int_get (&most), 1, 5);
@@ -341,7 +346,8 @@ static void
 cache_hits_take_no_place_and_overload_is_said (void **state)
 {
   static const Passage passages[] = { { "d1", "Cats", "", "cats sleep most of the day", "" } };
-  Script script = { .passages = passages, .n_passages = 1 };
+  static Script script; /* a call may still be on its way when this returns */
+  script = (Script){ .passages = passages, .n_passages = 1 };
   RagifyNode *node = rig_scripted (world->rig, "source", &scripted_source, &script);
   RagifyNode *ram = rig_plugin (world->rig, "ram", "CACHE_MEMORY", RAGIFY_KIND_CACHE, "memory", "");
   const RagifyTierLevel level = { .node = ram, .kind = "memory", .ttl_us = 60 * SECOND };
@@ -352,7 +358,7 @@ cache_hits_take_no_place_and_overload_is_said (void **state)
                                           .retrievers = &retriever,
                                           .n_retrievers = 1,
                                           .tier = tier,
-                                          .deadline_us = 300 * 1000,
+                                          .deadline_us = 4 * SECOND, /* longer than a machine pauses */
                                           .max_concurrent = 1,
                                           .queue = 0,
                                           .queue_timeout_us = SECOND };
@@ -384,7 +390,8 @@ static void
 who_leaves_while_waiting_is_forgotten (void **state)
 {
   static const Passage passages[] = { { "d1", "Cats", "", "cats sleep most of the day", "" } };
-  Script script = { .passages = passages, .n_passages = 1, .hangs = TRUE };
+  static Script script; /* a call may still be on its way when this returns */
+  script = (Script){ .passages = passages, .n_passages = 1, .hangs = TRUE };
   RagifyNode *node = rig_scripted (world->rig, "source", &scripted_source, &script);
   const RagifyRetriever retriever = { .node = node, .source_type = "database", .weight = 1 };
   const RagifyPipelineOptions options = { .name = "p",

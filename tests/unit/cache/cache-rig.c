@@ -5,6 +5,8 @@
 
 #include "core/call/operations.h"
 
+#define PATIENCE_US (60 * (guint64)G_USEC_PER_SEC)
+
 const RagifyUuidList one_id = { .items = (const RagifyUuid[]){ { { 9 } } }, .count = 1 };
 
 RagifyBytes
@@ -52,12 +54,8 @@ int
 tear_down (void **state)
 {
   World *world = *state;
-  Rig *rig = world->rig;
-  while (rig->nodes->len > 0)
-    assert_true (ragify_node_free (g_ptr_array_steal_index (rig->nodes, rig->nodes->len - 1),
-                                   ragify_now () + 10 * G_USEC_PER_SEC));
-  ragify_tier_free (world->tier);
-  rig_free (rig);
+  ragify_tier_free (world->tier); /* first, as it may still be writing */
+  rig_free (world->rig);
   g_free (world);
   return 0;
 }
@@ -83,6 +81,21 @@ compute (Ask *ask)
 }
 
 static void
+compute_now (void *user)
+{
+  compute (user);
+}
+
+static void
+hold (Ask *ask)
+{
+  pthread_mutex_lock (&ask->lock);
+  ask->held = TRUE;
+  pthread_cond_signal (&ask->changed);
+  pthread_mutex_unlock (&ask->lock);
+}
+
+static void
 computed (RagifyDeadline *deadline)
 {
   compute ((Ask *)(void *)((char *)deadline - G_STRUCT_OFFSET (Ask, work)));
@@ -101,7 +114,9 @@ got (const RagifyTierFound *found, void *user)
     ask->stale = found->stale;
     found->envelope->unref (found->envelope);
   }
-  if (ask->lead && ask->computes && ask->compute_ms > 0) {
+  if (ask->lead && ask->computes && ask->holds)
+    hold (ask);
+  else if (ask->lead && ask->computes && ask->compute_ms > 0) {
     ask->work.expired = computed;
     ragify_loop_arm (ask->world->rig->runtime.loops[ask->loop], &ask->work, ragify_now () + ask->compute_ms * 1000);
   } else if (ask->lead && ask->computes)
@@ -116,7 +131,7 @@ start_ask (RagifyTask *task)
   Ask *ask = (Ask *)(void *)((char *)task - G_STRUCT_OFFSET (Ask, task));
   ask->owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   g_autoptr (RagifyOwner) owner = ragify_owner_ref (ask->owner);
-  const guint64 patience = ask->patience_us != 0 ? ask->patience_us : 5 * G_USEC_PER_SEC;
+  const guint64 patience = ask->patience_us != 0 ? ask->patience_us : PATIENCE_US;
   const RagifyTierAsk what = {
     .key = ask->key, .deadline = ragify_now () + patience, .peek = ask->peeks, .valid = ask->valid
   };
@@ -136,6 +151,32 @@ begin_ask (Ask *ask)
 }
 
 void
+await_held (Ask *ask)
+{
+  pthread_mutex_lock (&ask->lock);
+  while (!ask->held)
+    pthread_cond_wait (&ask->changed, &ask->lock);
+  pthread_mutex_unlock (&ask->lock);
+}
+
+void
+release_ask (Ask *ask)
+{
+  rig_run (ask->world->rig, ask->loop, compute_now, ask);
+}
+
+static void
+nothing (void *user)
+{
+}
+
+void
+await_asked (const Ask *ask)
+{
+  rig_run (ask->world->rig, ask->loop, nothing, NULL); /* memory levels answer at once, on the loop that asks */
+}
+
+void
 end_ask (Ask *ask)
 {
   pthread_mutex_lock (&ask->lock);
@@ -151,6 +192,17 @@ clear_ask (Ask *ask)
 {
   g_free (ask->body);
   g_free (ask->level);
+}
+
+gboolean
+is_there (World *world, guint number)
+{
+  Ask ask = { .world = world, .key = key_number (number), .computes = TRUE, .gives_up = TRUE };
+  begin_ask (&ask);
+  end_ask (&ask);
+  const gboolean found = ask.body != NULL;
+  clear_ask (&ask);
+  return found;
 }
 
 void
@@ -209,9 +261,17 @@ put_raw (RagifyNode *node, guint number, const void *data, gsize size, guint64 t
                                      .ttl_us = ttl_us };
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof *owner, NULL);
   RagifyCall *call =
-      ragify_call_new (owner, &ragify_operation_cache_set, &arguments, ragify_now () + 5 * G_USEC_PER_SEC, NULL, NULL);
+      ragify_call_new (owner, &ragify_operation_cache_set, &arguments, ragify_now () + PATIENCE_US, NULL, NULL);
   assert_int_equal (ragify_call_wait (node, call), RAGIFY_OK);
   buffer->unref (buffer);
+}
+
+void
+put_foreign (RagifyNode *node, guint number, gint64 age_us, guint64 level_ttl_us)
+{
+  RagifyBuffer *envelope = ragify_envelope_new (bytes ("foreign"), one_id, g_get_real_time () - age_us, 0, 0);
+  put_raw (node, number, envelope->data, envelope->size, level_ttl_us);
+  envelope->unref (envelope);
 }
 
 static void
@@ -225,7 +285,7 @@ clear_level (RagifyNode *node)
 {
   static const RagifyCacheClear all = { .struct_size = sizeof all, .scope = RAGIFY_CACHE_CLEAR_ALL };
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof *owner, NULL);
-  RagifyCall *call = ragify_call_new (owner, &ragify_operation_cache_clear, &all, ragify_now () + 5 * G_USEC_PER_SEC,
-                                      clear_cached, NULL);
+  RagifyCall *call =
+      ragify_call_new (owner, &ragify_operation_cache_clear, &all, ragify_now () + PATIENCE_US, clear_cached, NULL);
   assert_int_equal (ragify_call_wait (node, call), RAGIFY_OK);
 }

@@ -30,6 +30,7 @@ typedef struct {
   guint64 patience_us;
   gboolean computes; /* when it leads: sets "computed" */
   guint compute_ms;
+  gboolean holds; /* computes when it is released only */
   gboolean gives_up;
   gboolean peeks;
   gboolean (*valid) (const RagifyEnvelope *envelope, void *user);
@@ -39,7 +40,7 @@ typedef struct {
   RagifyDeadline work;
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  gboolean done;
+  gboolean done, held;
   gboolean lead, timeout, stale;
   char *body;
   char *level;
@@ -57,8 +58,14 @@ int tear_down (void **state);
 
 void begin_ask (Ask *ask);
 void finish_ask (Ask *ask); /* on its loop, where `got` does not run any more */
-void end_ask (Ask *ask);    /* waits */
+void await_held (Ask *ask); /* waits until one that holds leads */
+void release_ask (Ask *ask);
+void
+await_asked (const Ask *ask); /* waits until it has looked into the levels, and waits for another where one leads */
+void end_ask (Ask *ask);      /* waits */
 void clear_ask (Ask *ask);
+/* Whether the levels have an answer; gives up where it leads. */
+gboolean is_there (World *world, guint number);
 /* Expects to find `body` (NULL: to lead, giving up then) with `level`. */
 void expect (World *world, guint number, const char *body, const char *level);
 
@@ -67,5 +74,7 @@ void set (World *world, guint number, const char *body);
 void set_negative (World *world, guint number, const char *body);
 /* Puts bytes of another's making into one level. */
 void put_raw (RagifyNode *node, guint number, const void *data, gsize size, guint64 ttl_us);
+/* An envelope as another process would have made it, so long ago (negative: ahead of our clock): "foreign". */
+void put_foreign (RagifyNode *node, guint number, gint64 age_us, guint64 level_ttl_us);
 /* Empties one level. */
 void clear_level (RagifyNode *node);

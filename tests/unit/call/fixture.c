@@ -22,7 +22,7 @@ fixture_runtime_new (void)
 void
 fixture_runtime_free (RagifyRuntime *runtime)
 {
-  assert_int_equal (ragify_workers_free (runtime->workers, 5 * G_USEC_PER_SEC), 0);
+  assert_int_equal (ragify_workers_free (runtime->workers, FIXTURE_PATIENCE_US), 0);
   for (guint i = 0; i < 2; i++)
     ragify_loop_free (runtime->loops[i]);
   ragify_metrics_free (runtime->metrics);
@@ -95,7 +95,7 @@ fixture_bounded_source_new (RagifyRuntime *runtime, guint32 run_class, guint32 m
   RagifyNode *node = ragify_node_new (runtime, &options, &error);
   assert_non_null (node);
   const RagifyStart args = { .struct_size = sizeof args };
-  assert_true (ragify_node_start (node, &args, ragify_now () + G_USEC_PER_SEC, &error));
+  assert_true (ragify_node_start (node, &args, ragify_now () + FIXTURE_PATIENCE_US, &error));
   return node;
 }
 
@@ -212,10 +212,31 @@ fixture_ask (RagifyNode *node, RagifyLoop *loop, guint64 timeout, guint64 cancel
   return asking.outcome;
 }
 
+static gint bolted; /* atomic */
+
+void
+fixture_bolt (void)
+{
+  g_atomic_int_set (&bolted, 1);
+}
+
+void
+fixture_unbolt (void)
+{
+  g_atomic_int_set (&bolted, 0);
+}
+
+void
+fixture_wait_behind_bolt (void)
+{
+  while (g_atomic_int_get (&bolted) != 0)
+    g_usleep (1000);
+}
+
 void
 fixture_settle (RagifyNode *node)
 {
-  for (guint i = 0; i < 10000 && ragify_node_counts (node).active > 0; i++)
+  for (guint i = 0; i < 60000 && ragify_node_counts (node).active > 0; i++)
     g_usleep (1000);
   assert_int_equal (ragify_node_counts (node).active, 0);
 }

@@ -14,6 +14,9 @@
 #include "core/call/operations.h"
 #include "core/module/node.h"
 
+/* For what is to come in time: longer than a busy machine pauses. */
+#define FIXTURE_PATIENCE_US (60 * (guint64)G_USEC_PER_SEC)
+
 /* Two loops, two workers. */
 RagifyRuntime *fixture_runtime_new (void);
 void fixture_runtime_free (RagifyRuntime *runtime);
@@ -42,6 +45,11 @@ typedef struct FixtureOutcome {
   char first[64]; /* content of the first chunk */
 } FixtureOutcome;
 FixtureOutcome fixture_ask (RagifyNode *node, RagifyLoop *loop, guint64 timeout, guint64 cancel_after);
+
+/* A bolt that functions of components wait behind: what is to be late is late however slow the machine. */
+void fixture_bolt (void);
+void fixture_unbolt (void);
+void fixture_wait_behind_bolt (void);
 
 /* Waits until `node` has no call under way. */
 void fixture_settle (RagifyNode *node);

@@ -73,7 +73,7 @@ ask (Question *question, RagifyLoop *loop)
 static void
 await (const Question *question)
 {
-  for (guint i = 0; i < 20000 && atomic_load (&question->finished) == 0; i++)
+  for (guint i = 0; i < 120000 && atomic_load (&question->finished) == 0; i++)
     g_usleep (500);
   assert_int_equal (atomic_load (&question->finished), 1);
 }
@@ -82,29 +82,31 @@ static void
 end (RagifyNode *node)
 {
   fixture_settle (node);
-  assert_true (ragify_node_free (node, ragify_now () + G_USEC_PER_SEC));
+  assert_true (ragify_node_free (node, ragify_now () + FIXTURE_PATIENCE_US));
 }
 
 /* ---- abandoned calls ---- */
 
 static void
-answer_after_60_ms (void *instance, RagifyCall *call, const RagifySourceQuery *args)
+answer_behind_bolt (void *instance, RagifyCall *call, const RagifySourceQuery *args)
 {
-  g_usleep (60000);
+  fixture_wait_behind_bolt ();
   answer_nothing_found (call);
 }
 
 static void
 what_an_abandoned_call_said_stays (void **state)
 {
-  RagifyNode *node = fixture_source_new (runtime, RAGIFY_RUN_WORKER, 2, answer_after_60_ms);
+  RagifyNode *node = fixture_source_new (runtime, RAGIFY_RUN_WORKER, 2, answer_behind_bolt);
   Question questions[6] = { 0 };
+  fixture_bolt ();
   for (guint i = 0; i < G_N_ELEMENTS (questions); i++) {
     questions[i] = (Question){ .node = node, .timeout = 10000, .owner = ragify_owner_new (sizeof (RagifyOwner), NULL) };
     ask (&questions[i], runtime->loops[0]);
   }
   for (guint i = 0; i < G_N_ELEMENTS (questions); i++)
     await (&questions[i]);
+  fixture_unbolt ();
   fixture_settle (node);
   for (guint i = 0; i < G_N_ELEMENTS (questions); i++) {
     assert_int_equal (ragify_call_code (questions[i].call), RAGIFY_E_TIMEOUT);
@@ -117,8 +119,9 @@ what_an_abandoned_call_said_stays (void **state)
 static void
 calls_that_only_waited_in_the_queue_do_not_eject (void **state)
 {
-  RagifyNode *node = fixture_source_new (runtime, RAGIFY_RUN_WORKER, 1, answer_after_60_ms);
+  RagifyNode *node = fixture_source_new (runtime, RAGIFY_RUN_WORKER, 1, answer_behind_bolt);
   Question questions[12] = { 0 };
+  fixture_bolt ();
   for (guint i = 0; i < G_N_ELEMENTS (questions); i++) {
     questions[i] = (Question){ .node = node, .timeout = 10000 };
     ask (&questions[i], runtime->loops[i % 2]);
@@ -129,6 +132,7 @@ calls_that_only_waited_in_the_queue_do_not_eject (void **state)
   }
   assert_int_equal (ragify_node_counts (node).queued, 0);
   assert_true (ragify_node_counts (node).abandoned <= 1);
+  fixture_unbolt ();
   end (node);
 }
 
@@ -228,7 +232,7 @@ one_at_a_time_counts_until_the_function_has_returned (void **state)
   atomic_store (&most_inside, 0);
   Question questions[10] = { 0 };
   for (guint i = 0; i < G_N_ELEMENTS (questions); i++) {
-    questions[i] = (Question){ .node = node, .timeout = G_USEC_PER_SEC };
+    questions[i] = (Question){ .node = node, .timeout = FIXTURE_PATIENCE_US };
     ask (&questions[i], runtime->loops[i % 2]);
   }
   for (guint i = 0; i < G_N_ELEMENTS (questions); i++)
@@ -261,10 +265,10 @@ a_node_is_not_destroyed_under_a_function_that_runs (void **state)
     for (guint q = 0; q < G_N_ELEMENTS (queries); q++) {
       RagifyNode *node = fixture_source_new (runtime, classes[c], 0, queries[q]);
       atomic_store (&tails, 0);
-      Question question = { .node = node, .timeout = G_USEC_PER_SEC };
+      Question question = { .node = node, .timeout = FIXTURE_PATIENCE_US };
       ask (&question, runtime->loops[1]);
       await (&question);
-      assert_true (ragify_node_free (node, ragify_now () + G_USEC_PER_SEC));
+      assert_true (ragify_node_free (node, ragify_now () + FIXTURE_PATIENCE_US));
       assert_int_equal (atomic_load (&tails), 1);
     }
 }
@@ -323,7 +327,7 @@ static void
 credit_is_renewed_where_and_when_it_should_be (void **state)
 {
   RagifyNode *node = fixture_source_new (runtime, RAGIFY_RUN_LOOP, 0, emit_with_credit);
-  Question question = { .node = node, .timeout = 10 * G_USEC_PER_SEC, .emitted = count_item };
+  Question question = { .node = node, .timeout = FIXTURE_PATIENCE_US, .emitted = count_item };
   ask (&question, runtime->loops[0]);
   await (&question);
   fixture_settle (node);
@@ -344,7 +348,7 @@ credit_comes_from_another_loop (void **state)
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   Question question = { 0 };
   RagifyCall *call = ragify_call_new (owner, &ragify_operation_source_query, &query,
-                                      ragify_now () + 10 * G_USEC_PER_SEC, NULL, &question);
+                                      ragify_now () + FIXTURE_PATIENCE_US, NULL, &question);
   ragify_call_set_emitted (call, count_item);
   assert_int_equal (ragify_call_wait (node, call), RAGIFY_OK);
   assert_int_equal (question.n_items, EMITTED);
@@ -376,7 +380,7 @@ no_credit_after_completion (void **state)
 {
   RagifyNode *node = fixture_source_new (runtime, RAGIFY_RUN_SHARED, 0, emit_and_complete);
   atomic_store (&deaf_resumed, 0);
-  Question question = { .node = node, .timeout = G_USEC_PER_SEC, .emitted = count_item };
+  Question question = { .node = node, .timeout = FIXTURE_PATIENCE_US, .emitted = count_item };
   ask (&question, runtime->loops[0]);
   await (&question);
   fixture_settle (node);
@@ -421,7 +425,7 @@ lists_that_cannot_be_are_refused (void **state)
     lie.result.struct_size = sizeof lie.result;
     told = &lie;
     RagifyNode *node = fixture_source_new (runtime, RAGIFY_RUN_SHARED, 0, tell_lie);
-    const FixtureOutcome outcome = fixture_ask (node, runtime->loops[0], G_USEC_PER_SEC, 0);
+    const FixtureOutcome outcome = fixture_ask (node, runtime->loops[0], FIXTURE_PATIENCE_US, 0);
     assert_int_equal (outcome.code, RAGIFY_E_INTERNAL);
     assert_string_equal (outcome.message, lie.message);
     end (node);
@@ -482,9 +486,9 @@ only_started_instances_are_stopped (void **state)
   RagifyNode *node = ragify_node_new (runtime, &options, &error);
   assert_non_null (node);
   const RagifyStart args = { .struct_size = sizeof args };
-  assert_false (ragify_node_start (node, &args, ragify_now () + G_USEC_PER_SEC, &error));
+  assert_false (ragify_node_start (node, &args, ragify_now () + FIXTURE_PATIENCE_US, &error));
   assert_string_equal (error->message, "half: start: not today");
-  assert_true (ragify_node_free (node, ragify_now () + G_USEC_PER_SEC));
+  assert_true (ragify_node_free (node, ragify_now () + FIXTURE_PATIENCE_US));
   assert_int_equal (atomic_load (&stopped), 1);
   assert_int_equal (atomic_load (&destroyed), 2);
 }
@@ -522,7 +526,7 @@ a_release_is_never_missed (void **state)
 {
   RagifyNode *node = fixture_source_new (runtime, RAGIFY_RUN_LOOP, 0, use_quota);
   atomic_store (&told_available, 0);
-  assert_int_equal (fixture_ask (node, runtime->loops[0], G_USEC_PER_SEC, 0).code, RAGIFY_OK);
+  assert_int_equal (fixture_ask (node, runtime->loops[0], FIXTURE_PATIENCE_US, 0).code, RAGIFY_OK);
   fixture_settle (node);
   assert_int_equal (atomic_load (&told_available), 2);
   end (node);

@@ -81,6 +81,8 @@ open_node (Rig *rig, const char *kind, const char *component, RagifyIsolationOpt
   const RagifyStart start = { .struct_size = sizeof start };
   g_autoptr (GError) error = NULL;
   isolation.executable = executable;
+  if (isolation.hang_us == 0)
+    isolation.hang_us = PATIENCE_US; /* a machine that pauses is no child that hangs */
   assert_true (ragify_isolation_wrap (&options, &isolation, &error));
   RagifyNode *node = ragify_node_new (&rig->runtime, &options, &error);
   assert_non_null (node);

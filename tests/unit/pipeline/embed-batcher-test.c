@@ -43,7 +43,7 @@ set_up (void **state)
                                           .retrievers = &retriever,
                                           .n_retrievers = 1,
                                           .fuse_weight = 0.6,
-                                          .deadline_us = 5 * G_USEC_PER_SEC };
+                                          .deadline_us = 60 * G_USEC_PER_SEC };
   world->pipeline = ragify_pipeline_new (&world->rig->runtime, &options);
   for (guint i = 0; i < N; i++)
     world->requests[i] = g_strdup_printf ("{\"query\": \"%s number-%u\", \"max_chunks\": 1, \"timeout_ms\": %u}",
@@ -59,7 +59,7 @@ tear_down (void **state)
   Rig *rig = world->rig;
   while (rig->nodes->len > 0)
     assert_true (ragify_node_free (g_ptr_array_steal_index (rig->nodes, rig->nodes->len - 1),
-                                   ragify_now () + 10 * G_USEC_PER_SEC));
+                                   ragify_now () + 60 * G_USEC_PER_SEC));
   ragify_pipeline_free (world->pipeline);
   rig_free (rig);
   for (guint i = 0; i < N; i++)
@@ -120,30 +120,39 @@ static void
 who_waits_too_long_gets_a_timeout_alone (void **state)
 {
   World *world = *state;
-  world->embedder.delay_ms = 60;
-  for (guint i = 0; i < N; i += 2) {
-    g_free (world->requests[i]);
-    world->requests[i] = g_strdup_printf ("{\"query\": \"hasty %u\", \"timeout_ms\": 30}", i);
+  guint in_time = N / 2;
+  for (guint ms = 30; in_time > 0 && ms < 20000; ms *= 2) { /* where the machine pauses the embedder may be the first */
+    world->embedder.delay_ms = 2 * ms;
+    for (guint i = 0; i < N; i += 2) {
+      g_free (world->requests[i]);
+      world->requests[i] = g_strdup_printf ("{\"query\": \"hasty %u\", \"timeout_ms\": %u}", i, ms);
+    }
+    Reply replies[N];
+    rig_ask_each (world->rig, world->pipeline, (const char *const *)world->requests, N, 0, replies);
+    in_time = 0;
+    for (guint i = 0; i < N; i++) {
+      if (i % 2 == 0 && replies[i].status == 200)
+        in_time++;
+      else
+        assert_int_equal (replies[i].status, i % 2 == 0 ? 503 : 200);
+      reply_clear (&replies[i]);
+    }
   }
-  Reply replies[N];
-  rig_ask_each (world->rig, world->pipeline, (const char *const *)world->requests, N, 0, replies);
-  for (guint i = 0; i < N; i++) {
-    assert_int_equal (replies[i].status, i % 2 == 0 ? 503 : 200);
-    reply_clear (&replies[i]);
-  }
+  assert_int_equal (in_time, 0);
 }
 
 static void
 who_leaves_is_taken_out (void **state)
 {
   World *world = *state;
-  world->embedder.delay_ms = 30;
+  world->embedder.holds = TRUE;
   Reply replies[N];
   rig_ask_each (world->rig, world->pipeline, (const char *const *)world->requests, N, 15, replies);
   for (guint i = 0; i < N; i++) {
     assert_int_equal (replies[i].status, 499);
     reply_clear (&replies[i]);
   }
+  world->embedder.holds = FALSE;
   Reply reply = rig_ask (world->rig, 0, world->pipeline, world->requests[0]);
   assert_int_equal (reply.status, 200);
   reply_clear (&reply);

@@ -92,7 +92,7 @@ set_up (void **state)
   const RagifyTierOptions tier = { .name = "answers", .levels = &level, .n_levels = 1, .ttl_jitter = 0.05 };
   world->tier = ragify_tier_new (&world->rig->runtime, &tier);
   world->options = (RagifyPipelineOptions){
-    .name = "default", .tier = world->tier, .fuse_weight = 0.6, .dedupe = TRUE, .deadline_us = 2 * G_USEC_PER_SEC
+    .name = "default", .tier = world->tier, .fuse_weight = 0.6, .dedupe = TRUE, .deadline_us = 60 * G_USEC_PER_SEC
   };
   *state = world;
   return 0;
@@ -106,7 +106,7 @@ tear_down (void **state)
   /* Nodes first: until they are freed calls may still be on their way. */
   while (rig->nodes->len > 0)
     assert_true (ragify_node_free (g_ptr_array_steal_index (rig->nodes, rig->nodes->len - 1),
-                                   ragify_now () + 10 * G_USEC_PER_SEC));
+                                   ragify_now () + 60 * G_USEC_PER_SEC));
   if (world->pipeline != NULL)
     ragify_pipeline_free (world->pipeline);
   ragify_tier_free (world->tier);
@@ -115,11 +115,10 @@ tear_down (void **state)
   return 0;
 }
 
-/* Asks and parses the answer. */
+/* Checks and parses an answer, and clears it. */
 static json_t *
-ask (World *world, const char *request, guint status)
+parse (Reply reply, guint status)
 {
-  Reply reply = rig_ask (world->rig, 0, world->pipeline, request);
   if (reply.status != status)
     fail_msg ("expected %u, found %u: %s", status, reply.status, reply.text);
   json_error_t error;
@@ -130,6 +129,25 @@ ask (World *world, const char *request, guint status)
     assert_string_equal (reply.cache, json_string_value (json_object_get (json, "cache")));
   reply_clear (&reply);
   return json;
+}
+
+static json_t *
+ask (World *world, const char *request, guint status)
+{
+  return parse (rig_ask (world->rig, 0, world->pipeline, request), status);
+}
+
+/* Asks for an answer in a short while, and in a longer one where nobody at all had answered: the machine paused. */
+static json_t *
+ask_in_haste (World *world)
+{
+  for (guint ms = 50;; ms *= 2) {
+    g_autofree char *request = g_strdup_printf ("{\"query\": \"cats\", \"timeout_ms\": %u}", ms);
+    Reply reply = rig_ask (world->rig, 0, world->pipeline, request);
+    if (reply.status == 200 || ms > 20000)
+      return parse (reply, 200);
+    reply_clear (&reply);
+  }
 }
 
 static const char *
@@ -361,9 +379,19 @@ a_slow_source_is_not_waited_for (void **state)
   world->source.hangs = TRUE;
   json_t *answer = ask (world, "{\"query\": \"cats\"}", 200);
   assert_string_equal (source_status (answer, "tickets"), "timeout");
-  assert_true (json_number_value (json_object_get (answer, "processing_time")) < 2);
+  assert_true (json_number_value (json_object_get (answer, "processing_time")) < 30);
   json_decref (answer);
-  answer = ask (world, "{\"query\": \"cats\", \"timeout_ms\": 40}", 200);
+}
+
+static void
+a_request_has_its_answer_at_its_own_deadline (void **state)
+{
+  World *world = *state;
+  add_index (world);
+  add_source (world, world->source_node, RAGIFY_SCORE_RANK);
+  build (world);
+  world->source.hangs = TRUE;
+  json_t *answer = ask_in_haste (world);
   assert_string_equal (source_status (answer, "tickets"), "timeout");
   json_decref (answer);
 }
@@ -375,12 +403,12 @@ a_source_that_never_completes_is_abandoned (void **state)
   add_index (world);
   add_source (world, world->source_node, RAGIFY_SCORE_RANK);
   build (world);
-  world->source.deaf = TRUE;
-  json_t *answer = ask (world, "{\"query\": \"cats\", \"timeout_ms\": 50}", 200);
+  world->source.holds = TRUE;
+  json_t *answer = ask_in_haste (world);
   assert_string_equal (source_status (answer, "tickets"), "timeout");
   assert_true (chunk_count (answer) > 0);
   json_decref (answer);
-  script_release (&world->source);
+  world->source.holds = FALSE;
 }
 
 static void
@@ -621,7 +649,7 @@ later_waves_are_skipped_when_the_time_is_up (void **state)
   world->options.source_batch = 2;
   build (world);
   world->source.hangs = TRUE;
-  json_t *answer = ask (world, "{\"query\": \"cats\", \"timeout_ms\": 30}", 200);
+  json_t *answer = ask_in_haste (world);
   assert_string_equal (source_status (answer, "tickets"), "timeout");
   assert_string_equal (source_status (answer, "notes"), "skipped");
   json_decref (answer);
@@ -635,10 +663,14 @@ who_leaves_is_no_longer_computed_for (void **state)
   add_source (world, world->source_node, RAGIFY_SCORE_RANK);
   build (world);
   world->source.hangs = TRUE;
-  Reply reply = rig_ask_and_leave (world->rig, 0, world->pipeline, "{\"query\": \"cats\"}", 20);
+  Reply reply = rig_ask_and_leave (world->rig, 0, world->pipeline, "{\"query\": \"cats\"}", 100);
   assert_int_equal (reply.status, 499);
-  assert_int_equal (world->source.cancels, 1);
   reply_clear (&reply);
+  /* It may have left before the source was asked. */
+  for (guint i = 0; i < 60000 && g_atomic_int_get (&world->source.cancels) < g_atomic_int_get (&world->source.calls);
+       i++)
+    g_usleep (1000);
+  assert_int_equal (g_atomic_int_get (&world->source.cancels), g_atomic_int_get (&world->source.calls));
   world->source.hangs = FALSE;
   json_decref (ask (world, "{\"query\": \"cats\"}", 200));
 }
@@ -670,17 +702,23 @@ a_degraded_answer_is_shared_but_not_kept (void **state)
   add_source (world, world->source_node, RAGIFY_SCORE_RANK);
   build (world);
   world->source.code = RAGIFY_E_UNAVAILABLE;
-  world->source.delay_ms = 50;
-  Reply replies[20];
-  rig_ask_many (world->rig, world->pipeline, "{\"query\": \"cats\"}", G_N_ELEMENTS (replies), replies);
-  for (guint i = 0; i < G_N_ELEMENTS (replies); i++) {
-    assert_int_equal (replies[i].status, 200);
-    assert_true (replies[i].degraded);
-    reply_clear (&replies[i]);
+  gint searches = 0;
+  for (guint ms = 50; searches != 1 && ms < 20000; ms *= 2) { /* who comes late, as the machine paused, searches anew */
+    world->source.delay_ms = ms;
+    const gint before = g_atomic_int_get (&world->index.searches);
+    Reply replies[20];
+    rig_ask_many (world->rig, world->pipeline, "{\"query\": \"cats\"}", G_N_ELEMENTS (replies), replies);
+    for (guint i = 0; i < G_N_ELEMENTS (replies); i++) {
+      assert_int_equal (replies[i].status, 200);
+      assert_true (replies[i].degraded);
+      reply_clear (&replies[i]);
+    }
+    searches = g_atomic_int_get (&world->index.searches) - before;
   }
-  assert_int_equal (world->index.searches, 1);
+  assert_int_equal (searches, 1);
+  searches = g_atomic_int_get (&world->index.searches);
   json_decref (ask (world, "{\"query\": \"cats\"}", 200));
-  assert_int_equal (world->index.searches, 2);
+  assert_int_equal (g_atomic_int_get (&world->index.searches), searches + 1);
 }
 
 /* Fifteen who wait for what fails after 20 ms: 1 + 2 + 4 + 8 ask, and not one after the other. */
@@ -709,14 +747,22 @@ the_hurried_keep_their_poor_answer_to_themselves (void **state)
   add_index (world);
   add_source (world, world->source_node, RAGIFY_SCORE_RANK);
   build (world);
-  world->source.delay_ms = 60;
-  const char *requests[] = { "{\"query\": \"cats\", \"timeout_ms\": 30}", "{\"query\": \"cats\"}" };
-  Reply replies[2];
-  rig_ask_each (world->rig, world->pipeline, requests, 2, 0, replies);
-  assert_true (replies[0].degraded);
-  assert_false (replies[1].degraded);
-  reply_clear (&replies[0]);
-  reply_clear (&replies[1]);
+  gboolean in_time = FALSE;
+  for (guint ms = 30; !in_time && ms < 20000;
+       ms *= 2) { /* in time for the words, that is, and too late for the source */
+    world->source.delay_ms = 2 * ms;
+    g_autofree char *hurried = g_strdup_printf ("{\"query\": \"cats %u\", \"timeout_ms\": %u}", ms, ms);
+    g_autofree char *patient = g_strdup_printf ("{\"query\": \"cats %u\"}", ms);
+    const char *requests[] = { hurried, patient };
+    Reply replies[2];
+    rig_ask_each (world->rig, world->pipeline, requests, 2, 0, replies);
+    in_time = replies[0].status == 200 && replies[0].degraded;
+    assert_int_equal (replies[1].status, 200);
+    assert_false (replies[1].degraded);
+    reply_clear (&replies[0]);
+    reply_clear (&replies[1]);
+  }
+  assert_true (in_time);
 }
 
 static void
@@ -769,6 +815,7 @@ main (void)
     CASE (a_store_without_vectors_gives_ranks),
     CASE (a_failing_source_degrades_the_answer),
     CASE (a_slow_source_is_not_waited_for),
+    CASE (a_request_has_its_answer_at_its_own_deadline),
     CASE (a_source_that_never_completes_is_abandoned),
     CASE (when_nothing_answers_the_reasons_are_told),
     CASE (partial_answers_can_be_refused),

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#define PATIENCE_US (10 * (guint64)G_USEC_PER_SEC)
+#define PATIENCE_US (60 * (guint64)G_USEC_PER_SEC)
 
 /* ---- the runtime ---- */
 

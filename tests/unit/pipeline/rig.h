@@ -43,6 +43,7 @@ typedef struct Script {
   _Atomic gint32 code;    /* fails with it, */
   gint fails;             /* so often (atomic); 0: always */
   gint sick;              /* probed sources: the probe fails (atomic) */
+  _Atomic gboolean holds; /* does not answer while it is set, cancelled or not */
   _Atomic gboolean hangs; /* answers when it is cancelled only, */
   _Atomic gboolean deaf;  /* or not even then, but at script_release */
   gboolean forgets;       /* stores: fetch finds nothing; rerankers: no ranks */

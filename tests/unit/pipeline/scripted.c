@@ -84,6 +84,8 @@ behave (Actor *actor, RagifyCall *call)
   const guint delay_ms = script->delay_ms;
   if (delay_ms > 0)
     g_usleep (delay_ms * 1000);
+  while (script->holds)
+    g_usleep (1000);
   if (script->deaf) {
     g_atomic_pointer_set (&script->held, call);
     return FALSE;

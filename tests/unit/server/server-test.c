@@ -237,6 +237,11 @@ requests_beyond_the_limit_are_refused_before_work_is_started (void **state)
   close (second);
   wait_until_equal (&world->source.cancels, 2);
   world->source.hangs = FALSE;
+  RagifySeries *waiting = ragify_metrics_series (world->rig->runtime.metrics, RAGIFY_SERIES_GAUGE,
+                                                 "ragify_http_requests_waiting", "", NULL);
+  const guint64 deadline = ragify_now () + PATIENCE_US;
+  while (ragify_series_value (waiting) > 0 && ragify_now () < deadline)
+    g_usleep (1000);
   client_send (third, ASK QUESTION);
   expect (third, 200, "cats sleep most of the day");
   close (third);
@@ -276,12 +281,14 @@ typedef struct Draining {
   World *world;
   guint64 patience;
   guint left;
+  gint began; /* atomic */
 } Draining;
 
 static void *
 drain (void *data)
 {
   Draining *draining = data;
+  g_atomic_int_set (&draining->began, 1);
   draining->left = ragify_server_drain (draining->world->server, ragify_now () + draining->patience);
   return NULL;
 }
@@ -290,7 +297,7 @@ static void
 draining_waits_for_what_is_under_way (void **state)
 {
   World *world = *state;
-  world->source.delay_ms = 300;
+  world->source.holds = TRUE;
   listen_with (world, (RagifyListenOptions){ 0 });
   const int client = client_ask (world);
   const int idle = client_connect (world);
@@ -301,10 +308,12 @@ draining_waits_for_what_is_under_way (void **state)
   pthread_t thread;
   ragify_server_set_unready (world->server, "shutting down");
   assert_int_equal (pthread_create (&thread, NULL, drain, &draining), 0);
-  g_usleep (50000);
+  wait_until_equal (&draining.began, 1);
+  g_usleep (200000);
   /* Connections that are open are served until the end. */
   client_send (idle, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
   expect (idle, 503, "shutting down");
+  world->source.holds = FALSE;
   expect (client, 200, "Connection: close");
   pthread_join (thread, NULL);
   assert_int_equal (draining.left, 0);
