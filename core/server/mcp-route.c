@@ -400,8 +400,10 @@ fault_of (const json_t *message)
     return "an id is a text or a whole number";
   if (parameters != NULL && !json_is_object (parameters))
     return "params must be an object";
-  const gboolean reply = json_object_get (message, "result") != NULL || json_object_get (message, "error") != NULL;
-  if (!reply && !json_is_string (json_object_get (message, "method")))
+  const json_t *method = json_object_get (message, "method");
+  if (method != NULL && !json_is_string (method))
+    return "a method is a text";
+  if (method == NULL && json_object_get (message, "result") == NULL && json_object_get (message, "error") == NULL)
     return "a message has a method";
   return NULL;
 }

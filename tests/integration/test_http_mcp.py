@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import http.client
 import json
 import os
 import subprocess
@@ -169,6 +170,8 @@ def test_wrong_arguments_are_explained_to_the_model(library, name, arguments, wo
     ([], 400, -32600), ({"jsonrpc": "1.0", "id": 1, "method": "ping"}, 400, -32600),
     ({"jsonrpc": "2.0", "id": {}, "method": "ping"}, 400, -32600),
     ({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": []}, 400, -32600),
+    *[({"jsonrpc": "2.0", "id": 1, "method": method, **rest}, 400, -32600) for method in (5, None, [], {}, True)
+      for rest in ({}, {"result": {}}, {"error": {"code": 1, "message": "a"}}, {"result": None})],
     ({"jsonrpc": "2.0", "id": 1, "method": "no/such"}, 200, -32601),
     ({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "rm"}}, 200, -32602),
     ({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "search_context", "arguments": []}}, 200,
@@ -180,6 +183,53 @@ def test_wrong_arguments_are_explained_to_the_model(library, name, arguments, wo
 def test_what_is_no_message_is_an_error(library, message, status, code):
     answer = send(library, message)
     assert answer.status == status and answer.json["error"]["code"] == code, answer
+
+
+ODD = (None, True, 5, -1, 1.5, "", "\u0000", [], [None], {}, {"a": None})
+
+
+def odd_messages():
+    """Whatever type a member may have, on every method: a message that is well but for one member."""
+    whole = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {
+        "name": "get_document", "arguments": {"id": "otters", "store": "docs", "first_chunk": 0, "query": "otters"},
+        "uri": "ragify://docs/otters", "cursor": "docs ", "protocolVersion": NEWEST}}
+    meta = {META + "protocolVersion": MODERN, META + "clientCapabilities": {}}
+    methods = ("initialize", "server/discover", "ping", "tools/list", "tools/call", "resources/list", "resources/read",
+               "resources/templates/list")
+    for method in methods:
+        for revision in ({}, {"_meta": meta}):
+            base = json.loads(json.dumps({**whole, "method": method, "params": {**whole["params"], **revision}}))
+            places = [(base, name) for name in (*base, "result", "error")]
+            places += [(base["params"], name) for name in base["params"]]
+            places += [(base["params"]["arguments"], name) for name in base["params"]["arguments"]]
+            places += [(base["params"].get("_meta", {}), name) for name in revision.get("_meta", {})]
+            for holder, name in places:
+                kept = holder.get(name)
+                for value in ODD:
+                    holder[name] = value
+                    yield json.dumps(base)
+                if kept is None:
+                    del holder[name]
+                else:
+                    holder[name] = kept
+
+
+def test_no_type_of_a_member_is_too_much(library):
+    connection = http.client.HTTPConnection("127.0.0.1", library.port, timeout=120)
+    count = 0
+    for text in odd_messages():
+        method = json.loads(text)["method"]
+        head = {"Content-Type": "application/json"}
+        if "_meta" in text and isinstance(method, str) and "\0" not in method:
+            head.update({"MCP-Protocol-Version": MODERN, "Mcp-Method": method})
+        connection.request("POST", "/mcp", text, head)
+        answer = connection.getresponse()
+        body = answer.read()
+        assert answer.status in (200, 202, 400, 404), (text, answer.status, body)
+        assert answer.status == 202 or {"result", "error"} & set(json.loads(body)), (text, body)
+        count += 1
+    connection.close()
+    assert count > 1000 and library.alive()
 
 
 def test_other_methods_of_http_are_refused(library):
