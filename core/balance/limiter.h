@@ -36,7 +36,13 @@ typedef enum {
   RAGIFY_TICKET_OVER, /* refused, given back or withdrawn */
 } RagifyTicketState;
 
-typedef enum { RAGIFY_REFUSED_NOT, RAGIFY_REFUSED_FULL, RAGIFY_REFUSED_LATE, RAGIFY_REFUSED_TIMEOUT } RagifyRefusal;
+typedef enum {
+  RAGIFY_REFUSED_NOT,
+  RAGIFY_REFUSED_FULL,
+  RAGIFY_REFUSED_LATE,
+  RAGIFY_REFUSED_TIMEOUT,
+  RAGIFY_N_REFUSALS
+} RagifyRefusal;
 
 /* Somebody's place, or wish for one; zeroed. Whoever owns it keeps it until it is over. */
 struct RagifyTicket {

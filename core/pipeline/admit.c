@@ -3,6 +3,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <string.h>
+
 #include "core/pipeline/run.h"
 
 static void ask_for_places (RagifyRun *run);
@@ -15,19 +17,52 @@ limiter_of (const RagifyRun *run, guint place)
   return place == 0 ? run->pipeline->limiter : run->pipeline->options.host_limiter;
 }
 
+static const char *const reasons[RAGIFY_N_REFUSALS] = {
+  [RAGIFY_REFUSED_FULL] = "as many requests as may wait do so already",
+  [RAGIFY_REFUSED_LATE] = "it would not have its turn in time for its deadline",
+  [RAGIFY_REFUSED_TIMEOUT] = "it has not had its turn in time",
+};
+
+void
+ragify_pipeline_write_refusals (RagifyPipeline *pipeline)
+{
+  RagifyLimiter *const limiters[RAGIFY_N_LIMITERS] = { pipeline->limiter, pipeline->options.host_limiter };
+  for (guint place = 0; place < RAGIFY_N_LIMITERS; place++)
+    for (guint i = RAGIFY_REFUSED_FULL; i < RAGIFY_N_REFUSALS && limiters[place] != NULL; i++) {
+      g_autofree char *detail = g_strdup_printf ("%s: %s", ragify_limiter_scope (limiters[place]), reasons[i]);
+      RagifyWriter writer;
+      ragify_writer_init (&writer, 128);
+      ragify_writer_text (&writer, "{\"status\":503,\"title\":\"Overloaded\",\"detail\":");
+      ragify_writer_string (&writer, ragify_str_from (detail));
+      ragify_writer_bytes (&writer, ",\"request_id\":", sizeof ",\"request_id\":"); /* with its NUL */
+      gsize size;
+      pipeline->refusals[place][i] = ragify_writer_steal (&writer, &size);
+    }
+}
+
+void
+ragify_pipeline_free_refusals (RagifyPipeline *pipeline)
+{
+  for (guint place = 0; place < RAGIFY_N_LIMITERS; place++)
+    for (guint i = 0; i < RAGIFY_N_REFUSALS; i++)
+      g_free (pipeline->refusals[place][i]);
+}
+
+/* Thousands a second are refused beside those that are computed: the problem document is there already, but for who
+ * it is that is refused. */
 static void
 refuse (RagifyRun *run, const RagifyTicket *ticket)
 {
-  static const char *const reasons[] = {
-    [RAGIFY_REFUSED_FULL] = "as many requests as may wait do so already",
-    [RAGIFY_REFUSED_LATE] = "it would not have its turn in time for its deadline",
-    [RAGIFY_REFUSED_TIMEOUT] = "it has not had its turn in time",
-  };
-  RagifyProblem problem = { 0 };
-  ragify_problem_set (&problem, 503, "Overloaded", NULL, "%s: %s", ragify_limiter_scope (ticket->limiter),
-                      reasons[ticket->refusal]);
-  problem.retry_after = (guint)CLAMP ((ticket->retry_after + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC, 1, 3600);
-  ragify_run_finish_problem (run, &problem);
+  const char *known = run->pipeline->refusals[run->n_tickets - 1][ticket->refusal];
+  const gsize room = strlen (known) + 6 * sizeof run->request->id + 4;
+  RagifyWriter writer;
+  ragify_writer_init_fixed (&writer, ragify_arena_alloc (run->arena, room), room);
+  ragify_writer_text (&writer, known);
+  ragify_writer_string (&writer, ragify_str_from (run->request->id));
+  ragify_writer_text (&writer, "}");
+  run->answer.head = ragify_writer_steal (&writer, &run->answer.head_size);
+  run->answer.retry_after = (guint)CLAMP ((ticket->retry_after + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC, 1, 3600);
+  ragify_run_finish_refused (run, 503);
 }
 
 static void
@@ -46,7 +81,7 @@ granted (RagifyTicket *ticket)
 static void
 ask_for_places (RagifyRun *run)
 {
-  while (run->n_tickets < G_N_ELEMENTS (run->tickets)) {
+  while (run->n_tickets < RAGIFY_N_LIMITERS) {
     RagifyRunTicket *at = &run->tickets[run->n_tickets];
     RagifyLimiter *limiter = limiter_of (run, run->n_tickets++);
     if (limiter == NULL)

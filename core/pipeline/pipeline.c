@@ -218,6 +218,7 @@ ragify_pipeline_new (RagifyRuntime *runtime, const RagifyPipelineOptions *option
     pipeline->batchers[i] = new_batcher (runtime, pipeline->embedders[i], options);
   add_metrics (pipeline);
   add_limiter (pipeline);
+  ragify_pipeline_write_refusals (pipeline);
   pipeline->token_counts = ragify_token_counts_new ();
   pipeline->passages = ragify_passages_new (options->passage_bytes);
   add_watches (pipeline);
@@ -243,6 +244,7 @@ ragify_pipeline_free (RagifyPipeline *pipeline)
   for (guint i = 0; i < pipeline->n_embedders; i++)
     ragify_embed_batcher_free (pipeline->batchers[i]);
   g_clear_pointer (&pipeline->limiter, ragify_limiter_free);
+  ragify_pipeline_free_refusals (pipeline);
   g_free (pipeline->batchers);
   g_free (pipeline->embedders);
   g_free (pipeline->name);
@@ -365,18 +367,25 @@ ragify_run_finish (RagifyRun *run)
 }
 
 void
-ragify_run_finish_problem (RagifyRun *run, RagifyProblem *problem)
+ragify_run_finish_refused (RagifyRun *run, guint status)
 {
-  run->answer.status = problem->status;
+  run->answer.status = status;
   run->answer.content_type = "application/problem+json";
   run->answer.cache = "miss";
-  run->answer.retry_after = problem->retry_after;
-  ragify_encode_problem (run, problem, &run->answer.head, &run->answer.head_size);
-  ragify_problem_clear (problem);
   if (run->leads)
     ragify_tier_abandon (run->pipeline->options.tier, &run->key);
   ragify_run_observe (run, FALSE);
   ragify_run_finish (run);
+}
+
+void
+ragify_run_finish_problem (RagifyRun *run, RagifyProblem *problem)
+{
+  const guint status = problem->status;
+  run->answer.retry_after = problem->retry_after;
+  ragify_encode_problem (run, problem, &run->answer.head, &run->answer.head_size);
+  ragify_problem_clear (problem);
+  ragify_run_finish_refused (run, status);
 }
 
 static guint

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "request-fields.h"
+#include "request-plain.h"
 
 #define MALFORMED "Malformed JSON"
 
@@ -204,6 +205,10 @@ ragify_request_parse_object (const json_t *object, RagifyProblem *problem)
 RagifyRequest *
 ragify_request_parse_json (const char *body, gsize size, RagifyProblem *problem)
 {
+  RagifyRequest *plain = new_request ();
+  if (ragify_request_fill_plain (plain, body, size))
+    return plain;
+  ragify_owner_unref (&plain->owner);
   json_t *json = ragify_request_load_json (body, size, problem);
   if (json == NULL)
     return NULL;

@@ -36,6 +36,9 @@
 #include "core/pipeline/token-counts.h"
 #include "core/pipeline/writer.h"
 
+/* A run's places: in its pipeline, in the host. */
+#define RAGIFY_N_LIMITERS 2
+
 typedef enum {
   RAGIFY_STAGE_EMBED,
   RAGIFY_STAGE_SEARCH,
@@ -110,6 +113,7 @@ struct RagifyPipeline {
   RagifyBusiest *busiest;       /* the same */
   RagifySemantic *semantic;     /* queries found again by the first embedder; NULL: not wanted */
   RagifyLimiter *limiter;       /* NULL: none */
+  char *refusals[RAGIFY_N_LIMITERS][RAGIFY_N_REFUSALS]; /* problem documents up to the request's id; NULL: none */
   RagifyPassages *passages;
   RagifySeries *stages[RAGIFY_N_STAGES], *hit_duration, *miss_duration, *degraded, *failed, *semantic_hits,
       *semantic_misses;
@@ -210,9 +214,9 @@ struct RagifyRun {
   RagifyTierGet *get;         /* while it is under way */
   gboolean got;
 
-  RagifyRunTicket tickets[2]; /* of the pipeline, of the host */
-  guint n_tickets;            /* that were asked for */
-  gboolean queued;            /* it waits for the last of them */
+  RagifyRunTicket tickets[RAGIFY_N_LIMITERS];
+  guint n_tickets; /* that were asked for */
+  gboolean queued; /* it waits for the last of them */
 
   guint pending;
   void (*next) (RagifyRun *run);
@@ -266,6 +270,8 @@ RagifyRun *ragify_run_new (RagifyPipeline *pipeline, RagifyRequest *request, Rag
  * deadline and the like (503). The request may be gone when they return. */
 void ragify_run_finish (RagifyRun *run);
 void ragify_run_finish_problem (RagifyRun *run, RagifyProblem *problem);
+/* … with the problem document that is in `answer` already. */
+void ragify_run_finish_refused (RagifyRun *run, guint status);
 void ragify_run_finish_cancelled (RagifyRun *run);
 void ragify_run_finish_unanswered (RagifyRun *run, const char *title, const char *what);
 /* What the answer's body is; it lives as long as the request. */
@@ -335,7 +341,10 @@ RagifyAskState ragify_ask_state_of (gint32 code);
 
 /* Which retrievers take part; FALSE with a problem. */
 gboolean ragify_run_choose (RagifyRun *run, RagifyProblem *problem);
-void ragify_run_admit (RagifyRun *run);    /* → ragify_run_retrieve, or the refusal */
+void ragify_run_admit (RagifyRun *run); /* → ragify_run_retrieve, or the refusal */
+/* What refusals say, written once: with the pipeline's limiters made, and when it is freed. */
+void ragify_pipeline_write_refusals (RagifyPipeline *pipeline);
+void ragify_pipeline_free_refusals (RagifyPipeline *pipeline);
 void ragify_run_retrieve (RagifyRun *run); /* → ragify_run_gather */
 void ragify_run_ask_all (RagifyRun *run);  /* the same, past the semantic stage */
 /* Begins to embed the query with one of the pipeline's embedders; holds the run. */

@@ -33,9 +33,8 @@ needs_escape (guint8 byte)
   return byte < 0x20 || byte == '"' || byte == '\\';
 }
 
-/* How many bytes from `data` need no escape. */
-static gsize
-plain_run (const char *data, gsize size)
+gsize
+ragify_writer_plain_run (const char *data, gsize size)
 {
   gsize at = 0;
   for (; at + 8 <= size; at += 8) {
@@ -136,7 +135,7 @@ ragify_writer_string (RagifyWriter *writer, RagifyStr text)
   reserve (writer, text.size + 2);
   writer->data[writer->size++] = '"';
   for (gsize at = 0; at < text.size;) {
-    const gsize run = plain_run (text.data + at, text.size - at);
+    const gsize run = ragify_writer_plain_run (text.data + at, text.size - at);
     ragify_writer_bytes (writer, text.data + at, run);
     at += run;
     if (at == text.size)

@@ -129,7 +129,7 @@ ragify_reply_new_answer (RagifyRequest *request, const RagifyAnswer *answer, con
   MHD_add_response_header (response, "Cache-Control", tagged ? "private, no-cache" : "no-store");
   if (tagged)
     MHD_add_response_header (response, "ETag", tag);
-  if (answer->cache != NULL)
+  if (answer->cache != NULL && answer->status == 200)
     MHD_add_response_header (response, "X-Cache", answer->cache);
   add_retry_after (response, answer->retry_after);
   return response;

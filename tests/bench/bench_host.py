@@ -54,33 +54,105 @@ class Reply:
         self.path, self.status, self.took, self.body, self.retry_after = path, status, took, body, retry_after
 
 
+class Connection(asyncio.Protocol):
+    """One keep-alive connection. `answered` gets a Reply for each request that was written, or an error."""
+
+    __slots__ = ("transport", "answered", "path", "began", "received", "size")
+
+    def __init__(self):
+        self.transport = self.answered = None
+        self.received, self.size = b"", 0
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def send(self, path, request, answered):
+        self.path, self.answered, self.received, self.size = path, answered, b"", 0
+        self.began = time.perf_counter()
+        self.transport.write(request)
+
+    def data_received(self, data):
+        self.received = self.received + data if self.received else data
+        if not self.size:
+            end = self.received.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            length = self.received[:end].lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]
+            self.size = end + 4 + int(length)
+        if len(self.received) < self.size:
+            return
+        took = time.perf_counter() - self.began
+        head, body = self.received.split(b"\r\n\r\n", 1)
+        fields = head.lower()
+        if b"connection: close" in fields:
+            self.transport.close()
+        answered, self.answered = self.answered, None
+        answered(self, Reply(self.path, int(head[9:12]), took, body, b"retry-after:" in fields))
+
+    def connection_lost(self, error):
+        if self.answered is not None:
+            answered, self.answered = self.answered, None
+            answered(self, ConnectionError(f"the connection was closed in the midst of {self.path}: {error}"))
+
+    def is_open(self):
+        return not self.transport.is_closing()
+
+
+def encode(path, value=None, method=None):
+    body = json.dumps(value).encode() if value is not None else b""
+    method = method or ("POST" if value is not None else "GET")
+    head = f"{method} {path} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
 class Client:
-    """Keep-alive connections to one port; each carries one request at a time."""
+    """Keep-alive connections to one port; each carries one request at a time. What it does for a request is little: about 40 µs."""
 
     def __init__(self, port):
         self.port = port
         self.free = []
 
+    async def connect(self):
+        _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", self.port)
+        return connection
+
+    def take(self):
+        """A free connection, or None."""
+        while self.free:
+            connection = self.free.pop()
+            if connection.is_open():
+                return connection
+        return None
+
+    async def open(self, count):
+        """Sees to it that so many are free."""
+        while len(self.free) < count:
+            self.free.append(await self.connect())
+
+    def put_back(self, connection):
+        if connection.is_open():
+            self.free.append(connection)
+
+    async def send(self, path, request):
+        connection = self.take() or await self.connect()
+        future = asyncio.get_running_loop().create_future()
+
+        def answered(own, reply):
+            self.put_back(own)
+            if isinstance(reply, Exception):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+        connection.send(path, request, answered)
+        return await future
+
     async def request(self, path, value=None, method=None):
-        body = json.dumps(value).encode() if value is not None else b""
-        method = method or ("POST" if value is not None else "GET")
-        head = f"{method} {path} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        reader, writer = self.free.pop() if self.free else await asyncio.open_connection("127.0.0.1", self.port)
-        began = time.perf_counter()
-        writer.write(head.encode() + body)
-        fields = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        size = int(fields.split("content-length:", 1)[1].split("\r\n", 1)[0])
-        answer = await reader.readexactly(size)
-        took = time.perf_counter() - began
-        if "connection: close" in fields:
-            writer.close()
-        else:
-            self.free.append((reader, writer))
-        return Reply(path, int(fields[9:12]), took, answer, "retry-after:" in fields)
+        return await self.send(path, encode(path, value, method))
 
     def close(self):
-        for _, writer in self.free:
-            writer.close()
+        for connection in self.free:
+            connection.transport.close()
         self.free = []
 
 
@@ -97,25 +169,43 @@ async def closed_loop(client, clients, seconds, make):
     return replies
 
 
-async def open_loop(client, rate, seconds, make):
-    """Requests at a rate, whether or not they are answered. Returns replies."""
-    replies, tasks = [], set()
+async def open_loop(client, rate, seconds, make, connections=0):
+    """Requests at a rate, whether or not they are answered. What is sent is made before, and so are so many connections.
+    Returns replies, and by how much each request was sent too late."""
+    loop = asyncio.get_running_loop()
+    requests = [(question[0], encode(*question)) for question in (make() for _ in range(int(rate * seconds)))]
+    await client.open(connections)
+    replies, late, tasks, errors = [], [], set(), []
+    all_there = loop.create_future()
+
+    def answered(connection, reply):
+        client.put_back(connection)
+        (errors if isinstance(reply, Exception) else replies).append(reply)
+        if len(replies) + len(errors) == len(requests):
+            all_there.set_result(None)
+
+    async def on_another(path, request):
+        (await client.connect()).send(path, request, answered)
+
     began = time.perf_counter()
-
-    async def one():
-        replies.append(await client.request(*make()))
-
-    sent = 0
-    while (passed := time.perf_counter() - began) < seconds:
-        while sent < passed * rate:
-            task = asyncio.ensure_future(one())
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            sent += 1
-        await asyncio.sleep(0.001)
-    if tasks:
-        await asyncio.wait(tasks, timeout=60)
-    return replies
+    for number, (path, request) in enumerate(requests):
+        due = began + number / rate
+        while time.perf_counter() < due:
+            await asyncio.sleep(0.0005)
+        if number % 64 == 63:
+            await asyncio.sleep(0)  # one who is behind looks at answers all the same
+        late.append(max(0.0, time.perf_counter() - due))
+        connection = client.take()
+        if connection is not None:
+            connection.send(path, request, answered)
+            continue
+        task = asyncio.ensure_future(on_another(path, request))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+    await asyncio.wait_for(all_there, 60)
+    if errors:
+        raise errors[0]
+    return replies, late
 
 
 def report(rows, asserted):

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/pipeline/request-text.h"
 #include "core/pipeline/request.h"
 #include "tests/fuzz/replay.h"
 
@@ -56,6 +57,28 @@ check (RagifyRequest *request, RagifyProblem *problem)
   ragify_owner_unref (&request->owner);
 }
 
+/* What is read the short way is what Jansson reads. */
+static void
+compare_ways (const char *data, gsize size)
+{
+  RagifyProblem problem = { 0 }, other_problem = { 0 };
+  RagifyRequest *request = ragify_request_parse_json (data, size, &problem);
+  json_t *json = ragify_request_load_json (data, size, &other_problem);
+  RagifyRequest *other = json != NULL ? ragify_request_parse_object (json, &other_problem) : NULL;
+  json_decref (json);
+  fuzz_require ((request != NULL) == (other != NULL), "both ways take the same bodies");
+  fuzz_require (g_strcmp0 (problem.detail, other_problem.detail) == 0, "both ways refuse in the same words");
+  if (request != NULL) {
+    g_autofree char *text = ragify_request_text (request), *other_text = ragify_request_text (other);
+    fuzz_require (strcmp (text, other_text) == 0 && request->timeout_us == other->timeout_us &&
+                      request->cache == other->cache,
+                  "both ways read the same");
+    ragify_owner_unref (&other->owner);
+  }
+  ragify_problem_clear (&other_problem);
+  check (request, &problem);
+}
+
 /* Lines of the input as name=value. */
 static void
 try_parameters (const char *data, gsize size)
@@ -81,8 +104,7 @@ try_parameters (const char *data, gsize size)
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-  RagifyProblem problem = { 0 };
-  check (ragify_request_parse_json ((const char *)data, size, &problem), &problem);
+  compare_ways ((const char *)data, size);
   try_parameters ((const char *)data, size);
   return 0;
 }

@@ -11,6 +11,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "core/pipeline/request-plain.h"
+#include "core/pipeline/request-text.h"
 #include "core/pipeline/request.h"
 
 static void
@@ -258,16 +260,152 @@ the_json_test_suite_is_told_apart (void **state)
   assert_true (count >= 300);
 }
 
+/* ---- the short way ---- */
+
+/* By way of the tree, which the short way does not make. */
+static RagifyRequest *
+parse_by_tree (const char *body, gsize size, RagifyProblem *problem)
+{
+  json_t *json = ragify_request_load_json (body, size, problem);
+  RagifyRequest *request = json != NULL ? ragify_request_parse_object (json, problem) : NULL;
+  json_decref (json);
+  return request;
+}
+
+static gboolean
+is_plain (const char *body)
+{
+  RagifyRequest *request = accepts ("{\"query\":\"other\"}");
+  request->query = ragify_str (NULL, 0);
+  const gboolean plain = ragify_request_fill_plain (request, body, strlen (body));
+  ragify_owner_unref (&request->owner);
+  return plain;
+}
+
+static void
+read_alike (const char *body, gsize size)
+{
+  RagifyProblem problem = { 0 }, other_problem = { 0 };
+  RagifyRequest *request = ragify_request_parse_json (body, size, &problem);
+  RagifyRequest *other = parse_by_tree (body, size, &other_problem);
+  if ((request == NULL) != (other == NULL) || g_strcmp0 (problem.detail, other_problem.detail) != 0)
+    fail_msg ("%.*s: \"%s\" and \"%s\"", (int)size, body, problem.detail, other_problem.detail);
+  if (request != NULL) {
+    g_autofree char *text = ragify_request_text (request), *other_text = ragify_request_text (other);
+    assert_string_equal (text, other_text);
+    assert_int_equal (request->timeout_us, other->timeout_us);
+    assert_int_equal (request->cache, other->cache);
+    assert_true (request->min_relevance == other->min_relevance);
+    ragify_owner_unref (&request->owner);
+    ragify_owner_unref (&other->owner);
+  }
+  ragify_problem_clear (&problem);
+  ragify_problem_clear (&other_problem);
+}
+
+static void
+what_is_written_plainly_is_read_without_a_tree (void **state)
+{
+  static const char *const plain[] = {
+    "{\"query\":\"q\"}",
+    " {\n \"query\" : \"caf\xc3\xa9 \xe2\x82\xac\" , \"max_chunks\" : 7 }\r\n\t",
+    "{\"query\":\"q\",\"min_relevance\":0.25,\"timeout_ms\":400,\"cache\":\"bypass\",\"explain\":true}",
+    "{\"explain\":false,\"min_relevance\":0,\"query\":\"q\",\"mode\":\"dense\",\"format\":\"prompt\",\"pipeline\":"
+    "\"x\"}",
+    "{\"min_relevance\":1,\"query\":\"q\",\"max_tokens\":1000000000}",
+    "{\"query\":\"q\",\"min_relevance\":0.123456789012345}",
+    "{\"query\":\"a \x7f b\"}",
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (plain); i++) {
+    if (!is_plain (plain[i]))
+      fail_msg ("not read plainly: %s", plain[i]);
+    read_alike (plain[i], strlen (plain[i]));
+  }
+}
+
+static void
+whatever_else_is_left_to_the_tree (void **state)
+{
+  static const char *const others[] = {
+    "",
+    " ",
+    "{",
+    "{}",
+    "[]",
+    "null",
+    "{\"query\"}",
+    "{\"query\":}",
+    "{\"query\":\"q\"",
+    "{\"query\":\"q\",}",
+    "{\"query\":\"q\"}}",
+    "{\"query\":\"q\"} x",
+    "{,\"query\":\"q\"}",
+    "{\"query\" \"q\"}",
+    "{\"query\":\"q\" \"mode\":\"dense\"}",
+    "{\"query\":\"q",
+    "{\"query\":\"\"}",
+    "{\"query\":\"  \"}",
+    "{\"query\":\"a\\n\"}",
+    "{\"query\":\"\\u0041\"}",
+    "{\"query\":\"a\nb\"}",
+    "{\"query\":\"\xff\"}",
+    "{\"query\":\"\xed\xa0\x80\"}",
+    "{\"query\":\"q\",\"query\":\"r\"}",
+    "{\"qu\\u0065ry\":\"q\"}",
+    "{\"quer\":\"q\"}",
+    "{\"queryy\":\"q\"}",
+    "{\"\":\"q\"}",
+    "{\"query\":7}",
+    "{\"query\":null}",
+    "{\"query\":\"q\",\"max_chunks\":0}",
+    "{\"query\":\"q\",\"max_chunks\":1001}",
+    "{\"query\":\"q\",\"max_chunks\":07}",
+    "{\"query\":\"q\",\"max_chunks\":-1}",
+    "{\"query\":\"q\",\"max_chunks\":- 1}",
+    "{\"query\":\"q\",\"max_chunks\":7.0}",
+    "{\"query\":\"q\",\"max_chunks\":7e0}",
+    "{\"query\":\"q\",\"max_chunks\":123456789012345678901234567890}",
+    "{\"query\":\"q\",\"min_relevance\":.5}",
+    "{\"query\":\"q\",\"min_relevance\":0.}",
+    "{\"query\":\"q\",\"min_relevance\":00.5}",
+    "{\"query\":\"q\",\"min_relevance\":-0.5}",
+    "{\"query\":\"q\",\"min_relevance\":5e-1}",
+    "{\"query\":\"q\",\"min_relevance\":0.5.5}",
+    "{\"query\":\"q\",\"explain\":tru}",
+    "{\"query\":\"q\",\"explain\":truee}",
+    "{\"query\":\"q\",\"explain\":1}",
+    "{\"query\":\"q\",\"sources\":[\"a\"]}",
+    "{\"query\":\"q\",\"filter\":{\"a\":1}}",
+    "{\"query\":\"q\",\"mode\":\"dens\"}",
+    "\xef\xbb\xbf{\"query\":\"q\"}",
+    "{\"max_chunks\":\"7\",\"query\":",
+    "{\"query\":\"q\",\"explain\":true,\"explain\":false}",
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (others); i++) {
+    if (is_plain (others[i]))
+      fail_msg ("read plainly: %s", others[i]);
+    read_alike (others[i], strlen (others[i]));
+  }
+  read_alike ("{\"query\":\"a\0b\"}", sizeof "{\"query\":\"a\0b\"}" - 1);
+  read_alike ("{\"query\":\"q\"}\0", sizeof "{\"query\":\"q\"}\0" - 1);
+}
+
 int
 main (void)
 {
   cmocka_set_message_output (CM_OUTPUT_TAP);
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test (fields_have_their_defaults),        cmocka_unit_test (every_field_is_taken),
-    cmocka_unit_test (wrong_values_are_refused_by_name),  cmocka_unit_test (what_is_not_json_is_refused_by_place),
-    cmocka_unit_test (a_query_has_32768_bytes_at_most),   cmocka_unit_test (deep_nesting_is_refused_without_recursion),
-    cmocka_unit_test (parameters_follow_the_same_rules),  cmocka_unit_test (problems_are_json),
+    cmocka_unit_test (fields_have_their_defaults),
+    cmocka_unit_test (every_field_is_taken),
+    cmocka_unit_test (wrong_values_are_refused_by_name),
+    cmocka_unit_test (what_is_not_json_is_refused_by_place),
+    cmocka_unit_test (a_query_has_32768_bytes_at_most),
+    cmocka_unit_test (deep_nesting_is_refused_without_recursion),
+    cmocka_unit_test (parameters_follow_the_same_rules),
+    cmocka_unit_test (problems_are_json),
     cmocka_unit_test (the_json_test_suite_is_told_apart),
+    cmocka_unit_test (what_is_written_plainly_is_read_without_a_tree),
+    cmocka_unit_test (whatever_else_is_left_to_the_tree),
   };
   return cmocka_run_group_tests_name ("request", tests, NULL, NULL);
 }
