@@ -74,20 +74,22 @@ is_saturated (const RagifyLimiter *limiter, guint64 now)
 
 /* Until a work that has `queued` others before it would be done; 0 where that is not known. */
 static double
-time_until_done (const RagifyLimiter *limiter, guint queued, guint64 now)
+time_until_done (const RagifyLimiter *limiter, double margin, guint queued, guint64 now)
 {
   if (limiter->samples < WARM_UP || limiter->active == 0)
     return 0;
   if (is_saturated (limiter, now))
-    return MARGIN * (limiter->active + queued + 1) / per_second (limiter) * G_USEC_PER_SEC;
+    return margin * (limiter->active + queued + 1) / per_second (limiter) * G_USEC_PER_SEC;
   const gboolean waits = queued > 0 || limiter->active >= limiter->limit;
   return waits ? limiter->mean_us * ((queued + 1.0) / limiter->limit + 1) : 0;
 }
 
+/* Who comes is promised a turn with some to spare, since it is better to know at once. Who has waited for it is refused
+ * only where it would surely be for nothing. */
 static gboolean
-is_in_time (const RagifyLimiter *limiter, guint queued, guint64 deadline, guint64 now)
+is_in_time (const RagifyLimiter *limiter, const RagifyTicket *ticket, gboolean waited, guint queued, guint64 now)
 {
-  return (double)now + time_until_done (limiter, queued, now) <= (double)deadline;
+  return (double)now + time_until_done (limiter, waited ? 1 : MARGIN, queued, now) <= (double)ticket->deadline;
 }
 
 static void
@@ -117,7 +119,7 @@ count_refusal (RagifyLimiter *limiter, RagifyTicket *ticket, RagifyRefusal refus
 {
   ticket->refusal = refusal;
   ticket->state = RAGIFY_TICKET_OVER;
-  ticket->retry_after = (guint64)time_until_done (limiter, limiter->queued, now);
+  ticket->retry_after = (guint64)time_until_done (limiter, MARGIN, limiter->queued, now);
   limiter->refused++;
   if (limiter->refused_series[refusal] != NULL)
     ragify_series_add (limiter->refused_series[refusal], 1);
@@ -140,8 +142,7 @@ grant_next (RagifyLimiter *limiter, guint64 now)
   while (limiter->first != NULL && limiter->active < limiter->limit) {
     RagifyTicket *ticket = limiter->first;
     take_out (limiter, ticket);
-    /* It has waited long enough to be sure that it would be for nothing. */
-    if (!is_in_time (limiter, 0, ticket->deadline, now) || (double)now + limiter->mean_us > (double)ticket->deadline)
+    if (!is_in_time (limiter, ticket, TRUE, 0, now) || (double)now + limiter->mean_us > (double)ticket->deadline)
       count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE, now);
     else {
       ticket->state = RAGIFY_TICKET_COMING;
@@ -245,7 +246,7 @@ ragify_limiter_ask (RagifyLimiter *limiter, RagifyTicket *ticket, guint64 deadli
   ticket->expiry.expired = expire;
   pthread_mutex_lock (&limiter->lock);
   const gboolean free_place = limiter->active < limiter->limit && limiter->first == NULL;
-  if (!is_in_time (limiter, limiter->queued, deadline, now)) {
+  if (!is_in_time (limiter, ticket, ticket->waited, limiter->queued, now)) {
     count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE, now);
   } else if (free_place) {
     ticket->state = RAGIFY_TICKET_GRANTED;
@@ -255,7 +256,7 @@ ragify_limiter_ask (RagifyLimiter *limiter, RagifyTicket *ticket, guint64 deadli
     limiter->granted++;
   } else if (limiter->queued >= limiter->options.queue)
     count_refusal (limiter, ticket, RAGIFY_REFUSED_FULL, now);
-  else if (time_until_done (limiter, limiter->queued, now) >
+  else if (time_until_done (limiter, MARGIN, limiter->queued, now) >
            (double)limiter->options.queue_timeout_us + limiter->mean_us)
     count_refusal (limiter, ticket, RAGIFY_REFUSED_LATE, now);
   else

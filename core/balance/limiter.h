@@ -46,6 +46,7 @@ typedef enum {
 
 /* Somebody's place, or wish for one; zeroed. Whoever owns it keeps it until it is over. */
 struct RagifyTicket {
+  gboolean waited;       /* set by whoever asks: it has waited for a place elsewhere */
   RagifyRefusal refusal; /* why it was refused */
   guint64 retry_after;   /* µs: when it may be better */
 

@@ -70,6 +70,7 @@ granted (RagifyTicket *ticket)
 {
   RagifyRun *run = ((RagifyRunTicket *)ticket)->run;
   run->queued = FALSE;
+  run->waited = TRUE;
   if (run->cancelled)
     ragify_run_complete (run);
   else if (ticket->refusal != RAGIFY_REFUSED_NOT)
@@ -87,6 +88,7 @@ ask_for_places (RagifyRun *run)
     if (limiter == NULL)
       continue;
     at->run = run;
+    at->ticket.waited = run->waited;
     run->queued = TRUE;
     switch (ragify_limiter_ask (limiter, &at->ticket, run->deadline, granted)) {
     case RAGIFY_TICKET_GRANTED:

@@ -217,6 +217,7 @@ struct RagifyRun {
   RagifyRunTicket tickets[RAGIFY_N_LIMITERS];
   guint n_tickets; /* that were asked for */
   gboolean queued; /* it waits for the last of them */
+  gboolean waited; /* it has waited for one */
 
   guint pending;
   void (*next) (RagifyRun *run);

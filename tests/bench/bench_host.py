@@ -48,10 +48,18 @@ def quantile(values, share):
 
 
 class Reply:
-    __slots__ = ("path", "status", "took", "body", "retry_after")
+    __slots__ = ("path", "status", "took", "body", "retry_after", "at")
 
-    def __init__(self, path, status, took, body, retry_after):
-        self.path, self.status, self.took, self.body, self.retry_after = path, status, took, body, retry_after
+    def __init__(self, path, status, took, body, retry_after, at):
+        self.path, self.status, self.took, self.body, self.retry_after, self.at = path, status, took, body, retry_after, at
+
+
+def cpu_seconds(pid):
+    """Of all threads of a process."""
+    total = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        total += int((thread / "schedstat").read_text().split()[0])
+    return total / 1e9
 
 
 class Connection(asyncio.Protocol):
@@ -81,13 +89,13 @@ class Connection(asyncio.Protocol):
             self.size = end + 4 + int(length)
         if len(self.received) < self.size:
             return
-        took = time.perf_counter() - self.began
+        now = time.perf_counter()
         head, body = self.received.split(b"\r\n\r\n", 1)
         fields = head.lower()
         if b"connection: close" in fields:
             self.transport.close()
         answered, self.answered = self.answered, None
-        answered(self, Reply(self.path, int(head[9:12]), took, body, b"retry-after:" in fields))
+        answered(self, Reply(self.path, int(head[9:12]), now - self.began, body, b"retry-after:" in fields, now))
 
     def connection_lost(self, error):
         if self.answered is not None:
@@ -169,12 +177,15 @@ async def closed_loop(client, clients, seconds, make):
     return replies
 
 
-async def open_loop(client, rate, seconds, make, connections=0):
-    """Requests at a rate, whether or not they are answered. What is sent is made before, and so are so many connections.
-    Returns replies, and by how much each request was sent too late."""
+def prepare(count, make):
+    """What open_loop sends."""
+    return [(question[0], encode(*question)) for question in (make() for _ in range(count))]
+
+
+async def open_loop(client, rate, requests):
+    """Sends what was prepared at a rate, whether or not it is answered, on the client's free connections as far as they go.
+    Returns when it began, replies, and by how much each request was sent too late."""
     loop = asyncio.get_running_loop()
-    requests = [(question[0], encode(*question)) for question in (make() for _ in range(int(rate * seconds)))]
-    await client.open(connections)
     replies, late, tasks, errors = [], [], set(), []
     all_there = loop.create_future()
 
@@ -205,7 +216,7 @@ async def open_loop(client, rate, seconds, make, connections=0):
     await asyncio.wait_for(all_there, 60)
     if errors:
         raise errors[0]
-    return replies, late
+    return began, replies, late
 
 
 def report(rows, asserted):

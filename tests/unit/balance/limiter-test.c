@@ -232,6 +232,45 @@ a_turn_that_comes_too_late_is_passed_on (void **state)
   on_loop (give_back_all);
 }
 
+static void
+crowd_in (void *user)
+{
+  for (guint i = 0; i < 5; i++)
+    assert_int_equal (ask (i, 60 * SECOND), RAGIFY_TICKET_GRANTED);
+}
+
+/* Six at the rate that is known take six parts; nine are less than twice as many. */
+static void
+ask_for_nine_parts (void *user)
+{
+  const guint64 within = (guint64)(9 / ragify_limiter_counts (world->limiter).per_second * G_USEC_PER_SEC);
+  Wish *fresh = &world->wishes[6], *waited = &world->wishes[7];
+  memset (fresh, 0, 2 * sizeof *fresh);
+  waited->ticket.waited = TRUE;
+  assert_int_equal (ask (6, within), RAGIFY_TICKET_OVER);
+  assert_int_equal (fresh->ticket.refusal, RAGIFY_REFUSED_LATE);
+  ask (7, within);
+}
+
+/* A promise has something to spare; it is not taken back for that. */
+static void
+who_has_waited_is_not_refused_for_what_is_to_spare (void **state)
+{
+  world->options.limit = 8;
+  world->limiter = ragify_limiter_new (&world->options);
+  on_loop (work_for_20_ms);
+  on_loop (crowd_in);
+  gboolean granted = FALSE;
+  for (guint i = 0; i < 100 && !granted;
+       i++) {              /* the thread may be held up between asking what time it is and asking */
+    g_usleep (100 * 1000); /* those at work are old: more at once make each slower */
+    on_loop (ask_for_nine_parts);
+    granted = world->wishes[7].ticket.state == RAGIFY_TICKET_GRANTED;
+  }
+  assert_true (granted);
+  on_loop (give_back_all);
+}
+
 /* ---- the adaptive limit ---- */
 
 /* A machine with `cores`: alone a piece takes 10 ms, and with more pieces than cores all take as much longer. */
@@ -426,6 +465,7 @@ main (void)
     CASE (a_wait_ends_at_its_timeout),
     CASE (what_cannot_be_in_time_is_refused_at_once),
     CASE (a_turn_that_comes_too_late_is_passed_on),
+    CASE (who_has_waited_is_not_refused_for_what_is_to_spare),
     cmocka_unit_test (the_adaptive_limit_finds_what_the_machine_can_do),
     CASE (many_on_two_loops_never_exceed_the_limit),
     CASE (cache_hits_take_no_place_and_overload_is_said),
