@@ -1,5 +1,6 @@
 /* Requests as nearly all clients write them, read without a tree: one object whose members are strings without escapes,
- * numbers, true and false, each once. A hundred bytes of that took Jansson twice as long as the rest of a cached answer.
+ * numbers, true and false, each once. A hundred bytes of that took Jansson twice as long as the rest of a cached
+ * answer.
  *
  * SPDX-License-Identifier: MIT
  */

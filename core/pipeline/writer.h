@@ -35,7 +35,8 @@ void ragify_writer_number (RagifyWriter *writer, double value, guint decimals);
 void ragify_writer_time (RagifyWriter *writer, gint64 wall_us);
 void ragify_writer_uuid (RagifyWriter *writer, const RagifyUuid *id); /* without quotes */
 
-/* How many bytes from `data` on stand in a JSON string as they are: up to a quote, a backslash or a control character. */
+/* How many bytes from `data` on stand in a JSON string as they are: up to a quote, a backslash or a control character.
+ */
 gsize ragify_writer_plain_run (const char *data, gsize size);
 
 /* Appends a C string as it is. */
