@@ -23,8 +23,8 @@ now (const RagifyHttpExchange *exchange)
 static void
 drop_message (RagifyHttpExchange *exchange)
 {
-  if (exchange->message != NULL)
-    g_signal_handlers_disconnect_by_data (exchange->message, exchange);
+  for (guint i = 0; exchange->message != NULL && i < G_N_ELEMENTS (exchange->handlers); i++)
+    g_clear_signal_handler (&exchange->handlers[i], exchange->message);
   g_clear_object (&exchange->message);
   g_clear_object (&exchange->cancellable);
 }
@@ -324,11 +324,11 @@ read_on (RagifyHttpExchange *exchange)
   const gboolean pollable = stream != NULL && g_pollable_input_stream_can_poll (stream);
   for (guint reads = 0; pollable && reads < READS_AT_ONCE; reads++) {
     g_autoptr (GError) error = NULL;
-    const guint before = exchange->bytes->len;
-    g_byte_array_set_size (exchange->bytes, before + READ_PIECE);
-    const gssize got = g_pollable_input_stream_read_nonblocking (stream, exchange->bytes->data + before, READ_PIECE,
-                                                                 exchange->cancellable, &error);
-    g_byte_array_set_size (exchange->bytes, before + (guint)MAX (got, 0));
+    guint8 piece[READ_PIECE];
+    const gssize got =
+        g_pollable_input_stream_read_nonblocking (stream, piece, sizeof piece, exchange->cancellable, &error);
+    if (got > 0)
+      g_byte_array_append (exchange->bytes, piece, (guint)got);
     if (got < 0 && g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
       break;
     if (!take_piece (exchange, got, error))
@@ -454,8 +454,8 @@ make_message (RagifyHttpExchange *exchange)
     soup_message_add_flags (message, SOUP_MESSAGE_IDEMPOTENT);
   if (exchange->body != NULL)
     soup_message_set_request_body_from_bytes (message, exchange->content_type, exchange->body);
-  g_signal_connect (message, "starting", G_CALLBACK (starting), exchange);
-  g_signal_connect (message, "network-event", G_CALLBACK (network_event), exchange);
+  exchange->handlers[0] = g_signal_connect (message, "starting", G_CALLBACK (starting), exchange);
+  exchange->handlers[1] = g_signal_connect (message, "network-event", G_CALLBACK (network_event), exchange);
   if (!exchange->client->settings->tls_verify)
     g_signal_connect (message, "accept-certificate", G_CALLBACK (take_any_certificate), NULL);
   return message;

@@ -80,6 +80,7 @@ struct RagifyHttpExchange {
   guint redirects;
   RagifyHttpOrigin *origin;
   SoupMessage *message;
+  gulong handlers[2]; /* of its signals */
   GCancellable *cancellable;
   GInputStream *stream;
   GByteArray *bytes;

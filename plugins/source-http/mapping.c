@@ -27,10 +27,16 @@ static const char *const field_keys[N_FIELDS] = { "id-pointer",      "content-po
                                                   "uri-pointer",     "score-pointer",   "metadata-pointer",
                                                   "created-pointer", "updated-pointer" };
 
+/* Where a field is. */
+typedef struct Place {
+  char *pointer;
+  const char *name; /* of an object's member, where that is all it says; otherwise NULL */
+} Place;
+
 struct HttpMapping {
-  gboolean lines; /* NDJSON */
-  char *results;  /* NULL: found */
-  char **fields[N_FIELDS];
+  gboolean lines;           /* NDJSON */
+  char *results;            /* NULL: found */
+  GArray *fields[N_FIELDS]; /* Place */
   double score_scale;
 };
 
@@ -55,16 +61,25 @@ check_pointer (const char *key, const char *pointer, RagifyFault *fault)
                            key, pointer);
 }
 
+static void
+place_clear (gpointer data)
+{
+  g_free (((Place *)data)->pointer);
+}
+
 static gboolean
 read_field (HttpMapping *mapping, const RagifyHost *host, RagifyContext *context, Field field, RagifyFault *fault)
 {
   RagifyStrList list = { NULL, 0 };
   host->config_list (context, field_keys[field], &list);
-  char **pointers = g_new0 (char *, list.count + 1);
-  mapping->fields[field] = pointers;
+  mapping->fields[field] = g_array_new (FALSE, FALSE, sizeof (Place));
+  g_array_set_clear_func (mapping->fields[field], place_clear);
   for (guint64 i = 0; i < list.count; i++) {
-    pointers[i] = g_strndup (list.items[i].data, list.items[i].size);
-    if (!check_pointer (field_keys[field], pointers[i], fault))
+    Place place = { .pointer = g_strndup (list.items[i].data, list.items[i].size) };
+    if (place.pointer[0] == '/' && strpbrk (place.pointer + 1, "/~") == NULL)
+      place.name = place.pointer + 1;
+    g_array_append_val (mapping->fields[field], place);
+    if (!check_pointer (field_keys[field], place.pointer, fault))
       return FALSE;
   }
   return TRUE;
@@ -94,7 +109,7 @@ http_mapping_free (HttpMapping *mapping)
   if (mapping == NULL)
     return;
   for (guint field = 0; field < N_FIELDS; field++)
-    g_strfreev (mapping->fields[field]);
+    g_clear_pointer (&mapping->fields[field], g_array_unref);
   g_free (mapping->results);
   g_free (mapping);
 }
@@ -110,8 +125,11 @@ http_mapping_accept (const HttpMapping *mapping)
 static const json_t *
 find (const Reading *reading, Field field, const json_t *item)
 {
-  for (char **pointer = reading->mapping->fields[field]; *pointer != NULL; pointer++) {
-    const json_t *value = ragify_json_pointer_get (item, *pointer);
+  const GArray *places = reading->mapping->fields[field];
+  for (guint i = 0; i < places->len; i++) {
+    const Place *place = &g_array_index (places, Place, i);
+    const json_t *value = place->name != NULL && json_is_object (item) ? json_object_get (item, place->name)
+                                                                       : ragify_json_pointer_get (item, place->pointer);
     if (value != NULL && !json_is_null (value))
       return value;
   }
@@ -325,9 +343,12 @@ check_use (Reading *reading, const json_t *first)
   if (reading->count > 0 || reading->unusable == 0)
     return TRUE;
   g_autofree char *names = members_of (first);
-  g_autofree char *pointers = g_strjoinv ("; ", reading->mapping->fields[FIELD_CONTENT]);
+  g_autoptr (GString) pointers = g_string_new (NULL);
+  const GArray *places = reading->mapping->fields[FIELD_CONTENT];
+  for (guint i = 0; i < places->len; i++)
+    g_string_append_printf (pointers, "%s%s", i > 0 ? "; " : "", g_array_index (places, Place, i).pointer);
   return fail (reading, "none of %u results has a text at `content-pointer` (%s); the first has: %s", reading->unusable,
-               pointers, names);
+               pointers->str, names);
 }
 
 gboolean
