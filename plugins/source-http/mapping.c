@@ -10,6 +10,8 @@
 
 /* A tree takes up to 40 times the bytes of its text: so many values are as many as an answer can need. */
 #define MOST_VALUES 400000u
+/* For texts at a time. */
+#define MOST_ROOM ((gsize)64 << 10)
 
 typedef enum Field {
   FIELD_ID,
@@ -46,6 +48,8 @@ typedef struct Reading {
   RagifyCall *call;
   RagifyChunk *chunks;
   guint count, limit, unusable;
+  char *room; /* for texts; `left` bytes of it */
+  gsize left, piece;
   gboolean exhausted; /* the call's memory */
   RagifyFault *fault;
 } Reading;
@@ -136,12 +140,30 @@ find (const Reading *reading, Field field, const json_t *item)
   return NULL;
 }
 
+/* The call's memory, asked for in pieces as large as the answer: its texts are rarely more. */
+static char *
+take_room (Reading *reading, gsize size)
+{
+  if (size > reading->left) {
+    const gsize piece = MAX (size, reading->piece);
+    char *room = reading->host->call_alloc (reading->call, piece);
+    if (room == NULL)
+      return NULL;
+    reading->room = room;
+    reading->left = piece;
+  }
+  char *taken = reading->room;
+  reading->room += size;
+  reading->left -= size;
+  return taken;
+}
+
 static RagifyStr
 copy (Reading *reading, const char *text, gsize size)
 {
   if (size == 0)
     return ragify_str (NULL, 0);
-  char *memory = reading->host->call_alloc (reading->call, size);
+  char *memory = take_room (reading, size);
   if (memory == NULL) {
     reading->exhausted = TRUE;
     return ragify_str (NULL, 0);
@@ -355,7 +377,12 @@ gboolean
 http_mapping_read (const HttpMapping *mapping, const RagifyHost *host, RagifyCall *call, RagifyBytes answer,
                    guint limit, RagifyChunkList *chunks, guint *unusable, RagifyFault *fault)
 {
-  Reading reading = { .mapping = mapping, .host = host, .call = call, .limit = limit, .fault = fault };
+  Reading reading = { .mapping = mapping,
+                      .host = host,
+                      .call = call,
+                      .limit = limit,
+                      .fault = fault,
+                      .piece = MIN (answer.size, MOST_ROOM) };
   /* An item takes at least three bytes of the answer, so this is never more than a multiple of it. */
   const gsize room = MIN (limit, answer.size / 3 + 1);
   reading.limit = (guint)room;
