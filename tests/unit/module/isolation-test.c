@@ -120,10 +120,15 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Answer, answer_clear)
 static Answer
 ask_within (RagifyNode *node, const char *text, guint top_k, guint64 patience)
 {
-  const RagifySourceQuery query = { .struct_size = sizeof query, .top_k = top_k, .text = ragify_str_from (text) };
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
+  /* A call that nobody waits for any longer goes on reading its arguments. */
+  RagifySourceQuery *query = ragify_arena_alloc (owner->arena, sizeof *query);
+  const gsize size = strlen (text);
+  *query = (RagifySourceQuery){ .struct_size = sizeof *query,
+                                .top_k = top_k,
+                                .text = ragify_str (ragify_arena_copy (owner->arena, text, size), size) };
   RagifyCall *call =
-      ragify_call_new (owner, &ragify_operation_source_query, &query, ragify_now () + patience, NULL, NULL);
+      ragify_call_new (owner, &ragify_operation_source_query, query, ragify_now () + patience, NULL, NULL);
   Answer answer = { .code = ragify_call_wait (node, call) };
   answer.message = g_strdup (ragify_call_message (call));
   answer.retry_after = ragify_call_retry_after (call);
@@ -470,7 +475,8 @@ static void
 writing_over_the_shared_memory_harms_the_node_alone (void **state)
 {
   for (int i = 0; i < 3; i++) {
-    RagifyNode *node = open_node (*state, RAGIFY_KIND_SOURCE, "told-shared", (RagifyIsolationOptions){ 0 }, NULL);
+    const RagifyIsolationOptions isolation = { .hang_us = PATIENCE_US / 10 };
+    RagifyNode *node = open_node (*state, RAGIFY_KIND_SOURCE, "told-shared", isolation, NULL);
     g_auto (Answer) answer = ask (node, "scribble");
     assert_true (answer.code == RAGIFY_OK || answer.code == RAGIFY_E_UNAVAILABLE);
     assert_answers (node);

@@ -83,16 +83,16 @@ who_waits_has_a_deadline (void **state)
   Fixture *fixture = *state;
   RagifySourceQuery slow;
   fixture_open (fixture, SLEEPS, "min-size=1", "max-size=1", "max-waiting=1", NULL);
-  RagifyKitCall *holder = fixture_begin (fixture, &slow, "1.5", 0);
+  RagifyKitCall *holder = fixture_begin (fixture, &slow, "60", 0);
   fixture_await (fixture, ACTIVE, 1);
   RagifySourceQuery waiting;
-  RagifyKitCall *waiter = fixture_begin (fixture, &waiting, "0", 300000);
+  RagifyKitCall *waiter = fixture_begin (fixture, &waiting, "0", 4000000);
   while (fixture_stat (fixture, "waiting") == 0)
     g_usleep (1000);
   fixture_fails (fixture_ask (fixture, "0", 1, 0), RAGIFY_E_EXHAUSTED, "1 queries wait for a connection already");
   fixture_fails (ragify_kit_wait (waiter), RAGIFY_E_TIMEOUT, "no connection became free within the deadline (1 of 1");
-  assert_int_equal (ragify_kit_wait (holder)->code, RAGIFY_OK);
-  ragify_kit_call_free (holder);
+  ragify_kit_cancel (holder);
+  fixture_fails (ragify_kit_wait (holder), RAGIFY_E_CANCELLED, "");
   assert_int_equal (fixture_stat (fixture, "wait-timeouts"), 1);
 }
 
@@ -161,12 +161,12 @@ the_server_has_the_deadline_too (void **state)
 {
   Fixture *fixture = *state;
   fixture_open (fixture, "statement=SELECT current_setting('statement_timeout') AS id, 'x' AS content", NULL);
-  RagifyKitCall *call = fixture_ask (fixture, "x", 1, 2000000);
+  RagifyKitCall *call = fixture_ask (fixture, "x", 1, 50000000);
   const RagifyStr timeout = fixture_chunk (call, 0)->document_id;
   g_autofree char *text = g_strndup (timeout.data, timeout.size);
   const gint64 ms =
       g_str_has_suffix (text, "ms") ? g_ascii_strtoll (text, NULL, 10) : g_ascii_strtoll (text, NULL, 10) * 1000;
-  assert_in_range (ms, 1000, 2064);
+  assert_in_range (ms, 1000, 50064);
   ragify_kit_call_free (call);
 }
 
