@@ -10,6 +10,7 @@
 #include "core/app/restart-keys.h"
 #include "core/app/revival.h"
 #include "core/app/service.h"
+#include "core/server/upload-queue.h"
 
 /* How long a reload waits for graphs that requests still use: their folders may be wanted. */
 #define FORMER_PATIENCE_US (5 * G_USEC_PER_SEC)
@@ -136,6 +137,7 @@ put_in_force (RagifyReloader *reloader, RagifyGraph *graph, RagifyDiagnostics *d
 {
   const RagifyConfigNode *host = ragify_config_host (ragify_graph_config (graph));
   ragify_listeners_commit (reloader->listeners, ragify_graph_serving (graph), diagnostics);
+  ragify_upload_queue_set_serving (reloader->admin.uploads, ragify_graph_serving (graph));
   ragify_restart_keys_name (ragify_config_host (reloader->first), host, diagnostics);
   ragify_log_configure (ragify_config_node_get_string (host, "log-format"),
                         ragify_config_node_get_string (host, "log-level"));
@@ -394,7 +396,7 @@ ragify_reloader_new (const RagifyReloaderOptions *options)
 {
   RagifyReloader *reloader = g_new0 (RagifyReloader, 1);
   reloader->options = *options;
-  reloader->admin = (RagifyAdmin){ .reload = admin_reload, .application = reloader };
+  reloader->admin = (RagifyAdmin){ .reload = admin_reload, .application = reloader, .jobs = ragify_job_board_new () };
   reloader->errands = g_async_queue_new ();
   reloader->number = 1;
   reloader->listeners = ragify_listeners_new (options->runtime, &reloader->admin);
@@ -413,11 +415,15 @@ ragify_reloader_begin (RagifyReloader *reloader, RagifyConfig *config, RagifyDia
     return FALSE;
   reloader->first = ragify_config_ref (config);
   take_drain (reloader, ragify_config_host (config));
+  g_autofree char *uploads =
+      g_build_filename (ragify_config_node_get_string (ragify_config_host (config), "state-dir"), "uploads", NULL);
+  reloader->admin.uploads = ragify_upload_queue_new (reloader->options.runtime, reloader->admin.jobs, uploads);
   const gboolean open =
       ragify_graph_adopt (reloader->graph, NULL, diagnostics) &&
       ragify_listeners_prepare (reloader->listeners, config, ragify_graph_serving (reloader->graph), diagnostics);
   if (open) {
     ragify_listeners_commit (reloader->listeners, ragify_graph_serving (reloader->graph), diagnostics);
+    ragify_upload_queue_set_serving (reloader->admin.uploads, ragify_graph_serving (reloader->graph));
     ragify_graph_start_jobs (reloader->graph, NULL);
     ragify_graph_start_reindexing (reloader->graph, ask_renewal, reloader);
     ragify_warming_start (ragify_graph_serving (reloader->graph)->warming);
@@ -440,6 +446,8 @@ reloader_free (RagifyReloader *reloader)
 {
   g_clear_pointer (&reloader->first, ragify_config_unref);
   g_async_queue_unref (reloader->errands);
+  g_clear_pointer (&reloader->admin.uploads, ragify_upload_queue_unref);
+  ragify_job_board_free (reloader->admin.jobs);
   pthread_cond_destroy (&reloader->ended);
   pthread_mutex_destroy (&reloader->lock);
   g_free (reloader);
@@ -477,6 +485,9 @@ void
 ragify_reloader_stop (RagifyReloader *reloader)
 {
   close_listeners (reloader);
+  if (reloader->admin.uploads != NULL)
+    ragify_upload_queue_close (reloader->admin.uploads);
+  ragify_job_board_close (reloader->admin.jobs);
   ragify_listeners_free (g_steal_pointer (&reloader->listeners));
   if (reloader->thread == NULL) {
     ragify_revival_free (reloader->revival, ragify_now ());

@@ -3,7 +3,9 @@
  * SPDX-License-Identifier: MIT
  */
 #include "library-exchange.h"
+#include "upload-spool.h"
 
+#include <jansson.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -20,6 +22,8 @@ typedef struct Work {
   gboolean replay;                /* … and it is there */
   XXH3_state_t *hash;             /* of what was asked, with `key` */
   gboolean full;                  /* the upload's resume is still to come */
+  RagifySpool *spool;             /* in place of `upload` */
+  RagifyPostedJob *job;           /* that the exchange has become; NULL: none */
 } Work;
 
 static Work *
@@ -59,6 +63,21 @@ keep_answer (const Work *work, const char *body, gsize size)
   ragify_idempotency_finish (work->idempotency, work->key, &digest, body, size);
 }
 
+static void
+take_problem (RagifyExchange *exchange, const RagifyProblem *problem)
+{
+  ragify_problem_set (&exchange->problem, problem->status, problem->title, problem->field, "%s",
+                      problem->detail != NULL ? problem->detail : "");
+  exchange->problem.retry_after = problem->retry_after;
+}
+
+static void
+end_job (RagifyPostedJob *job, const char *body, gsize size, const RagifyProblem *problem)
+{
+  json_t *result = problem == NULL ? json_loadb (body, size, 0, NULL) : NULL;
+  ragify_posted_job_end (job, result, problem);
+}
+
 void
 ragify_library_exchange_replied (const char *body, gsize size, const RagifyProblem *problem, void *user)
 {
@@ -66,6 +85,8 @@ ragify_library_exchange_replied (const char *body, gsize size, const RagifyProbl
   RagifyExchange *exchange = work->exchange;
   if (work->key != NULL && problem == NULL)
     keep_answer (work, body, size);
+  if (work->job != NULL)
+    end_job (work->job, body, size, problem);
   work_free (work);
   if (exchange == NULL)
     return;
@@ -73,9 +94,7 @@ ragify_library_exchange_replied (const char *body, gsize size, const RagifyProbl
     ragify_exchange_reply (exchange, 200, "application/json", g_memdup2 (body, size), size);
     return;
   }
-  ragify_problem_set (&exchange->problem, problem->status, problem->title, problem->field, "%s",
-                      problem->detail != NULL ? problem->detail : "");
-  exchange->problem.retry_after = problem->retry_after;
+  take_problem (exchange, problem);
   ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
 
@@ -188,6 +207,21 @@ replay (RagifyExchange *exchange)
   ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
 
+/* Where the upload goes that is to be answered before its documents are in; NULL: its answer waits for them. A tenant
+ * could not ask what became of it, and what came with a key of its own is answered once, with what came of it. */
+static RagifySpool *
+spool_for (RagifyExchange *exchange, RagifyLibrary *library, RagifyBodyType type, RagifyChunking chunking)
+{
+  const RagifyAdmin *admin = exchange->listener->shared->options.admin;
+  if (admin == NULL || admin->uploads == NULL || !ragify_prefers_async (exchange->facts.prefer) ||
+      ragify_exchange_hold (exchange) != NULL || exchange->facts.idempotency_key.data != NULL)
+    return NULL;
+  const RagifyUploadTicket ticket = { .store = g_strdup (ragify_library_name (library)),
+                                      .type = type,
+                                      .chunking = chunking };
+  return ragify_spool_new (admin->uploads, exchange->listener->loop, &ticket);
+}
+
 static gboolean
 upload_begin (RagifyExchange *exchange)
 {
@@ -207,10 +241,22 @@ upload_begin (RagifyExchange *exchange)
     return FALSE;
   }
   if (!work->replay)
+    work->spool = spool_for (exchange, library, type, chunking);
+  if (!work->replay && work->spool == NULL)
     work->upload =
         ragify_upload_new (library, exchange->listener->loop, type, chunking, ragify_exchange_hold (exchange));
   ragify_exchange_count (exchange);
   return TRUE;
+}
+
+static void
+give_up (Work *work)
+{
+  if (work->spool != NULL)
+    ragify_spool_abort (work->spool);
+  else
+    ragify_upload_abort (work->upload);
+  work_free (work);
 }
 
 /* Where the client has left in the meantime, the upload is given up here and not earlier, since this is called in any
@@ -224,8 +270,7 @@ upload_resume (void *user)
     ragify_exchange_resume (work->exchange);
     return;
   }
-  ragify_upload_abort (work->upload);
-  work_free (work);
+  give_up (work);
 }
 
 static void
@@ -237,10 +282,27 @@ upload_feed (RagifyExchange *exchange, const char *data, gsize size)
   if (work->replay)
     return;
   work->full = TRUE;
-  if (ragify_upload_feed (work->upload, data, size, upload_resume, work))
+  if (work->spool != NULL ? ragify_spool_feed (work->spool, data, size, upload_resume, work)
+                          : ragify_upload_feed (work->upload, data, size, upload_resume, work))
     work->full = FALSE;
   else if (work->full)
     ragify_exchange_pause (exchange);
+}
+
+static void
+spooled (const char *id, const RagifyProblem *problem, void *user)
+{
+  Work *work = user;
+  RagifyExchange *exchange = work->exchange;
+  work_free (work);
+  if (exchange == NULL)
+    return;
+  if (problem == NULL) {
+    ragify_exchange_reply_job (exchange, id, TRUE);
+    return;
+  }
+  take_problem (exchange, problem);
+  ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
 
 static void
@@ -249,6 +311,10 @@ upload_finish (RagifyExchange *exchange)
   Work *work = exchange->work;
   if (work->replay) {
     replay (exchange);
+    return;
+  }
+  if (work->spool != NULL) {
+    ragify_spool_finish (g_steal_pointer (&work->spool), spooled, work);
     return;
   }
   ragify_upload_finish (g_steal_pointer (&work->upload), ragify_library_exchange_replied, work);
@@ -263,10 +329,9 @@ upload_detach (RagifyExchange *exchange)
     work_free (work);
     return;
   }
-  if (work->upload == NULL || work->full)
+  if ((work->upload == NULL && work->spool == NULL) || work->full)
     return;
-  ragify_upload_abort (work->upload);
-  work_free (work);
+  give_up (work);
 }
 
 const RagifyAction ragify_action_documents_post = {
@@ -285,6 +350,27 @@ void *
 ragify_library_exchange_new (RagifyExchange *exchange)
 {
   return work_new (exchange);
+}
+
+void *
+ragify_library_exchange_begin (RagifyExchange *exchange, const RagifyLibrary *library, const char *kind)
+{
+  RagifyJobBoard *board = ragify_exchange_board (exchange);
+  if (board == NULL || !ragify_prefers_async (exchange->facts.prefer))
+    return work_new (exchange);
+  const RagifyJobOffer offer = { .kind = kind, .store = ragify_library_name (library), .scope = RAGIFY_SCOPE_ADMIN };
+  RagifyPostedJob *job = ragify_job_board_post (board, &offer);
+  if (job == NULL) {
+    ragify_exchange_refuse (exchange, 503, "Shutting down", NULL, "the host is shutting down");
+    return NULL;
+  }
+  Work *work = work_new (exchange);
+  g_autofree char *id = ragify_posted_job_id (job);
+  work->exchange = NULL;
+  work->job = job;
+  exchange->work = NULL;
+  ragify_exchange_reply_job (exchange, id, TRUE);
+  return work;
 }
 
 void

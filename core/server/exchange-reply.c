@@ -2,6 +2,9 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <stdlib.h>
+#include <string.h>
+
 #include "compress.h"
 #include "connection.h"
 #include "cors.h"
@@ -149,4 +152,27 @@ ragify_exchange_stream_goes_on (RagifyExchange *exchange, gsize size)
 {
   ragify_connection_set_limit (exchange->connection, ragify_now () + ragify_exchange_patience (exchange, size));
   ragify_exchange_wake (exchange);
+}
+
+RagifyJobBoard *
+ragify_exchange_board (const RagifyExchange *exchange)
+{
+  const RagifyAdmin *admin = exchange->listener->shared->options.admin;
+  return admin != NULL ? admin->jobs : NULL;
+}
+
+void
+ragify_exchange_reply_job (RagifyExchange *exchange, const char *id, gboolean preferred)
+{
+  g_autofree char *place = g_strconcat ("/v1/jobs/", id, NULL);
+  json_t *json = ragify_job_board_describe (ragify_exchange_board (exchange), id, FALSE);
+  if (json == NULL) /* the host stops: it goes on after the next start */
+    json = json_pack ("{s:s}", "id", id);
+  char *text = json_dumps (json, JSON_COMPACT | JSON_REAL_PRECISION (6));
+  json_decref (json);
+  ragify_exchange_reply (exchange, 202, "application/json", g_strdup (text), strlen (text));
+  free (text);
+  MHD_add_response_header (exchange->response, "Location", place);
+  if (preferred)
+    MHD_add_response_header (exchange->response, "Preference-Applied", "respond-async");
 }

@@ -107,6 +107,12 @@ void ragify_exchange_count (RagifyExchange *exchange);
 /* What the exchange is held to by its key, whatever it asks for; NULL: nothing. */
 RagifyHold *ragify_exchange_hold (const RagifyExchange *exchange);
 
+/* Where jobs go that a request begins; NULL: there are none. */
+RagifyJobBoard *ragify_exchange_board (const RagifyExchange *exchange);
+/* Replies with 202 and what the job says of itself; Location and Preference-Applied (unless it is always so) tell of
+ * it. */
+void ragify_exchange_reply_job (RagifyExchange *exchange, const char *id, gboolean preferred);
+
 /* Refuses in `begin`: fills the exchange's problem and returns FALSE. */
 gboolean ragify_exchange_refuse (RagifyExchange *exchange, guint status, const char *title, const char *field,
                                  const char *format, ...) G_GNUC_PRINTF (5, 6);

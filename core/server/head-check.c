@@ -193,6 +193,8 @@ take_field (RagifyHeadFacts *facts, const RagifyHeadField *field, gboolean *has_
       facts->accept = value;
     else if (ragify_str_is (name, "Origin"))
       facts->origin = value;
+    else if (ragify_str_is (name, "Prefer") && facts->prefer.size == 0)
+      facts->prefer = value;
     else if (ragify_str_is (name, "Expect"))
       return take_expect (facts, value, problem);
     break;
@@ -296,6 +298,17 @@ next_part (RagifyStr *rest, char separator)
   while (part.size > 0 && g_ascii_isspace (part.data[part.size - 1]))
     part.size--;
   return part;
+}
+
+gboolean
+ragify_prefers_async (RagifyStr prefer)
+{
+  while (prefer.size > 0) {
+    RagifyStr preference = next_part (&prefer, ',');
+    if (ragify_str_is (next_part (&preference, ';'), "respond-async"))
+      return TRUE;
+  }
+  return FALSE;
 }
 
 gboolean

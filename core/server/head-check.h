@@ -39,6 +39,7 @@ typedef struct RagifyHeadFacts {
   RagifyStr tracestate[RAGIFY_HEAD_TRACESTATES]; /* in their order */
   guint n_tracestate;                            /* that were sent: more than fit are none */
   RagifyStr idempotency_key;
+  RagifyStr prefer; /* the first; empty: none */
   RagifyStr authorization;
   RagifyStr api_key; /* X-API-Key */
   guint64 content_length;
@@ -67,6 +68,9 @@ gboolean ragify_head_is_seamless (const RagifyHead *head, gsize size);
 /* Fills `facts`, which are zeroed. Returns NULL, or a constant word for what is wrong (for metrics) with `problem` set;
  * the facts are then what was found so far. */
 const char *ragify_head_check (const RagifyHead *head, RagifyHeadFacts *facts, RagifyProblem *problem);
+
+/* Whether `Prefer` asks for an answer before the work is done (respond-async, RFC 7240). */
+gboolean ragify_prefers_async (RagifyStr prefer);
 
 /* Whether a media type with its parameters ("application/json; charset=utf-8") is `type` in UTF-8. */
 gboolean ragify_media_type_is (RagifyStr value, const char *type);

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: MIT
  *
  * The job is looked at a few times a second, and told of where it has changed; so nothing in a job has to know who
- * watches it. The stream ends when the job is no longer configured, and when the host stops.
+ * watches it. The stream ends when the job is over or no longer configured, and when the host stops.
  */
 #include "job-events.h"
 
@@ -24,16 +24,6 @@ typedef struct Watching {
   guint64 said_at;
 } Watching;
 
-static RagifyIngestJob *
-find_job (const Watching *watching)
-{
-  const RagifyServing *serving = watching->exchange->listener->serving;
-  for (guint i = 0; i < serving->n_jobs; i++)
-    if (strcmp (ragify_ingest_job_name (serving->jobs[i]), watching->name) == 0)
-      return serving->jobs[i];
-  return NULL;
-}
-
 static void
 watching_free (Watching *watching)
 {
@@ -51,14 +41,33 @@ say (Watching *watching, const char *text)
   watching->said_at = ragify_now ();
 }
 
+json_t *
+ragify_job_describe (const RagifyExchange *exchange, const char *id, gboolean details)
+{
+  const RagifyServing *serving = exchange->listener->serving;
+  RagifyJobBoard *board = ragify_exchange_board (exchange);
+  for (guint i = 0; i < serving->n_jobs; i++)
+    if (strcmp (ragify_ingest_job_name (serving->jobs[i]), id) == 0)
+      return ragify_ingest_job_describe (serving->jobs[i], details);
+  return board != NULL ? ragify_job_board_describe (board, id, details) : NULL;
+}
+
+/* Whether it is a job that ends, and has. */
+static gboolean
+is_over (const json_t *json)
+{
+  return json_object_get (json, "kind") != NULL && !json_is_null (json_object_get (json, "ended_at"));
+}
+
 /* FALSE: there is nothing more to tell. */
 static gboolean
 tell (Watching *watching)
 {
-  RagifyIngestJob *job = find_job (watching);
-  if (job == NULL || watching->exchange->listener->draining)
+  const RagifyExchange *exchange = watching->exchange;
+  json_t *json = exchange->listener->draining ? NULL : ragify_job_describe (exchange, watching->name, FALSE);
+  if (json == NULL)
     return FALSE;
-  json_t *json = ragify_ingest_job_describe (job, FALSE);
+  const gboolean over = is_over (json);
   char *data = json_dumps (json, JSON_COMPACT | JSON_REAL_PRECISION (6));
   json_decref (json);
   if (g_strcmp0 (data, watching->said) != 0) {
@@ -70,7 +79,7 @@ tell (Watching *watching)
     say (watching, ": still here\n\n");
   }
   free (data);
-  return TRUE;
+  return !over;
 }
 
 static void

@@ -90,6 +90,7 @@ static const RagifyRoute routes[] = {
     .label = "/v1/health",
     .allow = "GET, HEAD",
     .methods = { { "GET", &ragify_action_health } } },
+  { .path = "/v1/tune", .label = "/v1/tune", .allow = "POST", .methods = { { "POST", &ragify_action_tune } } },
   { .path = "/v1/stats", .label = "/v1/stats", .allow = "GET, HEAD", .methods = { { "GET", &ragify_action_stats } } },
   { .path = "/livez", .label = "/livez", .allow = "GET, HEAD", .methods = { { "GET", &ragify_action_live } } },
   { .path = "/readyz", .label = "/readyz", .allow = "GET, HEAD", .methods = { { "GET", &ragify_action_ready } } },

@@ -103,6 +103,7 @@ extern const RagifyAction ragify_action_cache_show;
 extern const RagifyAction ragify_action_cache_clear;
 extern const RagifyAction ragify_action_warm;
 extern const RagifyAction ragify_action_warm_show;
+extern const RagifyAction ragify_action_tune;
 extern const RagifyAction ragify_action_live;
 extern const RagifyAction ragify_action_ready;
 extern const RagifyAction ragify_action_health;

@@ -55,9 +55,9 @@ backup_finish (RagifyExchange *exchange)
   RagifyLibrary *library =
       ragify_query_allow (exchange->query, known, &exchange->problem) ? ragify_exchange_library (exchange) : NULL;
   g_autofree char *path = library != NULL ? find_place (exchange, library) : NULL;
-  if (path != NULL)
-    ragify_library_backup (library, exchange->listener->loop, path, ragify_library_exchange_replied,
-                           ragify_library_exchange_new (exchange));
+  void *work = path != NULL ? ragify_library_exchange_begin (exchange, library, "backup") : NULL;
+  if (work != NULL)
+    ragify_library_backup (library, exchange->listener->loop, path, ragify_library_exchange_replied, work);
   else
     ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
@@ -70,9 +70,9 @@ optimize_finish (RagifyExchange *exchange)
   static const char *const known[] = { "store", NULL };
   RagifyLibrary *library =
       ragify_query_allow (exchange->query, known, &exchange->problem) ? ragify_exchange_library (exchange) : NULL;
-  if (library != NULL)
-    ragify_library_optimize (library, exchange->listener->loop, ragify_library_exchange_replied,
-                             ragify_library_exchange_new (exchange));
+  void *work = library != NULL ? ragify_library_exchange_begin (exchange, library, "optimize") : NULL;
+  if (work != NULL)
+    ragify_library_optimize (library, exchange->listener->loop, ragify_library_exchange_replied, work);
   else
     ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
@@ -96,9 +96,9 @@ verify_finish (RagifyExchange *exchange)
       ragify_query_allow (exchange->query, known, &exchange->problem) && find_repair (exchange, &repair)
           ? ragify_exchange_library (exchange)
           : NULL;
-  if (library != NULL)
-    ragify_library_verify (library, exchange->listener->loop, repair, ragify_library_exchange_replied,
-                           ragify_library_exchange_new (exchange));
+  void *work = library != NULL ? ragify_library_exchange_begin (exchange, library, "verify") : NULL;
+  if (work != NULL)
+    ragify_library_verify (library, exchange->listener->loop, repair, ragify_library_exchange_replied, work);
   else
     ragify_exchange_reply_problem (exchange, &exchange->problem);
 }

@@ -4,6 +4,7 @@
 #include "tools/common/terminal-text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char description[] = "  list             Each job: what it keeps in step, how far it is (default)\n"
@@ -13,7 +14,8 @@ static const char description[] = "  list             Each job: what it keeps in
                                   "  resume NAME      Go on\n"
                                   "  cancel NAME      Give up the pass under way; the next comes at its time\n"
                                   "\n"
-                                  "Jobs are the [ingest NAME] nodes of the configuration.\n"
+                                  "Jobs are the [ingest NAME] nodes of the configuration, and what requests have begun\n"
+                                  "(uploads, tuning …): those have an id for a name, end, and can only be cancelled.\n"
                                   "\n" RAGIFY_TOOL_EXIT_HELP "\n";
 
 static double
@@ -50,9 +52,30 @@ describe_progress (const json_t *job)
   return g_string_free (text, FALSE);
 }
 
+/* What a request has begun. */
+static void
+print_begun (const json_t *job)
+{
+  const char *step = text_of (job, "step"), *error = text_of (job, "error");
+  const json_t *result = json_object_get (job, "result");
+  char *details = result != NULL ? json_dumps (result, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) : NULL;
+  g_autofree char *line = g_strdup_printf (
+      "%-36s %-9s %s -> %s%s%s%s%s", text_of (job, "id"), text_of (job, "state"), text_of (job, "kind"),
+      text_of (job, "store"), *step != '\0' ? ": " : "", step, *error != '\0' ? "; " : "", error);
+  print_line (line);
+  g_auto (GStrv) lines = g_strsplit (details != NULL ? details : "", "\n", -1);
+  for (char **detail = lines; *detail != NULL; detail++)
+    print_line (*detail);
+  free (details);
+}
+
 static void
 print_job (const json_t *job)
 {
+  if (json_object_get (job, "kind") != NULL) {
+    print_begun (job);
+    return;
+  }
   const char *state = text_of (job, "state"), *error = text_of (job, "error");
   const char *from = text_of (job, "root");
   const gboolean runs = strcmp (state, "running") == 0;
@@ -81,7 +104,7 @@ print_reply (const json_t *json)
   if (jobs == NULL)
     print_job (json);
   else if (json_array_size (jobs) == 0)
-    puts ("there are no [ingest NAME] nodes in the configuration");
+    puts ("there are no [ingest NAME] nodes in the configuration, and no request has begun a job");
   json_array_foreach (jobs, index, job) print_job (job);
 }
 

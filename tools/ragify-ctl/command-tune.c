@@ -236,31 +236,19 @@ show_candidates (const RagifyTuneOptions *options, const GPtrArray *candidates, 
   }
 }
 
-static json_t *
-describe_spread (RagifySpread spread)
-{
-  return json_pack ("{s:f, s:f, s:f}", "median", spread.median, "least", spread.low, "most", spread.high);
-}
-
 static void
 print_json (const RagifyRecall *recall, const GPtrArray *candidates, const RagifyCandidate *best)
 {
-  json_t *tried = json_array (), *list = json_array ();
-  for (guint i = 0; i < recall->tried->len; i++) {
-    const RagifyRecallPoint *point = &g_array_index (recall->tried, RagifyRecallPoint, i);
-    json_array_append_new (tried, json_pack ("{s:I, s:f, s:f}", "value", (json_int_t)point->value, "recall",
-                                             point->recall, "median_ms", point->median_ms));
-  }
+  json_t *list = json_array ();
   for (guint i = 0; candidates != NULL && i < candidates->len; i++) {
     const RagifyCandidate *candidate = g_ptr_array_index (candidates, i);
     json_array_append_new (list, json_pack ("{s:s, s:o, s:o, s:I, s:s*, s:b}", "name", candidate->name, "throughput",
-                                            describe_spread (ragify_spread_of (candidate->throughput)), "p95_ms",
-                                            describe_spread (ragify_spread_of (candidate->p95)), "failed",
+                                            ragify_spread_describe (ragify_spread_of (candidate->throughput)), "p95_ms",
+                                            ragify_spread_describe (ragify_spread_of (candidate->p95)), "failed",
                                             (json_int_t)candidate->failed, "refusal", candidate->refusal, "chosen",
                                             candidate == best));
   }
-  json_t *root = json_pack ("{s:{s:s*, s:I, s:f, s:o}, s:o}", "recall", "key", recall->key, "value",
-                            (json_int_t)recall->value, "reached", recall->recall, "tried", tried, "candidates", list);
+  json_t *root = json_pack ("{s:o, s:o}", "recall", ragify_recall_describe (recall), "candidates", list);
   char *text = json_dumps (root, JSON_INDENT (2) | JSON_REAL_PRECISION (8));
   printf ("%s\n", text);
   free (text);
@@ -273,18 +261,10 @@ static char *
 make_drop_in (const RagifyTuneOptions *options, const RagifyCandidate *best)
 {
   const RagifySpread rate = ragify_spread_of (best->throughput);
-  GString *text = g_string_new (NULL);
-  g_string_append_printf (text,
-                          "# Written by ragify-ctl tune: %.0f answers a second (%.0f to %.0f), recall of %.4g asked.\n",
-                          rate.median, rate.low, rate.high, options->recall);
-  for (guint i = 0; i < best->settings->len; i++) {
-    const char *setting = g_ptr_array_index (best->settings, i);
-    const char *equals = strchr (setting, '=');
-    const char *dot = g_strrstr_len (setting, equals - setting, ".");
-    g_string_append_printf (text, "\n[%.*s]\n%.*s = %s\n", (int)(dot - setting), setting, (int)(equals - dot - 1),
-                            dot + 1, equals + 1);
-  }
-  return g_string_free (text, FALSE);
+  g_autofree char *comment =
+      g_strdup_printf ("Written by ragify-ctl tune: %.0f answers a second (%.0f to %.0f), recall of %.4g asked.",
+                       rate.median, rate.low, rate.high, options->recall);
+  return ragify_drop_in_of (comment, (const char *const *)best->settings->pdata, best->settings->len);
 }
 
 static gboolean
@@ -317,8 +297,10 @@ static int
 tune (const RagifyTuneOptions *options, gboolean as_json, const char *path)
 {
   RagifyRecall recall = { 0 };
-  if (!measure_recall (options, &recall))
+  if (!measure_recall (options, &recall)) {
+    ragify_recall_clear (&recall);
     return RAGIFY_TOOL_EXIT_FAILED;
+  }
   g_autofree char *common = recall.value > 0 ? g_strdup_printf ("vector-store %s.%s=%" G_GINT64_FORMAT, options->store,
                                                                 recall.key, recall.value)
                                              : NULL;
@@ -337,7 +319,7 @@ tune (const RagifyTuneOptions *options, gboolean as_json, const char *path)
     ragify_tool_complain ("%s", best->refusal);
   if (well && path != NULL)
     well = write_drop_in (options, best, path);
-  g_array_unref (recall.tried);
+  ragify_recall_clear (&recall);
   return well ? RAGIFY_TOOL_EXIT_OK : RAGIFY_TOOL_EXIT_FAILED;
 }
 

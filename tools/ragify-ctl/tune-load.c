@@ -34,27 +34,6 @@ ragify_candidate_free (RagifyCandidate *candidate)
   g_free (candidate);
 }
 
-static int
-compare_numbers (gconstpointer a, gconstpointer b)
-{
-  const double one = *(const double *)a, other = *(const double *)b;
-  return one < other ? -1 : one > other;
-}
-
-RagifySpread
-ragify_spread_of (const GArray *values)
-{
-  if (values->len == 0)
-    return (RagifySpread){ 0 };
-  g_autoptr (GArray) sorted = g_array_sized_new (FALSE, FALSE, sizeof (double), values->len);
-  g_array_append_vals (sorted, values->data, values->len);
-  g_array_sort (sorted, compare_numbers);
-  const guint half = sorted->len / 2;
-  const double upper = g_array_index (sorted, double, half);
-  const double median = sorted->len % 2 == 1 ? upper : (g_array_index (sorted, double, half - 1) + upper) / 2;
-  return (RagifySpread){ median, g_array_index (sorted, double, 0), g_array_index (sorted, double, sorted->len - 1) };
-}
-
 RagifyHostProcess *
 ragify_tune_start_host (const RagifyTuneOptions *options, const RagifyCandidate *candidate, GError **error)
 {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "command.h"
+#include "core/pipeline/recall.h"
 #include "tools/common/host-process.h"
 #include "tools/common/text-table.h"
 
@@ -29,30 +30,10 @@ typedef struct {
 RagifyCandidate *ragify_candidate_new (const char *name, const char *const *settings);
 void ragify_candidate_free (RagifyCandidate *candidate);
 
-typedef struct {
-  double median, low, high;
-} RagifySpread;
-RagifySpread ragify_spread_of (const GArray *values);
-
 /* ---- tune-recall.c ---- */
 
-/* How much of the exact answer a search setting finds. */
-typedef struct {
-  const char *key;    /* of the store: "nprobe", "ef-search"; NULL: its index is exact */
-  const char *member; /* of a request's `search` */
-  gint64 value;       /* the smallest that reaches the recall; 0: none does */
-  double recall;      /* with it */
-  GArray *tried;      /* RagifyRecallPoint, in the order of the values */
-} RagifyRecall;
-
-typedef struct {
-  gint64 value;
-  double recall;
-  double median_ms; /* at the client, one query after the other, in the same round as all other values */
-} RagifyRecallPoint;
-
 /* Finds the smallest nprobe or efSearch with which the pipeline's dense answers reach options->recall of exact search,
- * on a host that runs at url. FALSE after a complaint. */
+ * on a host that runs at url. FALSE after a complaint. The recall is to be cleared either way. */
 gboolean ragify_tune_recall (const RagifyTuneOptions *options, const char *url, RagifyRecall *recall);
 
 /* ---- tune-load.c ---- */
