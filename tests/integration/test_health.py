@@ -6,6 +6,7 @@ import time
 
 import pytest
 from fault_proxy import FaultProxy
+from model_server import Service
 from postgres_server import PostgresServer, binaries, vector_binaries
 from redis_server import Redis
 from test_resilience_guide import Upstream
@@ -59,7 +60,8 @@ def turns_red_and_green(host, check, name, fault, mend, expected="degraded", wor
     fault()
     try:
         until(host, check, name, "unhealthy", words=words)
-        eventually(host, lambda: overall(host) == expected)
+        if expected is not None:
+            eventually(host, lambda: overall(host) == expected)
         eventually(host, lambda: up(host, check, name) == 0)
         assert host.get("/livez").status == 200 and host.get("/readyz").status == 200
     finally:
@@ -234,7 +236,71 @@ retrieve = {"docs; " if model else ""}words
         host = make_host(config=text, name="health-store")
         host.ingest([{"id": "1", "content": "In good health."}])
         turns_red_and_green(host, "vector_db", "docs", server.kill, server.start, expected="unhealthy")
-        until(host, "text_indexes", "words", "healthy")
+        # Where the words of the store's passages are in the same database, it is the other one's fault, too.
+        turns_red_and_green(host, "text_indexes", "words", server.kill, server.start, expected="unhealthy")
+
+
+def models_config(service, embedder="", reranker=""):
+    return f"""[host]
+threads = 2
+{OFTEN}
+[http public]
+listen = 127.0.0.1:0
+[embedder one]
+plugin = http
+base-url = {service.url('switch')}/embed
+model = one
+dimension = 64
+health = deep
+breaker-open = 200ms
+{embedder}
+[reranker judge]
+plugin = http
+base-url = {service.url('switch')}/judge
+model = judge
+health = deep
+retry = 0
+breaker-open = 200ms
+{reranker}
+[vector-store docs]
+plugin = faiss
+path = docs
+embedder = one
+[pipeline default]
+retrieve = docs
+rerank = judge
+"""
+
+
+@pytest.mark.parametrize("check, name", [("embedders", "one"), ("rerankers", "judge")])
+@pytest.mark.parametrize("behaviour, words", [("broken", "out of memory"), ("garbage", "JSON"), ("limited", "rate limit"),
+                                              ("silent", "")])
+def test_a_model_elsewhere_that_fails_lies_refuses_or_is_silent(make_host, check, name, behaviour, words):
+    service = Service()
+    host = make_host(config=models_config(service, "deadline = 1s", "deadline = 1s"), name="health-models")
+
+    def become(mode):
+        service.mode = mode
+
+    try:
+        until(host, "embedders", "one", "healthy")
+        until(host, "rerankers", "judge", "healthy")
+        turns_red_and_green(host, check, name, lambda: become(behaviour), lambda: become("good"), expected=None,
+                            words=words)
+    finally:
+        service.stop()
+
+
+@pytest.mark.parametrize("check, name", [("embedders", "one"), ("rerankers", "judge")])
+def test_a_model_elsewhere_that_is_gone(make_host, check, name):
+    service = Service()
+    with FaultProxy(("127.0.0.1", service.port)) as proxy:
+        text = models_config(service).replace(f":{service.port}/", f":{proxy.port}/")
+        host = make_host(config=text, name="health-models-gone")
+        try:
+            turns_red_and_green(host, check, name, proxy.refuse, proxy.heal, expected=None)
+        finally:
+            service.stop()
 
 
 def test_a_disk_that_is_full(make_host, tmp_path):
