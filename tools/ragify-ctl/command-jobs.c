@@ -7,16 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char description[] = "  list             Each job: what it keeps in step, how far it is (default)\n"
-                                  "  show NAME        One of them, with the documents that it set aside and why\n"
-                                  "  run NAME         Look through the folder or the source now\n"
-                                  "  pause NAME       Write no more until it is resumed, also after a restart\n"
-                                  "  resume NAME      Go on\n"
-                                  "  cancel NAME      Give up the pass under way; the next comes at its time\n"
-                                  "\n"
-                                  "Jobs are the [ingest NAME] nodes of the configuration, and what requests have begun\n"
-                                  "(uploads, tuning …): those have an id for a name, end, and can only be cancelled.\n"
-                                  "\n" RAGIFY_TOOL_EXIT_HELP "\n";
+static const char description[] =
+    "  list             Each job: what it keeps in step, how far it is (default)\n"
+    "  show NAME        One of them, with the documents that it set aside and why\n"
+    "  run NAME         Look through the folder or the source now\n"
+    "  pause NAME       Write no more until it is resumed, also after a restart\n"
+    "  resume NAME      Go on\n"
+    "  cancel NAME      Give up the pass under way; the next comes at its time\n"
+    "\n"
+    "Jobs are the [ingest NAME] nodes of the configuration, and what requests have begun\n"
+    "(uploads, tuning …): those have an id for a name, end, and can only be cancelled.\n"
+    "\n" RAGIFY_TOOL_EXIT_HELP "\n";
 
 static double
 number_of (const json_t *job, const char *name)
@@ -59,9 +60,9 @@ print_begun (const json_t *job)
   const char *step = text_of (job, "step"), *error = text_of (job, "error");
   const json_t *result = json_object_get (job, "result");
   char *details = result != NULL ? json_dumps (result, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) : NULL;
-  g_autofree char *line = g_strdup_printf (
-      "%-36s %-9s %s -> %s%s%s%s%s", text_of (job, "id"), text_of (job, "state"), text_of (job, "kind"),
-      text_of (job, "store"), *step != '\0' ? ": " : "", step, *error != '\0' ? "; " : "", error);
+  g_autofree char *line = g_strdup_printf ("%-36s %-9s %s -> %s%s%s%s%s", text_of (job, "id"), text_of (job, "state"),
+                                           text_of (job, "kind"), text_of (job, "store"), *step != '\0' ? ": " : "",
+                                           step, *error != '\0' ? "; " : "", error);
   print_line (line);
   g_auto (GStrv) lines = g_strsplit (details != NULL ? details : "", "\n", -1);
   for (char **detail = lines; *detail != NULL; detail++)
