@@ -62,11 +62,9 @@ ragify_change_clear (RagifyChange *change)
   if (change->index != NULL)
     ragify_index_discard (change->index);
   free (change->gone);
-  free (change->added);
   free (change->bare);
   free (change->removed);
   change->gone = NULL;
-  change->added = NULL;
   change->bare = NULL;
   change->removed = NULL;
 }
@@ -105,17 +103,6 @@ ragify_change_add_gone (RagifyChange *change, const RagifyUuid *id, int64_t docu
 }
 
 bool
-ragify_change_add_added (RagifyChange *change, const RagifyUuid *id)
-{
-  RagifyUuid *grown = grow (change->added, sizeof *grown, change->added_count, &change->added_room);
-  if (grown == NULL)
-    return ragify_fault_memory (change->fault);
-  change->added = grown;
-  change->added[change->added_count++] = *id;
-  return true;
-}
-
-bool
 ragify_change_add_bare (RagifyChange *change, const RagifyUuid *id)
 {
   RagifyUuid *grown = grow (change->bare, sizeof *grown, change->bare_count, &change->bare_room);
@@ -127,15 +114,9 @@ ragify_change_add_bare (RagifyChange *change, const RagifyUuid *id)
 }
 
 static int
-compare_ids (const void *left, const void *right)
-{
-  return memcmp (left, right, sizeof (RagifyUuid));
-}
-
-static int
 compare_gone (const void *left, const void *right)
 {
-  return compare_ids (&((const RagifyGone *)left)->id, &((const RagifyGone *)right)->id);
+  return memcmp (&((const RagifyGone *)left)->id, &((const RagifyGone *)right)->id, sizeof (RagifyUuid));
 }
 
 static bool
@@ -165,23 +146,38 @@ has_removals (RagifyChange *change)
   return answer;
 }
 
-/* What was added is no longer removed. */
-static bool
-forget_removals (RagifyChange *change)
+bool
+ragify_change_forget_chunk (RagifyChange *change, const RagifyUuid *id)
 {
   static const char sql[] = "DELETE FROM removals WHERE chunk = ?1";
-  int some = has_removals (change);
-  if (some <= 0)
-    return some == 0;
+  if (!change->asked_for_removals) {
+    int some = has_removals (change);
+    if (some < 0)
+      return false;
+    change->has_removals = some > 0;
+    change->asked_for_removals = true;
+  }
+  if (!change->has_removals)
+    return true;
   sqlite3_stmt *statement = ragify_connection_prepare (change->connection, sql, change->fault);
   if (statement == NULL)
     return false;
-  for (size_t i = 0; i < change->added_count; i++) {
-    ragify_bind_uuid (statement, 1, &change->added[i]);
-    if (!ragify_connection_run (change->connection, statement, change->fault))
-      return false;
-  }
-  return true;
+  ragify_bind_uuid (statement, 1, id);
+  return ragify_connection_run (change->connection, statement, change->fault);
+}
+
+/* 1: a chunk with this id can be found, 0: none can, -1 failed. */
+static int
+is_there (RagifyChange *change, const RagifyUuid *id)
+{
+  static const char sql[] = "SELECT 1 FROM chunks WHERE uuid = ?1 AND staged = 0";
+  sqlite3_stmt *statement = ragify_connection_prepare (change->connection, sql, change->fault);
+  if (statement == NULL)
+    return -1;
+  ragify_bind_uuid (statement, 1, id);
+  int answer = ragify_connection_step (change->connection, statement, change->fault);
+  (void)sqlite3_reset (statement);
+  return answer;
 }
 
 static bool
@@ -210,25 +206,17 @@ ragify_change_note_chunks (RagifyChange *change, size_t first)
 bool
 ragify_change_settle (RagifyChange *change)
 {
-  if (!forget_removals (change))
-    return false;
   if (change->gone_count == 0)
     return true;
   if (!make_room_for_removed (change))
     return false;
   qsort (change->gone, change->gone_count, sizeof *change->gone, compare_gone);
-  if (change->added_count > 0)
-    qsort (change->added, change->added_count, sizeof *change->added, compare_ids);
-  size_t added = 0;
   for (size_t i = 0; i < change->gone_count; i++) {
-    const RagifyGone *gone = &change->gone[i];
-    while (added < change->added_count && compare_ids (&change->added[added], &gone->id) < 0)
-      added++;
-    if (added < change->added_count && compare_ids (&change->added[added], &gone->id) == 0)
-      continue;
-    if (!note_chunk (change, gone))
+    int again = is_there (change, &change->gone[i].id);
+    if (again < 0 || (again == 0 && !note_chunk (change, &change->gone[i])))
       return false;
-    change->removed[change->removed_count++] = gone->id;
+    if (again == 0)
+      change->removed[change->removed_count++] = change->gone[i].id;
   }
   return true;
 }

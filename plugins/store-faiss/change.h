@@ -30,10 +30,9 @@ typedef struct RagifyChange {
   RagifyGone *gone;
   size_t gone_count;
   size_t gone_room;
-  RagifyUuid *added;
-  size_t added_count;
-  size_t added_room;
-  RagifyUuid *bare; /* added without a vector: one that the index has is of an older version */
+  bool asked_for_removals; /* whether any are known: … */
+  bool has_removals;       /* … the answer, without those of this batch */
+  RagifyUuid *bare;        /* added without a vector: one that the index has is of an older version */
   size_t bare_count;
   size_t bare_room;
   RagifyUuid *removed; /* after ragify_change_settle or in a removal: gone for good */
@@ -56,8 +55,10 @@ void ragify_change_clear (RagifyChange *change);
 bool ragify_change_cancelled (RagifyChange *change);
 
 bool ragify_change_add_gone (RagifyChange *change, const RagifyUuid *id, int64_t document);
-bool ragify_change_add_added (RagifyChange *change, const RagifyUuid *id);
 bool ragify_change_add_bare (RagifyChange *change, const RagifyUuid *id);
+
+/* A chunk that becomes searchable is no longer removed. Before anything of this batch is kept as removed. */
+bool ragify_change_forget_chunk (RagifyChange *change, const RagifyUuid *id);
 
 /* Finds out which of the gone chunks were not added again, and keeps their removal for `list since`. */
 bool ragify_change_settle (RagifyChange *change);

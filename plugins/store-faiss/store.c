@@ -257,6 +257,27 @@ start_change (RagifyStore *store, const RagifyAnswer *answer, RagifyConnection *
                          .user = (void *)answer };
 }
 
+/* What is only staged is nobody's yet: after a power cut it is written again, so its commits do not wait for the disk.
+ * The commit that makes it findable does, for all that came before. */
+static bool
+is_staging (const RagifyStoreUpsert *args)
+{
+  const char *item = (const char *)args->documents.items;
+  for (uint64_t i = 0; i < args->documents.count; i++, item += args->documents.stride)
+    if (((const RagifyDocument *)(const void *)item)->mode != RAGIFY_DOCUMENT_STAGE)
+      return false;
+  return args->documents.count > 0;
+}
+
+static void
+end_staging (RagifyConnection *connection)
+{
+  RagifyFault ignored;
+  if (ragify_connection_busy (connection)) /* the setting cannot be changed inside a transaction */
+    (void)ragify_connection_execute (connection, "ROLLBACK", &ignored);
+  (void)ragify_connection_execute (connection, "PRAGMA synchronous=FULL", &ignored);
+}
+
 bool
 ragify_store_upsert (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreUpsert *args,
                      RagifyStoreUpsertResult *result, RagifyFault *fault)
@@ -265,7 +286,9 @@ ragify_store_upsert (RagifyStore *store, const RagifyAnswer *answer, const Ragif
   if (connection == NULL)
     return false;
   RagifyChange change = start_change (store, answer, connection, fault);
-  bool ok = ragify_change_begin (&change) && ragify_upsert_apply (&change, args) &&
+  bool staging = is_staging (args);
+  bool ok = (!staging || ragify_connection_execute (connection, "PRAGMA synchronous=NORMAL", fault)) &&
+            ragify_change_begin (&change) && ragify_upsert_apply (&change, args) &&
             copy_removed (answer, &change, &result->removed) && ragify_change_commit (&change);
   if (ok) {
     publish (store, &change);
@@ -274,6 +297,8 @@ ragify_store_upsert (RagifyStore *store, const RagifyAnswer *answer, const Ragif
     result->inserted = change.inserted;
   }
   ragify_change_clear (&change);
+  if (staging)
+    end_staging (connection);
   ragify_database_end_write (store->database);
   return ok;
 }

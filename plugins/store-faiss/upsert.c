@@ -217,7 +217,7 @@ promote_chunk (Batch *batch, sqlite3_stmt *row)
   const float *vector = sqlite3_column_blob (row, 3);
   int size = sqlite3_column_bytes (row, 3);
   change->chunks++;
-  if (!displace (batch, &entry.id) || !ragify_change_add_added (change, &entry.id))
+  if (!displace (batch, &entry.id) || !ragify_change_forget_chunk (change, &entry.id))
     return false;
   if (change->index == NULL)
     return true;
@@ -227,31 +227,48 @@ promote_chunk (Batch *batch, sqlite3_stmt *row)
 }
 
 static bool
-promote (Batch *batch, Document *document)
+promote_chunks (Batch *batch, const Document *document)
 {
   static const char find[] = "SELECT number, uuid, metadata, vector FROM chunks LEFT JOIN vectors ON chunk = number"
                              " WHERE document = ?1 AND staged = 1";
-  /* OR FAIL: otherwise every page would be kept in memory, for this statement alone to be taken back; whatever fails
-   * here, the whole transaction is. */
-  static const char move[] = "UPDATE OR FAIL chunks SET staged = 0, generation = ?2 WHERE document = ?1 AND staged = 1";
   RagifyChange *change = batch->change;
   sqlite3_stmt *statement = ragify_connection_prepare (change->connection, find, change->fault);
   if (statement == NULL)
     return false;
   (void)sqlite3_bind_int64 (statement, 1, document->number);
-  int answer;
+  int answer = 0;
   bool ok = true;
   while (ok && (answer = ragify_connection_step (change->connection, statement, change->fault)) > 0)
     ok = promote_chunk (batch, statement);
   (void)sqlite3_reset (statement);
-  if (!ok || answer < 0)
-    return false;
-  statement = ragify_connection_prepare (change->connection, move, change->fault);
+  return ok && answer == 0;
+}
+
+/* There may be millions of them: in steps, since a statement keeps a list of the rows that it changes. */
+static bool
+move_chunks (Batch *batch, const Document *document)
+{
+  /* OR FAIL: otherwise every page would be kept in memory, for this statement alone to be taken back; whatever fails
+   * here, the whole transaction is. */
+  static const char move[] = "UPDATE OR FAIL chunks SET staged = 0, generation = ?2 WHERE number IN"
+                             " (SELECT number FROM chunks WHERE document = ?1 AND staged = 1 LIMIT 10000)";
+  RagifyChange *change = batch->change;
+  sqlite3_stmt *statement = ragify_connection_prepare (change->connection, move, change->fault);
   if (statement == NULL)
     return false;
   (void)sqlite3_bind_int64 (statement, 1, document->number);
   (void)sqlite3_bind_int64 (statement, 2, (int64_t)change->generation);
-  if (!ragify_connection_run (change->connection, statement, change->fault))
+  do
+    if (ragify_change_cancelled (change) || !ragify_connection_run (change->connection, statement, change->fault))
+      return false;
+  while (ragify_connection_changes (change->connection) > 0);
+  return true;
+}
+
+static bool
+promote (Batch *batch, Document *document)
+{
+  if (!promote_chunks (batch, document) || !move_chunks (batch, document))
     return false;
   document->chunks = document->staged;
   document->staged = 0;
@@ -411,7 +428,7 @@ insert_chunk (Batch *batch, uint64_t index)
   }
   document->chunks++;
   change->chunks++;
-  if (!ragify_change_add_added (change, &chunk->id))
+  if (!ragify_change_forget_chunk (change, &chunk->id))
     return false;
   return vector == NULL ? ragify_change_add_bare (change, &chunk->id) : ragify_change_stage (change, &entry, vector);
 }

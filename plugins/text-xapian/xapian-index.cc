@@ -13,6 +13,7 @@ using namespace ragify_xapian;
 
 namespace {
 
+constexpr uint64_t most_pending = 4000; // chunks; they are in memory
 constexpr auto lock_poll = std::chrono::milliseconds (20);
 
 bool
@@ -249,26 +250,53 @@ RagifyTextIndex::remove_chunks (const RagifyTextCaller &caller, const void *args
   }
 }
 
-/* One batch, with the generation, in one commit. Whatever fails, the writer is opened anew before the next. */
+bool
+RagifyTextIndex::is_at (const RagifyGeneration &other) const
+{
+  return generation.counter == other.counter &&
+         memcmp (generation.store.bytes, other.store.bytes, sizeof other.store.bytes) == 0;
+}
+
+/* One batch, with the generation, in one commit. A batch that leaves the generation as it is is a part of something
+ * larger, which begins again where it does not come to its end: a commit for some of these together. Whatever fails,
+ * the writer is opened anew before the next, without what was not committed. */
 void
-RagifyTextIndex::write (const RagifyTextCaller &caller, const RagifyGeneration &after,
+RagifyTextIndex::write (const RagifyTextCaller &caller, const RagifyGeneration &after, uint64_t count,
                         void (RagifyTextIndex::*change) (const RagifyTextCaller &, const void *), const void *args)
 {
-  if (writer == nullptr)
-    open_writer (Xapian::DB_OPEN);
+  const bool partial = is_at (after); // nobody else changes it
+  pending += count;
+  const bool committed = !partial || pending >= most_pending;
   try {
-    writer->begin_transaction ();
+    if (writer == nullptr)
+      open_writer (Xapian::DB_OPEN);
+    writer->begin_transaction (!partial);
     (this->*change) (caller, args);
     writer->set_metadata ("generation", encode_generation (after));
     writer->commit_transaction ();
+    if (committed)
+      writer->commit ();
   } catch (...) {
     writer.reset ();
+    pending = 0;
     throw;
   }
+  if (committed)
+    pending = 0;
   std::lock_guard<std::mutex> guard (mutex);
-  commits++;
+  if (committed)
+    commits++;
   chunks = writer->get_doccount ();
   generation = after;
+}
+
+void
+RagifyTextIndex::commit_pending ()
+{
+  writer->commit ();
+  pending = 0;
+  std::lock_guard<std::mutex> guard (mutex);
+  commits++;
 }
 
 void
@@ -278,6 +306,7 @@ RagifyTextIndex::clear (const RagifyGeneration &after)
   writer->set_metadata ("generation", encode_generation (after));
   writer->commit ();
   Roster fresh = make_roster ();
+  pending = 0;
   std::lock_guard<std::mutex> guard (mutex);
   roster = fresh;
   commits++;
@@ -343,7 +372,8 @@ upsert (RagifyTextIndex *index, const RagifyTextCaller *caller, const RagifyText
     return false;
   std::lock_guard<std::mutex> guard (index->writing);
   try {
-    index->write (*caller, args->generation, &RagifyTextIndex::change_chunks, args);
+    index->write (*caller, args->generation, args->chunks.count + args->removed.count, &RagifyTextIndex::change_chunks,
+                  args);
     return true;
   } catch (...) {
     return explain (*index, fault);
@@ -360,7 +390,7 @@ remove_some (RagifyTextIndex *index, const RagifyTextCaller *caller, const Ragif
     if ((args->flags & RAGIFY_TEXT_REMOVE_ALL) != 0)
       index->clear (args->generation);
     else
-      index->write (*caller, args->generation, &RagifyTextIndex::remove_chunks, args);
+      index->write (*caller, args->generation, args->ids.count, &RagifyTextIndex::remove_chunks, args);
     return true;
   } catch (...) {
     return explain (*index, fault);
@@ -382,7 +412,7 @@ optimize (RagifyTextIndex *index, RagifyFault *fault)
   std::lock_guard<std::mutex> guard (index->writing);
   try {
     if (index->writer != nullptr)
-      index->writer->commit ();
+      index->commit_pending ();
     return true;
   } catch (...) {
     return explain (*index, fault);

@@ -106,7 +106,8 @@ struct RagifyTextIndex {
 
   std::mutex writing; // held by the one who writes
   std::unique_ptr<Xapian::WritableDatabase> writer;
-  Xapian::Stem stem; // the writer's
+  uint64_t pending = 0; // chunks that were written and not committed
+  Xapian::Stem stem;    // the writer's
 
   ragify_xapian::Words lately; // asked for
 
@@ -153,7 +154,9 @@ struct RagifyTextIndex {
   void open_writer (int flags);
   void start_anew (const std::string &why);
   void load ();
-  void write (const RagifyTextCaller &caller, const RagifyGeneration &after,
+  void commit_pending ();
+  bool is_at (const RagifyGeneration &other) const;
+  void write (const RagifyTextCaller &caller, const RagifyGeneration &after, uint64_t count,
               void (RagifyTextIndex::*change) (const RagifyTextCaller &, const void *), const void *args);
   void change_chunks (const RagifyTextCaller &caller, const void *args);
   void remove_chunks (const RagifyTextCaller &caller, const void *args);

@@ -17,7 +17,8 @@ extern "C" {
 
 #define RAGIFY_KIND_TEXT_INDEX "ragify.text-index/1"
 
-/* One batch: removals first, then chunks, then the generation; all or nothing. */
+/* One batch: removals first, then chunks, then the generation; all or nothing. One that brings the generation that the
+ * index has already is a part of something larger: it may become findable, and lasting, only with a later one. */
 typedef struct RagifyTextUpsert {
   uint32_t struct_size;
   uint32_t reserved;
