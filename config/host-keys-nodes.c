@@ -70,7 +70,8 @@ static const RagifyHostKey keys[] = {
              .unit = "chunks",
              .minimum = "1",
              .maximum = "100000",
-             .summary = "Chunks written in one batch." } },
+             .summary = "Chunks written in one batch, at most: each batch is one commit, and searches find it as a "
+                        "whole." } },
   { .kinds = VECTOR_STORE,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "optimize-every",

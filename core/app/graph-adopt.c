@@ -72,8 +72,9 @@ static gboolean
 is_same_library (const RagifyLibraryOptions *one, const RagifyLibraryOptions *other)
 {
   if (one->embedder != other->embedder || one->optimize_every != other->optimize_every ||
-      one->n_text_indexes != other->n_text_indexes || one->chunk_size != other->chunk_size ||
-      one->chunk_overlap != other->chunk_overlap || one->chunk_tokens != other->chunk_tokens)
+      one->upsert_batch != other->upsert_batch || one->n_text_indexes != other->n_text_indexes ||
+      one->chunk_size != other->chunk_size || one->chunk_overlap != other->chunk_overlap ||
+      one->chunk_tokens != other->chunk_tokens)
     return FALSE;
   for (guint i = 0; i < one->n_text_indexes; i++)
     if (one->text_indexes[i] != other->text_indexes[i])

@@ -7,21 +7,6 @@ is_kind (const RagifyConfigNode *node, const char *kind)
   return g_str_equal (ragify_config_node_kind (node), kind);
 }
 
-/* Keys of the language whose behaviour is yet to come: whoever writes one is told so. */
-static void
-warn_of_ignored (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
-{
-  static const char *const keys[] = {
-    "upsert-batch",
-  };
-  for (gsize i = 0; i < G_N_ELEMENTS (keys); i++) {
-    const RagifyConfigValue *value = ragify_config_node_value (node, keys[i]);
-    if (value != NULL && value->origin.kind >= RAGIFY_ORIGIN_FILE)
-      ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_WARNING, node, keys[i],
-                              "this version of ragify-host does not act on '%s' yet", keys[i]);
-  }
-}
-
 /* What a pipeline asks of another is kept by that one, which knows the stores that it was made from. */
 static void
 refuse_nested_cache (const RagifyConfigNode *node, RagifyDiagnostics *diagnostics)
@@ -44,7 +29,6 @@ ragify_supported_check (RagifyConfig *config, RagifyDiagnostics *diagnostics)
   for (gsize i = 0; i < count; i++) {
     if (!ragify_config_node_enabled (nodes[i]))
       continue;
-    warn_of_ignored (nodes[i], diagnostics);
     if (is_kind (nodes[i], "pipeline"))
       refuse_nested_cache (nodes[i], diagnostics);
   }

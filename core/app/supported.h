@@ -6,6 +6,5 @@
 
 #include "config/config.h"
 
-/* Adds an error for every node and key that asks for what is not there, and a warning for every key that nothing acts
- * on. FALSE when there was an error. [control] */
+/* Adds an error for every node and key that asks for what is not there. FALSE when there was one. [control] */
 gboolean ragify_supported_check (RagifyConfig *config, RagifyDiagnostics *diagnostics);

@@ -9,8 +9,11 @@
 #include "core/call/operations.h"
 #include "core/ingest/committer-private.h"
 
-#define EMBED_TEXTS 8u /* in one call: small, so that a query does not wait long behind it */
-#define EMBED_CALLS 8u /* at once, at most */
+/* In one call: little, so that a query does not wait long behind it. Short texts go together, up to so many bytes. */
+#define EMBED_TEXTS 8u
+#define EMBED_BYTES 4096u
+#define MOST_EMBED_TEXTS 32u
+#define EMBED_CALLS 9u /* at once, at most */
 #define PAGE_CHUNKS 1000u
 #define MOST_KNOWN 100000u /* chunks of replaced documents that are looked at, for one batch */
 #define NEAR 1000u         /* chunks that a document may have grown or shrunk by, where it is written in parts */
@@ -183,15 +186,33 @@ reuse_vectors (Reuse *reuse, const RagifyBatch *batch, const GPtrArray *texts)
 /* ---- vectors that are to be made ---- */
 
 typedef struct Embedding {
-  RagifyEmbedderEmbed args;
   RagifyCall *call;
-  guint first;
+  guint first, count;
 } Embedding;
+
+/* How many of the texts from `first` on go into one call. */
+static guint
+measure_call (const RagifyCommitter *committer, const GPtrArray *wanted, guint first)
+{
+  const guint wish = committer->max_batch > 0 ? MIN (committer->max_batch, MOST_EMBED_TEXTS) : MOST_EMBED_TEXTS;
+  const guint most = MIN (wish, wanted->len - first);
+  guint count = MIN (EMBED_TEXTS, most);
+  gsize bytes = 0;
+  for (guint i = 0; i < count; i++)
+    bytes += strlen (g_ptr_array_index (wanted, first + i));
+  while (count < most) {
+    bytes += strlen (g_ptr_array_index (wanted, first + count));
+    if (bytes > EMBED_BYTES)
+      break;
+    count++;
+  }
+  return count;
+}
 
 static Embedding
 begin_embedding (RagifyCommitter *committer, const GPtrArray *wanted, RagifyOwner *owner, guint first)
 {
-  const guint count = MIN (EMBED_TEXTS, wanted->len - first);
+  const guint count = measure_call (committer, wanted, first);
   RagifyStr *texts = ragify_arena_alloc (owner->arena, count * sizeof *texts);
   for (guint i = 0; i < count; i++) { /* copies: an embedder that is too slow reads on when the batch is over */
     const char *text = g_ptr_array_index (wanted, first + i);
@@ -202,7 +223,7 @@ begin_embedding (RagifyCommitter *committer, const GPtrArray *wanted, RagifyOwne
   *args = (RagifyEmbedderEmbed){ .struct_size = sizeof *args,
                                  .purpose = RAGIFY_PURPOSE_DOCUMENT,
                                  .texts = { texts, count } };
-  Embedding embedding = { .first = first };
+  Embedding embedding = { .first = first, .count = count };
   embedding.call = ragify_call_new (owner, &ragify_operation_embedder_embed, args,
                                     ragify_now () + RAGIFY_EMBED_TIMEOUT_US, NULL, NULL);
   ragify_call_begin (committer->options.embedder, embedding.call);
@@ -235,7 +256,8 @@ static gboolean
 embed (RagifyCommitter *committer, const GPtrArray *wanted, float *vectors, RagifyProblem *problem)
 {
   const guint at_once = CLAMP (ragify_node_component (committer->options.embedder)->max_parallel, 1, EMBED_CALLS);
-  const guint width = MIN (at_once, MAX (committer->runtime->n_loops, 1));
+  /* One more than there is to compute on: it is there when another one ends. */
+  const guint width = MIN (at_once, MAX (committer->runtime->n_loops, 1) + 1);
   Embedding under_way[EMBED_CALLS] = { 0 };
   RagifyOwner *owners[EMBED_CALLS] = { NULL };
   guint begun = 0, ended = 0, next = 0;
@@ -244,7 +266,7 @@ embed (RagifyCommitter *committer, const GPtrArray *wanted, float *vectors, Ragi
     while (well && next < wanted->len && begun - ended < width) {
       owners[begun % EMBED_CALLS] = ragify_owner_new (sizeof (RagifyOwner), NULL);
       under_way[begun % EMBED_CALLS] = begin_embedding (committer, wanted, owners[begun % EMBED_CALLS], next);
-      next += EMBED_TEXTS;
+      next += under_way[begun % EMBED_CALLS].count;
       begun++;
     }
     well = end_embedding (committer, &under_way[ended % EMBED_CALLS], vectors, problem, !well) && well;

@@ -47,6 +47,7 @@ ragify_committer_look (RagifyCommitter *committer, const RagifyIncoming *documen
                        const RagifyHold *hold, RagifyPartState *state, RagifyProblem *problem)
 {
   RagifyKnown known;
+  ragify_committer_land (committer);
   if (!ragify_committer_make_sure (committer, problem) || !find (committer, document, hold, &known, problem))
     return FALSE;
   const RagifyUuid hash = hash_of (committer, document, content);
@@ -86,14 +87,24 @@ add_chunk (RagifyCommitter *committer, RagifyBatch *batch, const RagifyPart *par
     g_ptr_array_add (batch->texts, ragify_embedded_text (part->document->title, given->text, given->size));
 }
 
-static void
-fill (RagifyCommitter *committer, RagifyBatch *batch, const RagifyPart *part)
+/* `count` chunks of the part from `begin` on; with `last` the document is whole. */
+static gboolean
+write_some (RagifyCommitter *committer, const RagifyPart *part, guint begin, guint count, gboolean last, guint64 there,
+            RagifyStoreUpsertResult *result, RagifyIngestReport *report, RagifyProblem *problem)
 {
-  RagifyDocument document = ragify_committer_describe (batch, part->document, &part->hash);
-  document.mode = part->last ? RAGIFY_DOCUMENT_COMMIT : RAGIFY_DOCUMENT_STAGE;
-  g_array_append_val (batch->documents, document);
-  for (guint i = 0; i < part->count; i++)
-    add_chunk (committer, batch, part, i);
+  g_auto (RagifyBatch) batch;
+  ragify_batch_init (&batch);
+  RagifyDocument document = ragify_committer_describe (&batch, part->document, &part->hash);
+  document.mode = last ? RAGIFY_DOCUMENT_COMMIT : RAGIFY_DOCUMENT_STAGE;
+  g_array_append_val (batch.documents, document);
+  for (guint i = 0; i < count; i++)
+    add_chunk (committer, &batch, part, begin + i);
+  if (there > 0)
+    g_ptr_array_add (batch.replaced, part->document->id);
+  batch.first = part->first + begin;
+  batch.there = there;
+  const guint64 timeout = RAGIFY_WRITE_TIMEOUT_US + (last ? batch.first * COMMIT_US_PER_CHUNK : 0);
+  return ragify_committer_commit (committer, &batch, 0, count, timeout, result, report, problem);
 }
 
 /* The document is whole; its text indexes get it from the store, since it may be too large for one batch. */
@@ -116,28 +127,40 @@ ragify_committer_put_part (RagifyCommitter *committer, const RagifyPart *part, R
 {
   RagifyKnown known;
   RagifyStoreUpsertResult result = { 0 };
+  ragify_committer_land (committer);
   if (!ragify_committer_has_memory (committer, problem) || !ragify_committer_make_sure (committer, problem) ||
       !find (committer, part->document, NULL, &known, problem))
     return FALSE;
   state->staged = staged_of (&known, &part->hash);
   state->unchanged = known.chunks > 0 && memcmp (&known.hash, &part->hash, sizeof part->hash) == 0;
-  if (state->unchanged || state->staged != part->first)
+  if (state->unchanged || state->staged < part->first || state->staged > part->first + part->count)
     return TRUE;
 
-  g_auto (RagifyBatch) batch;
-  ragify_batch_init (&batch);
-  fill (committer, &batch, part);
-  if (known.chunks > 0)
-    g_ptr_array_add (batch.replaced, part->document->id);
-  batch.first = part->first;
-  batch.there = known.chunks;
-  const guint64 timeout = RAGIFY_WRITE_TIMEOUT_US + (part->last ? part->first * COMMIT_US_PER_CHUNK : 0);
-  if (!ragify_committer_commit (committer, &batch, 0, part->count, timeout, &result, report, problem))
-    return FALSE;
-  state->staged += part->count;
-  report->chunks += part->count;
-  committer->written += part->count;
-  if (part->last)
+  guint done = (guint)(state->staged - part->first); /* by an attempt that failed later */
+  gboolean whole = FALSE;
+  while (done < part->count || (part->last && !whole)) {
+    const guint count = MIN (committer->options.upsert_batch, part->count - done);
+    whole = part->last && done + count == part->count;
+    if (!write_some (committer, part, done, count, whole, known.chunks, &result, report, problem))
+      return FALSE;
+    done += count;
+    state->staged += count;
+    report->chunks += count;
+    committer->written += count;
+  }
+  if (whole)
     acknowledge (committer, part, &result, &known, report);
   return TRUE;
+}
+
+RagifyChunker *
+ragify_committer_chunker_new (const RagifyCommitter *committer)
+{
+  const RagifyLibraryOptions *options = &committer->options;
+  RagifyChunker *chunker = options->chunk_tokens
+                               ? ragify_chunker_new_weighed (options->chunk_size, options->chunk_overlap,
+                                                             ragify_weigh_tokens, options->embedder)
+                               : ragify_chunker_new (options->chunk_size, options->chunk_overlap);
+  g_assert (chunker != NULL); /* the cutter's own could be made */
+  return chunker;
 }

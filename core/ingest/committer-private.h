@@ -4,6 +4,7 @@
  *
  *   committer.c        documents that are there as a whole
  *   committer-embed.c  vectors of their chunks
+ *   committer-flight.c a batch that is written beside other work
  *   committer-parts.c  documents that are written in parts
  */
 #pragma once
@@ -14,17 +15,19 @@
 
 #define RAGIFY_WRITE_TIMEOUT_US (120 * (guint64)G_USEC_PER_SEC)
 #define RAGIFY_EMBED_TIMEOUT_US (120 * (guint64)G_USEC_PER_SEC)
-#define RAGIFY_COMMIT_CHUNKS 1000u /* in one batch of the store */
+
+typedef struct RagifyFlight RagifyFlight;
 
 struct RagifyCommitter {
   RagifyRuntime *runtime;
   RagifyLibraryOptions options;
-  RagifyFollower *follower;
-  RagifyGeneration told; /* the last one that was said to `changed` */
-  gboolean unsure;       /* a write failed, and may have been committed nevertheless, or yet be */
+  RagifyFollower *follower; /* the flight's, while there is one */
+  RagifyFlight *flight;     /* NULL: nothing is written beside other work */
+  RagifyGeneration told;    /* the last one that was said to `changed` */
+  gboolean unsure;          /* a write failed, and may have been committed nevertheless, or yet be */
   RagifyCutter *cutter;
-  char *salt[2]; /* by RagifyChunking: what decides about chunks and vectors besides the document */
-  guint dimension;
+  char *salt[2];                   /* by RagifyChunking: what decides about chunks and vectors besides the document */
+  guint dimension, max_batch;      /* the embedder's */
   RagifySeries *embedded, *reused; /* chunks */
   guint64 written;                 /* chunks */
 };
@@ -66,10 +69,24 @@ gboolean ragify_committer_find_known (RagifyCommitter *committer, RagifyIncoming
 /* Before the next write, and before a document may be called unchanged: what the store has now is what the text indexes
  * and the caches must know. */
 gboolean ragify_committer_make_sure (RagifyCommitter *committer, RagifyProblem *problem);
+/* Embeds `count` chunks from `first` on, for a write with the batch's documents, which lives as long as its owner. NULL
+ * with a problem. */
+RagifyStoreUpsert *ragify_committer_prepare (RagifyCommitter *committer, RagifyBatch *batch, guint first, guint count,
+                                             RagifyIngestReport *report, RagifyProblem *problem);
 /* Embeds and commits `count` chunks from `first` on with the batch's documents, within `timeout_us`. */
 gboolean
 ragify_committer_commit (RagifyCommitter *committer, RagifyBatch *batch, guint first, guint count, guint64 timeout_us,
                          RagifyStoreUpsertResult *result, RagifyIngestReport *report, RagifyProblem *problem);
+
+/* Has what was prepared written by a thread of its own; takes the batch, and leaves an empty one. None may be under
+ * way. What comes of it is `owner`'s, from when the flight has landed on. */
+void ragify_committer_launch (RagifyCommitter *committer, RagifyBatch *batch, const RagifyStoreUpsert *args,
+                              RagifyIngestReport *owner);
+/* Whether one of the documents is being written now. */
+gboolean
+ragify_committer_flies_with (const RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count_of_all);
+/* A write failed, and may have been committed all the same. */
+void ragify_committer_doubt (RagifyCommitter *committer);
 
 /* Vectors for the texts (char *) of the batch, one after the other into `vectors`. Those that the store has for the
  * same text in one of the documents that are replaced are taken from there. */

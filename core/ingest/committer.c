@@ -7,6 +7,7 @@
 #include "core/pipeline/filter.h"
 
 #define LISTED_DOCUMENTS 1000u
+#define UPSERT_BATCH 1000u
 #define CATCH_UP_US (10 * (guint64)G_USEC_PER_SEC)
 
 /* ---- batches ---- */
@@ -59,6 +60,7 @@ describe_embedder (RagifyCommitter *committer, char **fingerprint, GError **erro
   }
   const RagifyEmbedderInfo *info = ragify_call_result (call);
   committer->dimension = info->dimension;
+  committer->max_batch = info->max_batch;
   *fingerprint = g_strndup (info->fingerprint.data, info->fingerprint.size);
   return TRUE;
 }
@@ -79,6 +81,7 @@ ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *option
   RagifyCommitter *committer = g_new0 (RagifyCommitter, 1);
   committer->runtime = runtime;
   committer->options = *options;
+  committer->options.upsert_batch = options->upsert_batch > 0 ? options->upsert_batch : UPSERT_BATCH;
   committer->follower = ragify_follower_new (options->store, options->text_indexes, options->n_text_indexes);
   committer->embedded = new_series (runtime, options->name, "embedded");
   committer->reused = new_series (runtime, options->name, "reused");
@@ -102,6 +105,7 @@ ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *option
 void
 ragify_committer_free (RagifyCommitter *committer)
 {
+  ragify_committer_land (committer);
   g_clear_pointer (&committer->cutter, ragify_cutter_free);
   g_free (committer->salt[0]);
   g_free (committer->salt[1]);
@@ -112,6 +116,7 @@ ragify_committer_free (RagifyCommitter *committer)
 guint
 ragify_committer_follow (RagifyCommitter *committer, guint64 budget_us, char **reason)
 {
+  ragify_committer_land (committer);
   return ragify_follower_catch_up (committer->follower, budget_us, reason);
 }
 
@@ -132,12 +137,19 @@ ragify_committer_tell (RagifyCommitter *committer, const RagifyGeneration *gener
 
 /* ---- writes whose outcome is not known ---- */
 
-/* It may have been committed, or be yet: whoever follows the store can no longer count batches. Returns FALSE. */
-static gboolean
-write_failed (RagifyCommitter *committer, const RagifyCall *call, RagifyProblem *problem)
+/* Whoever follows the store can no longer count batches. */
+void
+ragify_committer_doubt (RagifyCommitter *committer)
 {
   committer->unsure = TRUE;
   ragify_follower_distrust (committer->follower);
+}
+
+/* Returns FALSE. */
+static gboolean
+write_failed (RagifyCommitter *committer, const RagifyCall *call, RagifyProblem *problem)
+{
+  ragify_committer_doubt (committer);
   return ragify_ingest_problem (problem, ragify_call_code (call), ragify_call_message (call),
                                 ragify_call_retry_after (call));
 }
@@ -149,6 +161,7 @@ ragify_committer_make_sure (RagifyCommitter *committer, RagifyProblem *problem)
   g_autofree char *reason = NULL;
   if (!committer->unsure)
     return TRUE;
+  ragify_committer_land (committer);
   if (!ragify_store_generation (committer->options.store, &store, &reason))
     return ragify_ingest_problem (problem, RAGIFY_E_UNAVAILABLE, reason, 0);
   ragify_follower_catch_up (committer->follower, CATCH_UP_US, &reason);
@@ -267,9 +280,9 @@ ragify_committer_describe (RagifyBatch *batch, const RagifyIncoming *incoming, c
   };
 }
 
-gboolean
-ragify_committer_commit (RagifyCommitter *committer, RagifyBatch *batch, guint first, guint count, guint64 timeout_us,
-                         RagifyStoreUpsertResult *result, RagifyIngestReport *report, RagifyProblem *problem)
+RagifyStoreUpsert *
+ragify_committer_prepare (RagifyCommitter *committer, RagifyBatch *batch, guint first, guint count,
+                          RagifyIngestReport *report, RagifyProblem *problem)
 {
   RagifyStoreUpsert *args = ragify_arena_alloc (batch->owner->arena, sizeof *args);
   *args = (RagifyStoreUpsert){
@@ -283,16 +296,26 @@ ragify_committer_commit (RagifyCommitter *committer, RagifyBatch *batch, guint f
                 .count = count,
                 .stride = sizeof (RagifyChunk) },
   };
-  if (committer->options.embedder != NULL) {
-    float *vectors =
-        ragify_arena_alloc (batch->owner->arena, MAX ((gsize)count * committer->dimension, 1) * sizeof *vectors);
-    g_autoptr (GPtrArray) texts = g_ptr_array_new ();
-    for (guint i = 0; i < count; i++)
-      g_ptr_array_add (texts, g_ptr_array_index (batch->texts, first + i));
-    if (!ragify_committer_embed (committer, batch, texts, vectors, report, problem))
-      return FALSE;
-    args->vectors = (RagifyVectors){ vectors, count, committer->dimension };
-  }
+  if (committer->options.embedder == NULL)
+    return args;
+  float *vectors =
+      ragify_arena_alloc (batch->owner->arena, MAX ((gsize)count * committer->dimension, 1) * sizeof *vectors);
+  g_autoptr (GPtrArray) texts = g_ptr_array_new ();
+  for (guint i = 0; i < count; i++)
+    g_ptr_array_add (texts, g_ptr_array_index (batch->texts, first + i));
+  if (!ragify_committer_embed (committer, batch, texts, vectors, report, problem))
+    return NULL;
+  args->vectors = (RagifyVectors){ vectors, count, committer->dimension };
+  return args;
+}
+
+gboolean
+ragify_committer_commit (RagifyCommitter *committer, RagifyBatch *batch, guint first, guint count, guint64 timeout_us,
+                         RagifyStoreUpsertResult *result, RagifyIngestReport *report, RagifyProblem *problem)
+{
+  const RagifyStoreUpsert *args = ragify_committer_prepare (committer, batch, first, count, report, problem);
+  if (args == NULL)
+    return FALSE;
   RagifyCall *call =
       ragify_call_new (batch->owner, &ragify_operation_store_upsert, args, ragify_now () + timeout_us, NULL, NULL);
   if (ragify_call_wait (committer->options.store, call) != RAGIFY_OK)
@@ -321,8 +344,8 @@ write_in_pieces (RagifyCommitter *committer, RagifyBatch *batch, RagifyIngestRep
 {
   RagifyDocument *document = &g_array_index (batch->documents, RagifyDocument, 0);
   RagifyStoreUpsertResult result = { 0 };
-  for (guint first = 0; first < batch->chunks->len; first += RAGIFY_COMMIT_CHUNKS) {
-    const guint count = MIN (RAGIFY_COMMIT_CHUNKS, batch->chunks->len - first);
+  for (guint first = 0; first < batch->chunks->len; first += committer->options.upsert_batch) {
+    const guint count = MIN (committer->options.upsert_batch, batch->chunks->len - first);
     document->mode = first + count == batch->chunks->len ? RAGIFY_DOCUMENT_COMMIT : RAGIFY_DOCUMENT_STAGE;
     if (!ragify_committer_commit (committer, batch, first, count, RAGIFY_WRITE_TIMEOUT_US, &result, report, problem))
       return FALSE;
@@ -331,18 +354,19 @@ write_in_pieces (RagifyCommitter *committer, RagifyBatch *batch, RagifyIngestRep
   return TRUE;
 }
 
+/* Has the batch written, beside what the caller does next. */
 static gboolean
 write_batch (RagifyCommitter *committer, RagifyBatch *batch, RagifyIngestReport *report, RagifyProblem *problem)
 {
   if (batch->documents->len == 0)
     return TRUE;
-  if (batch->chunks->len > RAGIFY_COMMIT_CHUNKS && batch->documents->len == 1)
-    return write_in_pieces (committer, batch, report, problem);
-  RagifyStoreUpsertResult result;
-  if (!ragify_committer_commit (committer, batch, 0, batch->chunks->len, RAGIFY_WRITE_TIMEOUT_US, &result, report,
-                                problem))
+  if (batch->chunks->len > committer->options.upsert_batch && batch->documents->len == 1)
+    return ragify_committer_settle (committer, report, problem) && write_in_pieces (committer, batch, report, problem);
+  const RagifyStoreUpsert *args = ragify_committer_prepare (committer, batch, 0, batch->chunks->len, report, problem);
+  if (args == NULL || !ragify_committer_settle (committer, report, problem) ||
+      !ragify_committer_make_sure (committer, problem))
     return FALSE;
-  acknowledge (committer, batch, &result, report);
+  ragify_committer_launch (committer, batch, args, report);
   return TRUE;
 }
 
@@ -369,16 +393,54 @@ ragify_committer_has_memory (const RagifyCommitter *committer, RagifyProblem *pr
   return FALSE;
 }
 
+/* The document to the batch, which is written first where it would become too large. */
+static gboolean
+take_document (RagifyCommitter *committer, RagifyBatch *batch, const RagifyIncoming *incoming, RagifyChunking chunking,
+               const RagifyKnown *before, RagifyIngestReport *report, RagifyProblem *problem)
+{
+  const RagifyUuid hash = ragify_incoming_hash (incoming, committer->salt[chunking]);
+  const gboolean there = before != NULL && before->chunks > 0;
+  if (before != NULL && before->foreign) {
+    ragify_ingest_report_fail (report, incoming->id, "id", "is taken");
+    return TRUE;
+  }
+  if (there && memcmp (&before->hash, &hash, sizeof hash) == 0) {
+    report->unchanged++;
+    return TRUE;
+  }
+  g_autoptr (GArray) cuts = ragify_cutter_cut (committer->cutter, incoming, chunking);
+  if (cuts->len == 0) {
+    ragify_ingest_report_fail (report, incoming->id, "content", "holds no text but white space");
+    return TRUE;
+  }
+  if (batch->chunks->len > 0 && batch->chunks->len + cuts->len > committer->options.upsert_batch) {
+    if (!write_batch (committer, batch, report, problem))
+      return FALSE;
+    ragify_batch_clear (batch);
+    ragify_batch_init (batch);
+  }
+  report->replaced += there ? 1 : 0;
+  if (there)
+    g_ptr_array_add (batch->replaced, incoming->id);
+  add_document (committer, batch, incoming, cuts, &hash);
+  return TRUE;
+}
+
 gboolean
-ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count,
-                      RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
-                      RagifyProblem *problem)
+ragify_committer_put_ahead (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count,
+                            RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
+                            RagifyProblem *problem)
 {
   g_autoptr (GHashTable) known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_autoptr (GHashTable) last = g_hash_table_new (g_str_hash, g_str_equal);
   if (count == 0)
     return TRUE;
-  if (!ragify_committer_has_memory (committer, problem) || !ragify_committer_make_sure (committer, problem) ||
+  if (!ragify_committer_has_memory (committer, problem))
+    return FALSE;
+  if (ragify_committer_flies_with (committer, documents, count) &&
+      !ragify_committer_settle (committer, report, problem))
+    return FALSE;
+  if (!ragify_committer_make_sure (committer, problem) ||
       !ragify_committer_find_known (committer, documents, count, hold, known, problem))
     return FALSE;
   for (gsize i = 0; i < count; i++)
@@ -388,36 +450,25 @@ ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documen
   ragify_batch_init (&batch);
   for (gsize i = 0; i < count; i++) {
     const RagifyIncoming *incoming = documents[i];
-    if (g_hash_table_lookup (last, incoming->id) != incoming)
-      continue; /* a later one of the same id wins */
-    const RagifyUuid hash = ragify_incoming_hash (incoming, committer->salt[chunking]);
-    const RagifyKnown *before = g_hash_table_lookup (known, incoming->id);
-    if (before != NULL && before->foreign) {
-      ragify_ingest_report_fail (report, incoming->id, "id", "is taken");
-      continue;
-    }
-    const gboolean there = before != NULL && before->chunks > 0;
-    if (there && memcmp (&before->hash, &hash, sizeof hash) == 0) {
-      report->unchanged++;
-      continue;
-    }
-    g_autoptr (GArray) cuts = ragify_cutter_cut (committer->cutter, incoming, chunking);
-    if (cuts->len == 0) {
-      ragify_ingest_report_fail (report, incoming->id, "content", "holds no text but white space");
-      continue;
-    }
-    if (batch.chunks->len > 0 && batch.chunks->len + cuts->len > RAGIFY_COMMIT_CHUNKS) {
-      if (!write_batch (committer, &batch, report, problem))
-        return FALSE;
-      ragify_batch_clear (&batch);
-      ragify_batch_init (&batch);
-    }
-    report->replaced += there ? 1 : 0;
-    if (there)
-      g_ptr_array_add (batch.replaced, incoming->id);
-    add_document (committer, &batch, incoming, cuts, &hash);
+    if (g_hash_table_lookup (last, incoming->id) == incoming && /* a later one of the same id wins */
+        !take_document (committer, &batch, incoming, chunking, g_hash_table_lookup (known, incoming->id), report,
+                        problem))
+      return FALSE;
   }
   return write_batch (committer, &batch, report, problem);
+}
+
+gboolean
+ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count,
+                      RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
+                      RagifyProblem *problem)
+{
+  RagifyProblem late = { 0 };
+  const gboolean well = ragify_committer_put_ahead (committer, documents, count, chunking, hold, report, problem);
+  if (ragify_committer_settle (committer, report, well ? problem : &late))
+    return well;
+  ragify_problem_clear (&late);
+  return FALSE;
 }
 
 /* Those of the documents that the holder may delete; of others he must not learn. */
@@ -447,6 +498,7 @@ ragify_committer_delete (RagifyCommitter *committer, const char *const *document
                          guint64 *chunks, RagifyGeneration *generation, RagifyProblem *problem)
 {
   g_autoptr (GPtrArray) own = g_ptr_array_new ();
+  ragify_committer_land (committer);
   if (!ragify_committer_make_sure (committer, problem) || !find_own (committer, documents, count, hold, own, problem))
     return FALSE;
   *chunks = 0;
@@ -485,6 +537,7 @@ ragify_committer_take_written (RagifyCommitter *committer)
 void
 ragify_committer_announce (RagifyCommitter *committer)
 {
+  ragify_committer_land (committer);
   const RagifyLibraryOptions *options = &committer->options;
   RagifyStoreGeneration found;
   g_autofree char *reason = NULL;
@@ -505,6 +558,7 @@ ragify_committer_must_ask (const RagifyCommitter *committer)
 void
 ragify_committer_ask (RagifyCommitter *committer)
 {
+  ragify_committer_land (committer);
   RagifyStoreGeneration found;
   g_autofree char *reason = NULL;
   if (!ragify_store_generation (committer->options.store, &found, &reason))

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "core/ingest/chunker.h"
 #include "core/ingest/document.h"
 #include "core/ingest/documents.h"
 #include "core/ingest/report.h"
@@ -22,6 +23,17 @@ gboolean ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const
                                RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
                                RagifyProblem *problem);
 
+/* The same, but what is written last may still be under way when it returns, so that the next documents are embedded
+ * meanwhile. Before the report is read for the last time, or goes, ragify_committer_settle must have waited for it.
+ * Documents that are under way are waited for by whatever else is asked of the committer. */
+gboolean ragify_committer_put_ahead (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count,
+                                     RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
+                                     RagifyProblem *problem);
+/* FALSE with a problem where what was under way for the report failed. */
+gboolean ragify_committer_settle (RagifyCommitter *committer, RagifyIngestReport *report, RagifyProblem *problem);
+/* Waits for what is under way; whose it is learns of it when it settles. */
+void ragify_committer_land (RagifyCommitter *committer);
+
 /* ---- documents that are written in parts, of any size ---- */
 
 /* One chunk of a document that is written in parts. */
@@ -37,7 +49,7 @@ typedef struct RagifyPart {
   RagifyUuid hash;                /* of all that decides about its chunks, as ragify_committer_look wrote it */
   guint64 first;                  /* how many chunks came before */
   const RagifyPartChunk *chunks;
-  guint count;   /* 1000 at most */
+  guint count;
   gboolean last; /* with it the document is whole, and found */
 } RagifyPart;
 
@@ -51,10 +63,14 @@ typedef struct RagifyPartState {
 /* What is there of a document whose bytes have the hash `content`. */
 gboolean ragify_committer_look (RagifyCommitter *committer, const RagifyIncoming *document, const RagifyUuid *content,
                                 const RagifyHold *hold, RagifyPartState *state, RagifyProblem *problem);
-/* Writes a part. Where that fails it may have been written: look again. `*state` where what is staged is not what the
- * part follows, in which case nothing is written and TRUE returned; else its `staged` is brought up to date. */
+/* Writes a part, without what is staged of it already. Where that fails some of it may have been written: the same part
+ * may be given again. Where what is staged is neither what the part follows nor some of it, nothing is written and TRUE
+ * returned. `*state` says what is there. */
 gboolean ragify_committer_put_part (RagifyCommitter *committer, const RagifyPart *part, RagifyPartState *state,
                                     RagifyIngestReport *report, RagifyProblem *problem);
+
+/* Cuts documents of no cutting of their own; the caller's. */
+RagifyChunker *ragify_committer_chunker_new (const RagifyCommitter *committer);
 
 /* Deletes documents; `*chunks` is how many they had, without those that `hold` (or NULL) keeps from the holder, which
  * stay. Where that is none, nothing was written and `*generation` is as it was. */

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "core/ingest/document.h"
 #include "core/ingest/hold.h"
 #include "core/module/node.h"
 #include "core/pipeline/pipeline.h"
@@ -24,7 +25,9 @@ typedef struct RagifyLibraryOptions {
   guint chunk_size;       /* characters, 1000 */
   guint chunk_overlap;    /* characters, 150 */
   gboolean chunk_tokens;  /* both are in the embedder's tokens */
+  guint upsert_batch;     /* chunks that are written together, at most; 0: 1000 */
   guint64 optimize_every; /* chunks that are written; 0: only when asked */
+  const char *state_dir;  /* long uploads lie below it until they are whole */
   /* After each committed write, before it is acknowledged, and when its text indexes have caught up. `removed` NULL:
    * what has gone is not known. `behind`: one of the indexes lacks some of what the generation holds. */
   void (*changed) (void *user, RagifyNode *store, const RagifyGeneration *generation, const RagifyUuidList *removed,
@@ -45,7 +48,7 @@ void ragify_library_free (RagifyLibrary *library); /* finishes the write under w
 const char *ragify_library_name (const RagifyLibrary *library);
 
 typedef enum { RAGIFY_CHUNKING_DEFAULT, RAGIFY_CHUNKING_NONE } RagifyChunking;
-typedef enum { RAGIFY_BODY_JSON, RAGIFY_BODY_NDJSON } RagifyBodyType;
+typedef enum { RAGIFY_BODY_JSON, RAGIFY_BODY_NDJSON, RAGIFY_BODY_TEXT } RagifyBodyType;
 
 /* One upload: bytes are fed as they come, parsed and ingested batch by batch, in bounded memory. */
 typedef struct RagifyUpload RagifyUpload;
@@ -56,6 +59,9 @@ typedef void (*RagifyLibraryReplied) (const char *body, gsize size, const Ragify
 /* `hold`: what the uploader is held to, or NULL; a reference is taken. [loop] */
 RagifyUpload *ragify_upload_new (RagifyLibrary *library, RagifyLoop *loop, RagifyBodyType type, RagifyChunking chunking,
                                  RagifyHold *hold);
+/* The same of one document that comes as text; takes `document`, whose content is not looked at. [loop] */
+RagifyUpload *ragify_upload_new_text (RagifyLibrary *library, RagifyLoop *loop, RagifyIncoming *document,
+                                      RagifyChunking chunking, RagifyHold *hold);
 /* TRUE: go on. FALSE: no more may be fed until `resume` runs on the loop. After an error bytes are swallowed. [loop] */
 gboolean
 ragify_upload_feed (RagifyUpload *upload, const char *data, gsize size, void (*resume) (void *user), void *user);

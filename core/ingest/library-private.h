@@ -27,6 +27,7 @@ struct RagifyLibrary {
   gint references; /* atomic: the application's until it is freed, and one for each upload and read under way */
   RagifyRuntime *runtime;
   char *name;
+  char *uploads; /* the folder for those that are not whole */
   RagifyNode *store;
   RagifyCommitter *committer; /* the thread's */
   guint64 optimize_every;     /* the thread's; chunks */

@@ -142,6 +142,7 @@ library_main (void *data)
   GQueue left = library->jobs;
   g_queue_init (&library->jobs);
   pthread_mutex_unlock (&library->lock);
+  ragify_committer_land (library->committer);
   for (RagifyLibraryJob *job = g_queue_pop_head (&left); job != NULL; job = g_queue_pop_head (&left))
     job->refuse (job);
   return NULL;
@@ -162,6 +163,8 @@ ragify_library_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options,
   library->references = 1;
   library->runtime = runtime;
   library->name = g_strdup (options->name);
+  library->uploads =
+      g_build_filename (options->state_dir != NULL ? options->state_dir : g_get_tmp_dir (), "uploads", NULL);
   library->store = options->store;
   library->committer = committer;
   library->optimize_every = options->optimize_every;
@@ -205,6 +208,7 @@ ragify_library_unref (RagifyLibrary *library)
   pthread_cond_destroy (&library->work);
   pthread_mutex_destroy (&library->lock);
   g_free (library->name);
+  g_free (library->uploads);
   g_free (library);
 }
 

@@ -19,6 +19,7 @@ ragify_ingest_report_clear (RagifyIngestReport *report)
   g_string_free (report->failed, TRUE);
   g_ptr_array_unref (report->warnings);
   g_clear_pointer (&report->first_reason, g_free);
+  ragify_problem_clear (&report->broken);
 }
 
 void

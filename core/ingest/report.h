@@ -18,6 +18,7 @@ typedef struct RagifyIngestReport {
   char *first_reason;  /* of the first failed document, with its field in front */
   GPtrArray *warnings; /* texts, each once */
   RagifyGeneration generation;
+  RagifyProblem broken; /* why a write that was still under way failed; status 0: none did */
 } RagifyIngestReport;
 
 void ragify_ingest_report_init (RagifyIngestReport *report);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/ingest/library-private.h"
+#include "core/ingest/text-intake.h"
 
 #define BUFFERED (1024 * 1024)              /* bytes fed and not yet taken: past that the client waits */
 #define LARGEST_DOCUMENT (64 * 1024 * 1024) /* one NDJSON line, or one JSON body */
@@ -29,7 +30,8 @@ struct RagifyUpload {
   GString *unparsed; /* what was taken and is not parsed yet, */
   gsize parsed;      /* … from here on */
   guint64 line;
-  gboolean skipping; /* a line that is too long, up to its end */
+  gboolean skipping;      /* a line that is too long, up to its end */
+  RagifyTextIntake *text; /* in place of what follows, where one document comes as text */
   GPtrArray *documents;
   gsize documents_bytes;
   guint64 oldest; /* when the first of them came */
@@ -43,6 +45,7 @@ upload_free (RagifyUpload *upload)
 {
   g_string_free (upload->fed, TRUE);
   g_string_free (upload->unparsed, TRUE);
+  g_clear_pointer (&upload->text, ragify_text_intake_free);
   g_ptr_array_unref (upload->documents);
   ragify_problem_clear (&upload->problem);
   ragify_ingest_report_clear (&upload->report);
@@ -203,11 +206,35 @@ is_due (const RagifyUpload *upload, gboolean at_end)
 static void
 write_documents (RagifyUpload *upload, RagifyCommitter *committer)
 {
-  if (!ragify_committer_put (committer, (RagifyIncoming *const *)upload->documents->pdata, upload->documents->len,
-                             upload->chunking, upload->hold, &upload->report, &upload->problem))
+  if (!ragify_committer_put_ahead (committer, (RagifyIncoming *const *)upload->documents->pdata, upload->documents->len,
+                                   upload->chunking, upload->hold, &upload->report, &upload->problem))
     upload->failed = TRUE;
   g_ptr_array_set_size (upload->documents, 0);
   upload->documents_bytes = 0;
+}
+
+/* Waits for what is still being written. */
+static void
+settle (RagifyUpload *upload, RagifyCommitter *committer)
+{
+  RagifyProblem late = { 0 };
+  if (ragify_committer_settle (committer, &upload->report, &late))
+    return;
+  if (upload->failed)
+    ragify_problem_clear (&late);
+  else
+    upload->problem = late;
+  upload->failed = TRUE;
+}
+
+/* One step; TRUE where it was the last. */
+static gboolean
+write_text (RagifyUpload *upload, RagifyCommitter *committer)
+{
+  const RagifyIntakeOutcome outcome =
+      ragify_text_intake_step (upload->text, committer, upload->hold, &upload->report, &upload->problem);
+  upload->failed = outcome == RAGIFY_INTAKE_FAILED;
+  return outcome != RAGIFY_INTAKE_MORE;
 }
 
 static char *
@@ -304,6 +331,10 @@ parse (RagifyUpload *upload, gboolean at_end)
     }
     g_string_erase (upload->unparsed, 0, (gssize)upload->parsed);
     upload->parsed = 0;
+  } else if (upload->type == RAGIFY_BODY_TEXT) {
+    upload->failed =
+        !ragify_text_intake_add (upload->text, upload->unparsed->str, upload->unparsed->len, &upload->problem);
+    g_string_truncate (upload->unparsed, 0);
   } else if (at_end) {
     if (upload->unparsed->len > 0)
       parse_body (upload);
@@ -314,6 +345,13 @@ parse (RagifyUpload *upload, gboolean at_end)
                         LARGEST_DOCUMENT);
     g_string_truncate (upload->unparsed, 0);
   }
+}
+
+/* With the library's lock held. */
+static gboolean
+has_more (const RagifyUpload *upload)
+{
+  return upload->fed->len > 0 || upload->finished || upload->aborted || upload->job.scheduled;
 }
 
 static gboolean
@@ -327,23 +365,33 @@ upload_step (RagifyLibraryJob *job, RagifyCommitter *committer)
   const gboolean at_end = upload->finished && upload->fed->len == 0;
   pthread_mutex_unlock (&library->lock);
   if (aborted) {
+    ragify_committer_land (committer);
     upload_free (upload);
     return FALSE;
   }
 
   parse (upload, at_end);
+  if (at_end && !upload->failed && upload->text != NULL && !write_text (upload, committer))
+    return TRUE;
   const gboolean unparsed = upload->type == RAGIFY_BODY_NDJSON && end_of_line (upload) != NULL;
   if (!upload->failed && is_due (upload, at_end && !unparsed))
     write_documents (upload, committer);
   if (at_end && (upload->failed || (!unparsed && upload->unparsed->len == 0 && upload->documents->len == 0))) {
+    settle (upload, committer);
     reply (upload);
     upload_free (upload);
     return FALSE;
   }
 
+  if (at_end || unparsed)
+    return TRUE;
   pthread_mutex_lock (&library->lock);
-  const gboolean more =
-      at_end || unparsed || upload->fed->len > 0 || upload->finished || upload->aborted || upload->job.scheduled;
+  const gboolean idle = !has_more (upload);
+  pthread_mutex_unlock (&library->lock);
+  if (idle)
+    settle (upload, committer); /* nobody else would wait for it */
+  pthread_mutex_lock (&library->lock);
+  const gboolean more = has_more (upload);
   if (!more)
     upload->job.running = FALSE; /* from here on feeding schedules it */
   pthread_mutex_unlock (&library->lock);
@@ -387,6 +435,15 @@ ragify_upload_new (RagifyLibrary *library, RagifyLoop *loop, RagifyBodyType type
   upload->unparsed = g_string_new (NULL);
   upload->documents = g_ptr_array_new_with_free_func ((GDestroyNotify)ragify_incoming_free);
   ragify_ingest_report_init (&upload->report);
+  return upload;
+}
+
+RagifyUpload *
+ragify_upload_new_text (RagifyLibrary *library, RagifyLoop *loop, RagifyIncoming *document, RagifyChunking chunking,
+                        RagifyHold *hold)
+{
+  RagifyUpload *upload = ragify_upload_new (library, loop, RAGIFY_BODY_TEXT, chunking, hold);
+  upload->text = ragify_text_intake_new (document, chunking, library->uploads);
   return upload;
 }
 

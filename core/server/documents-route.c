@@ -140,10 +140,14 @@ find_body_type (RagifyExchange *exchange, RagifyBodyType *type)
       *type = RAGIFY_BODY_NDJSON;
       return TRUE;
     }
-  return ragify_exchange_refuse (exchange, 415, "Unsupported media type", "Content-Type",
-                                 "expected application/json or application/x-ndjson in UTF-8, found %.*s",
-                                 given.size > 0 ? (int)MIN (given.size, 100) : 7,
-                                 given.size > 0 ? given.data : "nothing");
+  if (ragify_media_type_is (given, "text/plain")) {
+    *type = RAGIFY_BODY_TEXT;
+    return TRUE;
+  }
+  return ragify_exchange_refuse (
+      exchange, 415, "Unsupported media type", "Content-Type",
+      "expected application/json or application/x-ndjson in UTF-8, or text/plain, found %.*s",
+      given.size > 0 ? (int)MIN (given.size, 100) : 7, given.size > 0 ? given.data : "nothing");
 }
 
 static gboolean
@@ -155,6 +159,62 @@ find_chunking (RagifyExchange *exchange, RagifyChunking *chunking)
     return TRUE;
   return ragify_exchange_refuse (exchange, 400, "Invalid value", "chunking", "expected none or default, found '%.100s'",
                                  text);
+}
+
+/* What the address says of a document that comes as text. NULL: refused. */
+static RagifyIncoming *
+describe_text (RagifyExchange *exchange, RagifyHold *hold)
+{
+  static const char *const texts[] = { "id", "title", "uri", "created_at", "updated_at" };
+  const char *metadata = ragify_query_get (exchange->query, "metadata");
+  json_t *described = json_pack ("{s:s}", "content", "?"), *object = NULL;
+  g_autofree char *field = NULL;
+  g_autofree char *reason = NULL;
+  json_error_t error;
+  for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
+    if (ragify_query_get (exchange->query, texts[i]) != NULL)
+      json_object_set_new (described, texts[i], json_string (ragify_query_get (exchange->query, texts[i])));
+  if (metadata != NULL && (object = json_loads (metadata, JSON_REJECT_DUPLICATES, &error)) != NULL)
+    json_object_set_new (described, "metadata", object);
+  g_autoptr (RagifyIncoming) document = NULL;
+  if (metadata != NULL && object == NULL)
+    reason = g_strdup_printf ("is not JSON: %s (column %d)", error.text, error.column);
+  else
+    document = ragify_incoming_parse (described, &field, &reason);
+  json_decref (described);
+  if (document != NULL && (hold == NULL || ragify_hold_mark (hold, document, &field, &reason)))
+    return g_steal_pointer (&document);
+  const char *name = field != NULL ? field : "metadata";
+  ragify_exchange_refuse (exchange, 400, "Invalid value", name, "%s: %s", name, reason);
+  return NULL;
+}
+
+/* What takes the body of the given type. NULL: refused. */
+static RagifyUpload *
+new_upload (RagifyExchange *exchange, RagifyLibrary *library, RagifyBodyType type, RagifyChunking chunking)
+{
+  RagifyLoop *loop = exchange->listener->loop;
+  RagifyHold *hold = ragify_exchange_hold (exchange);
+  if (type != RAGIFY_BODY_TEXT)
+    return ragify_upload_new (library, loop, type, chunking, hold);
+  RagifyIncoming *document = describe_text (exchange, hold);
+  return document != NULL ? ragify_upload_new_text (library, loop, document, chunking, hold) : NULL;
+}
+
+/* FALSE: refused. */
+static gboolean
+check_parameters (RagifyExchange *exchange, RagifyBodyType type)
+{
+  static const char *const known[] = { "store", "chunking", NULL };
+  static const char *const of_text[] = { "store",    "chunking",   "id",         "title", "uri",
+                                         "metadata", "created_at", "updated_at", NULL };
+  if (!ragify_query_allow (exchange->query, type == RAGIFY_BODY_TEXT ? of_text : known, &exchange->problem))
+    return FALSE;
+  if (type != RAGIFY_BODY_TEXT || ragify_query_get (exchange->query, "id") != NULL ||
+      ragify_query_get (exchange->query, "uri") != NULL)
+    return TRUE;
+  return ragify_exchange_refuse (exchange, 400, "Missing parameter", "id",
+                                 "a document that comes as text needs a name: ?id=guides/logs.txt");
 }
 
 /* Where the request has an Idempotency-Key, looks whether it was there before. FALSE: refused. */
@@ -225,26 +285,26 @@ spool_for (RagifyExchange *exchange, RagifyLibrary *library, RagifyBodyType type
 static gboolean
 upload_begin (RagifyExchange *exchange)
 {
-  static const char *const known[] = { "store", "chunking", NULL };
   RagifyBodyType type = RAGIFY_BODY_JSON;
   RagifyChunking chunking = RAGIFY_CHUNKING_DEFAULT;
-  if (!ragify_query_allow (exchange->query, known, &exchange->problem) || !find_chunking (exchange, &chunking) ||
-      !find_body_type (exchange, &type))
+  if (!find_body_type (exchange, &type) || !check_parameters (exchange, type) || !find_chunking (exchange, &chunking))
     return FALSE;
   RagifyLibrary *library = ragify_exchange_library (exchange);
   if (library == NULL)
     return FALSE;
   Work *work = work_new (exchange);
-  if (!check_key (exchange, work)) {
+  gboolean well = check_key (exchange, work);
+  if (well && !work->replay && type != RAGIFY_BODY_TEXT)
+    work->spool = spool_for (exchange, library, type, chunking);
+  if (well && !work->replay && work->spool == NULL) {
+    work->upload = new_upload (exchange, library, type, chunking);
+    well = work->upload != NULL;
+  }
+  if (!well) {
     exchange->work = NULL;
     work_free (work);
     return FALSE;
   }
-  if (!work->replay)
-    work->spool = spool_for (exchange, library, type, chunking);
-  if (!work->replay && work->spool == NULL)
-    work->upload =
-        ragify_upload_new (library, exchange->listener->loop, type, chunking, ragify_exchange_hold (exchange));
   ragify_exchange_count (exchange);
   return TRUE;
 }

@@ -13,7 +13,7 @@ using namespace ragify_xapian;
 
 namespace {
 
-constexpr uint64_t most_pending = 4000; // chunks; they are in memory
+constexpr uint64_t most_pending = 2000; // chunks; they are in memory
 constexpr auto lock_poll = std::chrono::milliseconds (20);
 
 bool

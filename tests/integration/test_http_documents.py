@@ -57,7 +57,7 @@ def test_listing_goes_through_all_pages(library):
 
 
 @pytest.mark.parametrize("path, content_type, body, status, field", [
-    ("/v1/documents", "text/plain", b"{}", 415, "Content-Type"),
+    ("/v1/documents", "text/html", b"{}", 415, "Content-Type"),
     ("/v1/documents?chunking=some", "application/json", b"{}", 400, "chunking"),
     ("/v1/documents?store=none", "application/json", b"{}", 404, "store"),
     ("/v1/documents?store=docs&store=docs", "application/json", b"{}", 400, "store"),

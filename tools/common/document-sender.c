@@ -1,5 +1,8 @@
 #include "document-sender.h"
 
+#include <string.h>
+#include <unistd.h>
+
 G_DEFINE_QUARK (ragify - document - sender - error - quark, ragify_document_sender_error)
 
 enum {
@@ -324,6 +327,111 @@ ragify_document_sender_add (RagifyDocumentSender *sender, const RagifyRecord *re
     flush (sender);
   while (g_main_context_iteration (NULL, FALSE))
     continue;
+  return report_failure (sender, error);
+}
+
+/* ---- one document as text ---- */
+
+typedef struct {
+  RagifyHttpReply *reply; /* NULL until it is there, and where there is none */
+  GError *error;
+  gboolean over;
+} FileSending;
+
+static void
+on_file_answer (GObject *source G_GNUC_UNUSED, GAsyncResult *result, gpointer user_data)
+{
+  FileSending *sending = user_data;
+  sending->reply = ragify_http_client_send_finish (result, &sending->error);
+  sending->over = TRUE;
+}
+
+static gboolean
+wake (gpointer user_data G_GNUC_UNUSED)
+{
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+add_parameter (GString *target, const char *name, const char *value)
+{
+  if (value == NULL || *value == '\0')
+    return;
+  g_autofree char *escaped = g_uri_escape_string (value, NULL, FALSE);
+  g_string_append_printf (target, "%c%s=%s", strchr (target->str, '?') == NULL ? '?' : '&', name, escaped);
+}
+
+static char *
+make_file_target (const RagifyDocumentSender *sender, const RagifyRecord *record)
+{
+  GString *target = g_string_new (sender->target);
+  char *metadata = record->metadata != NULL ? json_dumps (record->metadata, JSON_COMPACT) : NULL;
+  add_parameter (target, "id", record->id);
+  add_parameter (target, "title", record->title);
+  add_parameter (target, "uri", record->uri);
+  add_parameter (target, "metadata", metadata);
+  free (metadata);
+  return g_string_free (target, FALSE);
+}
+
+/* Whether it is to be sent again, after a pause. */
+static gboolean
+wait_for_another_attempt (const RagifyHttpReply *reply, guint *attempts)
+{
+  if (reply == NULL || (reply->status != 429 && reply->status != 503) || ++*attempts == ATTEMPTS)
+    return FALSE;
+  g_usleep (CLAMP (MAX (reply->retry_after, 1U << (*attempts - 1)), 1, LONGEST_WAIT) * G_USEC_PER_SEC);
+  return TRUE;
+}
+
+static void
+take_file_answer (RagifyDocumentSender *sender, const RagifyRecord *record, const FileSending *sending)
+{
+  Batch alone = { .sender = sender };
+  const RagifyHttpReply *reply = sending->reply;
+  if (reply == NULL) {
+    fail (sender, sending->error);
+    return;
+  }
+  if (ragify_http_reply_succeeded (reply)) {
+    take_answer (&alone, reply);
+    return;
+  }
+  g_autofree char *words = ragify_http_reply_describe (reply);
+  if (reply->status == 413 || reply->status == 422)
+    ragify_document_sender_add_failure (sender, record->id, words);
+  else
+    fail (sender, g_error_new (RAGIFY_DOCUMENT_SENDER_ERROR, RAGIFY_DOCUMENT_SENDER_ERROR_REFUSED,
+                               "the server refused: %s", words));
+}
+
+gboolean
+ragify_document_sender_send_file (RagifyDocumentSender *sender, const RagifyRecord *record, int fd, guint64 size,
+                                  void (*progress) (gpointer user_data, double fraction), gpointer user_data,
+                                  GError **error)
+{
+  /* Of its own, since it may be silent for as long as a long document takes to be written. */
+  g_autoptr (RagifyHttpClient) patient =
+      ragify_http_client_new (ragify_http_client_get_url (sender->client), 0, 1, error);
+  g_autofree char *target = make_file_target (sender, record);
+  FileSending sending = { 0 };
+  guint attempts = 0;
+  if (patient == NULL)
+    return FALSE;
+  const guint ticks = g_timeout_add (100, wake, NULL);
+  do {
+    g_clear_pointer (&sending.reply, ragify_http_reply_free);
+    sending.over = FALSE;
+    ragify_http_client_send_file_async (patient, "POST", target, "text/plain", fd, size, on_file_answer, &sending);
+    while (!sending.over) {
+      g_main_context_iteration (NULL, TRUE);
+      if (progress != NULL)
+        progress (user_data, (double)lseek (fd, 0, SEEK_CUR) / (double)MAX (size, 1));
+    }
+  } while (wait_for_another_attempt (sending.reply, &attempts));
+  g_source_remove (ticks);
+  take_file_answer (sender, record, &sending);
+  ragify_http_reply_free (sending.reply);
   return report_failure (sender, error);
 }
 

@@ -58,6 +58,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (RagifyDocumentSender, ragify_document_sender_free
  * (unreachable, refused); nothing may be added then. */
 gboolean ragify_document_sender_add (RagifyDocumentSender *sender, const RagifyRecord *record, GError **error);
 
+/* Sends a document by itself whose content are the size bytes of fd, and waits for the answer however long it takes;
+ * fd stays open. progress, where it is not NULL, is told from time to time what share of the bytes has left. */
+gboolean ragify_document_sender_send_file (RagifyDocumentSender *sender, const RagifyRecord *record, int fd,
+                                           guint64 size, void (*progress) (gpointer user_data, double fraction),
+                                           gpointer user_data, GError **error);
+
 /* Adds a document that the caller could not read to the failures. */
 void ragify_document_sender_add_failure (RagifyDocumentSender *sender, const char *id, const char *reason);
 

@@ -2,8 +2,10 @@
 
 #include "json-reader.h"
 
+#include <gio/gunixinputstream.h>
 #include <libsoup/soup.h>
 #include <string.h>
+#include <unistd.h>
 
 G_DEFINE_QUARK (ragify - http - client - error - quark, ragify_http_client_error)
 
@@ -231,13 +233,12 @@ on_sent (GObject *source, GAsyncResult *result, gpointer user_data)
   g_task_return_error (task, error);
 }
 
-void
-ragify_http_client_send_async (RagifyHttpClient *client, const char *method, const char *target,
-                               const char *content_type, GBytes *body, GAsyncReadyCallback callback, gpointer user_data)
+/* Takes the message, or the error where there is none. */
+static void
+send_message (RagifyHttpClient *client, SoupMessage *message, GError *error, GAsyncReadyCallback callback,
+              gpointer user_data)
 {
-  GError *error = NULL;
   GTask *task = g_task_new (NULL, NULL, callback, user_data);
-  SoupMessage *message = make_message (client, method, target, content_type, body, &error);
   if (message == NULL) {
     g_task_return_error (task, error);
     g_object_unref (task);
@@ -248,6 +249,29 @@ ragify_http_client_send_async (RagifyHttpClient *client, const char *method, con
   pending->message = message;
   g_task_set_task_data (task, pending, free_pending_send);
   soup_session_send_and_read_async (client->session, message, G_PRIORITY_DEFAULT, NULL, on_sent, task);
+}
+
+void
+ragify_http_client_send_async (RagifyHttpClient *client, const char *method, const char *target,
+                               const char *content_type, GBytes *body, GAsyncReadyCallback callback, gpointer user_data)
+{
+  GError *error = NULL;
+  SoupMessage *message = make_message (client, method, target, content_type, body, &error);
+  send_message (client, message, error, callback, user_data);
+}
+
+void
+ragify_http_client_send_file_async (RagifyHttpClient *client, const char *method, const char *target,
+                                    const char *content_type, int fd, guint64 size, GAsyncReadyCallback callback,
+                                    gpointer user_data)
+{
+  GError *error = NULL;
+  SoupMessage *message = make_message (client, method, target, NULL, NULL, &error);
+  if (message != NULL && lseek (fd, 0, SEEK_SET) == 0) {
+    g_autoptr (GInputStream) stream = g_unix_input_stream_new (fd, FALSE);
+    soup_message_set_request_body (message, content_type, stream, (gssize)size);
+  }
+  send_message (client, message, error, callback, user_data);
 }
 
 RagifyHttpReply *

@@ -59,4 +59,8 @@ RagifyHttpReply *ragify_http_client_send (RagifyHttpClient *client, const char *
 void ragify_http_client_send_async (RagifyHttpClient *client, const char *method, const char *target,
                                     const char *content_type, GBytes *body, GAsyncReadyCallback callback,
                                     gpointer user_data);
+/* The same with a body of size bytes that is read from fd, from its beginning, as it is sent; fd stays open. */
+void ragify_http_client_send_file_async (RagifyHttpClient *client, const char *method, const char *target,
+                                         const char *content_type, int fd, guint64 size, GAsyncReadyCallback callback,
+                                         gpointer user_data);
 RagifyHttpReply *ragify_http_client_send_finish (GAsyncResult *result, GError **error);

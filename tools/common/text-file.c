@@ -247,26 +247,35 @@ is_blank (const char *text)
 }
 
 RagifyTextResult
-ragify_text_file_read (const char *folder, const char *path, char **text, RagifySkipReason *reason, GError **error)
+ragify_text_file_open (const char *folder, const char *path, int *fd, guint64 *size, RagifySkipReason *reason,
+                       GError **error)
 {
-  int fd = folder != NULL ? open_beneath (folder, path) : open (path, O_RDONLY | O_CLOEXEC);
+  int opened = folder != NULL ? open_beneath (folder, path) : open (path, O_RDONLY | O_CLOEXEC);
   struct stat status;
-  if (fd < 0 && folder != NULL && errno == ELOOP) {
+  if (opened < 0 && folder != NULL && errno == ELOOP) {
     *reason = RAGIFY_SKIP_LINK;
     return RAGIFY_TEXT_SKIPPED;
   }
-  if (fd < 0 || fstat (fd, &status) < 0) {
+  if (opened < 0 || fstat (opened, &status) < 0) {
     int code = errno;
     g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (code), g_strerror (code));
-    if (fd >= 0)
-      close (fd);
+    if (opened >= 0)
+      close (opened);
     return RAGIFY_TEXT_FAILED;
   }
   if (folder != NULL && !S_ISREG (status.st_mode)) {
-    close (fd);
+    close (opened);
     *reason = RAGIFY_SKIP_SPECIAL;
     return RAGIFY_TEXT_SKIPPED;
   }
+  *fd = opened;
+  *size = S_ISREG (status.st_mode) ? (guint64)status.st_size : 0;
+  return RAGIFY_TEXT_READ;
+}
+
+RagifyTextResult
+ragify_text_file_take (int fd, char **text, RagifySkipReason *reason, GError **error)
+{
   g_autoptr (GString) content = read_all (fd, error);
   close (fd);
   if (content == NULL)
@@ -280,4 +289,13 @@ ragify_text_file_read (const char *folder, const char *path, char **text, Ragify
   }
   *text = g_string_free (g_steal_pointer (&content), FALSE);
   return RAGIFY_TEXT_READ;
+}
+
+RagifyTextResult
+ragify_text_file_read (const char *folder, const char *path, char **text, RagifySkipReason *reason, GError **error)
+{
+  int fd = -1;
+  guint64 size = 0;
+  RagifyTextResult result = ragify_text_file_open (folder, path, &fd, &size, reason, error);
+  return result == RAGIFY_TEXT_READ ? ragify_text_file_take (fd, text, reason, error) : result;
 }

@@ -51,7 +51,14 @@ typedef enum {
   RAGIFY_TEXT_FAILED,  /* error is set */
 } RagifyTextResult;
 
-/* Reads a file found by the walk (every part of path is opened without following links), or any path when folder is
- * NULL. [any] */
+/* Opens a file found by the walk (every part of path is opened without following links), or any path when folder is
+ * NULL. size: its bytes, 0 when it is a pipe or the like. [any] */
+RagifyTextResult ragify_text_file_open (const char *folder, const char *path, int *fd, guint64 *size,
+                                        RagifySkipReason *reason, GError **error);
+
+/* Reads and closes it. [any] */
+RagifyTextResult ragify_text_file_take (int fd, char **text, RagifySkipReason *reason, GError **error);
+
+/* Both in one. [any] */
 RagifyTextResult
 ragify_text_file_read (const char *folder, const char *path, char **text, RagifySkipReason *reason, GError **error);

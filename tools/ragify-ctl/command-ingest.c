@@ -9,19 +9,26 @@
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-static const char description[] = "DIR   its text files: *.md, *.markdown, *.txt, *.text, *.rst and names without\n"
-                                  "      an extension, as far as they are UTF-8 text. Hidden names and symbolic\n"
-                                  "      links are passed over. A document's id is 'file:' and DIR with the path\n"
-                                  "      inside it, so that the same command brings the same documents up to\n"
-                                  "      date; its metadata have path and mtime.\n"
-                                  "FILE  one text file; or, when its name ends in .ndjson or .jsonl or with\n"
-                                  "      --ndjson, a JSON object a line: {\"_id\" or \"id\", \"content\" or\n"
-                                  "      \"title\" and \"text\", \"uri\", \"metadata\": {…}}\n"
-                                  "-     the same JSON lines from standard input\n"
-                                  "\n"
-                                  "Documents that the store has already, unchanged, are not embedded again.\n"
-                                  "\n" RAGIFY_TOOL_EXIT_HELP "\n";
+#define LARGEST_READ (4 * 1024 * 1024) /* bytes of a file; a larger one is sent as it is read */
+
+static const char description[] =
+    "DIR   its text files: *.md, *.markdown, *.txt, *.text, *.rst and names without\n"
+    "      an extension, as far as they are UTF-8 text. Hidden names and symbolic\n"
+    "      links are passed over. A document's id is 'file:' and DIR with the path\n"
+    "      inside it, so that the same command brings the same documents up to\n"
+    "      date; its metadata have path and mtime.\n"
+    "FILE  one text file; or, when its name ends in .ndjson or .jsonl or with\n"
+    "      --ndjson, a JSON object a line: {\"_id\" or \"id\", \"content\" or\n"
+    "      \"title\" and \"text\", \"uri\", \"metadata\": {…}}\n"
+    "-     the same JSON lines from standard input\n"
+    "\n"
+    "A file may have any size. One of more than 4 MiB goes as it is read; sent again after\n"
+    "it was interrupted, it goes on behind what the store has of it.\n"
+    "\n"
+    "Documents that the store has already, unchanged, are not embedded again.\n"
+    "\n" RAGIFY_TOOL_EXIT_HELP "\n";
 
 typedef struct {
   RagifyDocumentSenderOptions sender;
@@ -97,6 +104,27 @@ make_file_record (const char *shown_path, const char *inner_path, gint64 mtime, 
   return record;
 }
 
+static void
+show_sent (gpointer user_data, double fraction)
+{
+  show_progress (user_data, fraction);
+}
+
+/* A file that was not read, for what it is. Returns TRUE: the work goes on. */
+static gboolean
+pass_over (Ingest *ingest, const char *folder, const char *shown, RagifyTextResult result, RagifySkipReason skip,
+           const GError *reason)
+{
+  /* In a folder what is no text is passed over; a file that was named is expected to be text. */
+  if (result == RAGIFY_TEXT_FAILED)
+    ragify_document_sender_add_failure (ingest->sender, shown, reason->message);
+  else if (folder == NULL)
+    ragify_document_sender_add_failure (ingest->sender, shown, ragify_skip_reason_describe (skip));
+  else
+    ragify_ingest_report_skip (&ingest->report, shown, skip, ingest->options->verbose);
+  return TRUE;
+}
+
 /* Reads and sends one file. Returns FALSE with error set only when the work cannot go on. */
 static gboolean
 ingest_file (Ingest *ingest, const char *folder, const char *path, gint64 mtime, GError **error)
@@ -105,22 +133,21 @@ ingest_file (Ingest *ingest, const char *folder, const char *path, gint64 mtime,
   g_autoptr (GError) reason = NULL;
   char *text = NULL;
   RagifySkipReason skip = RAGIFY_SKIP_BINARY;
+  guint64 size = 0;
+  int fd = -1;
 
-  switch (ragify_text_file_read (folder, path, &text, &skip, &reason)) {
-  case RAGIFY_TEXT_SKIPPED:
-    /* In a folder what is no text is passed over; a file that was named is expected to be text. */
-    if (folder == NULL)
-      ragify_document_sender_add_failure (ingest->sender, shown, ragify_skip_reason_describe (skip));
-    else
-      ragify_ingest_report_skip (&ingest->report, shown, skip, ingest->options->verbose);
-    return TRUE;
-  case RAGIFY_TEXT_FAILED:
-    ragify_document_sender_add_failure (ingest->sender, shown, reason->message);
-    return TRUE;
-  case RAGIFY_TEXT_READ:
-  default:
-    break;
+  RagifyTextResult result = ragify_text_file_open (folder, path, &fd, &size, &skip, &reason);
+  if (result == RAGIFY_TEXT_READ && size > LARGEST_READ) {
+    g_autoptr (RagifyRecord) record = make_file_record (shown, path, mtime, g_strdup (""));
+    gboolean sent = ragify_document_sender_send_file (ingest->sender, record, fd, size,
+                                                      folder == NULL ? show_sent : NULL, ingest, error);
+    close (fd);
+    return sent;
   }
+  if (result == RAGIFY_TEXT_READ)
+    result = ragify_text_file_take (fd, &text, &skip, &reason);
+  if (result != RAGIFY_TEXT_READ)
+    return pass_over (ingest, folder, shown, result, skip, reason);
   g_autoptr (RagifyRecord) record = make_file_record (shown, path, mtime, text);
   return ragify_document_sender_add (ingest->sender, record, error);
 }
