@@ -27,8 +27,8 @@ static const char description[] =
     "\n" RAGIFY_TOOL_EXIT_HELP "\n"
     "\n"
     "Example:\n"
-    "  ragify-ctl tune --queries queries.jsonl --recall 0.95 --config /etc/ragify/ragify.conf.d \\\n"
-    "    --state-dir /var/lib/ragify --write /etc/ragify/ragify.conf.d/95-tuned.conf\n";
+    "  ragify-ctl tune --queries queries.jsonl --recall 0.95 \\\n"
+    "    --state-dir /var/lib/ragify --write /tmp/95-tuned.conf\n";
 
 /* The nodes that candidates change. */
 typedef struct {

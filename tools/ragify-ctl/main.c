@@ -64,7 +64,8 @@ add_common_entries (GOptionContext *context, RagifyControlOptions *options)
     { "url", 'u', 0, G_OPTION_ARG_STRING, &options->url, "The server's address (default: http://127.0.0.1:8080)",
       "URL" },
     { "timeout", 0, 0, G_OPTION_ARG_INT, &options->timeout,
-      "Give up after so many seconds without an answer (default: 60, ingest: 600)", "SECONDS" },
+      "Give up after so many seconds without an answer; 0: never (default: 60; ingest: 600; backup, verify, optimize: "
+      "never)", "SECONDS" },
     { "json", 'j', 0, G_OPTION_ARG_NONE, &options->json, "Print JSON", NULL },
     G_OPTION_ENTRY_NULL,
   };
