@@ -220,7 +220,7 @@ static const RagifyHostKey keys[] = {
              .default_value = "1",
              .minimum = "0",
              .maximum = "1000",
-             .summary = "Its share of a balancer's requests, and a factor of its part in fusion, whatever `fuse` is." } },
+             .summary = "Its share of a balancer's requests, and a factor of its part in fusion." } },
   { .kinds = PLUGIN_KINDS,
     .traits = RAGIFY_HOST_KEY_OPERATIONAL,
     .key = { .name = "max-parallel",

@@ -65,7 +65,8 @@ add_common_entries (GOptionContext *context, RagifyControlOptions *options)
       "URL" },
     { "timeout", 0, 0, G_OPTION_ARG_INT, &options->timeout,
       "Give up after so many seconds without an answer; 0: never (default: 60; ingest: 600; backup, verify, optimize: "
-      "never)", "SECONDS" },
+      "never)",
+      "SECONDS" },
     { "json", 'j', 0, G_OPTION_ARG_NONE, &options->json, "Print JSON", NULL },
     G_OPTION_ENTRY_NULL,
   };
