@@ -55,14 +55,20 @@ ended (ChromaJob *job, const RagifyFault *fault)
 /* ---- checking ---- */
 
 json_t *
-chroma_store_facts (const ChromaStore *store, guint64 counter, gint64 documents)
+chroma_store_facts (const ChromaStore *store, guint64 counter, gint64 documents, gboolean open)
 {
   char id[37];
   chroma_write_uuid (&store->id, id);
-  return json_pack ("{s:i, s:s, s:I, s:I, s:i, s:s}", CHROMA_OWN "format", CHROMA_FORMAT, CHROMA_OWN "store", id,
+  return json_pack ("{s:i, s:s, s:I, s:I, s:i, s:i, s:s}", CHROMA_OWN "format", CHROMA_FORMAT, CHROMA_OWN "store", id,
                     CHROMA_OWN "generation", (json_int_t)counter, CHROMA_OWN "documents",
-                    (json_int_t)MAX (documents, 0), CHROMA_OWN "dimension", (int)store->dimension,
-                    CHROMA_OWN "fingerprint", store->fingerprint);
+                    (json_int_t)MAX (documents, 0), CHROMA_OWN "open", open ? 1 : 0, CHROMA_OWN "dimension",
+                    (int)store->dimension, CHROMA_OWN "fingerprint", store->fingerprint);
+}
+
+json_t *
+chroma_store_whole_documents (void)
+{
+  return json_pack ("{s:{s:i}, s:[]}", "where", CHROMA_OWN "live", 1, "include");
 }
 
 static void
@@ -92,7 +98,7 @@ counted (ChromaJob *job, const json_t *answer)
   const json_t *counter = json_object_get (opening->facts, CHROMA_OWN "generation");
   chroma_job_send (
       job, "PUT", store->urls[CHROMA_CHUNKS], "",
-      json_pack ("{s:o}", "new_metadata", chroma_store_facts (store, (guint64)json_integer_value (counter), 0)),
+      json_pack ("{s:o}", "new_metadata", chroma_store_facts (store, (guint64)json_integer_value (counter), 0, FALSE)),
       adopted);
 }
 
@@ -210,7 +216,7 @@ make (ChromaJob *job)
                             "ef_construction", (json_int_t)store->ef_construction, "max_neighbors",
                             (json_int_t)store->m, "sync_threshold", (json_int_t)store->optimize_threshold);
   if (chunks)
-    json_object_set_new (body, "metadata", chroma_store_facts (store, 0, 0));
+    json_object_set_new (body, "metadata", chroma_store_facts (store, 0, 0, FALSE));
   job->missing_ok = TRUE;
   chroma_job_send (job, "POST", NULL, place, body, made);
 }

@@ -63,17 +63,17 @@ finished (ChromaJob *job, const json_t *answer)
 }
 
 static void
-raise_generation (ChromaJob *job, const json_t *answer)
+settle (ChromaJob *job, const json_t *answer)
 {
   Removal *removal = job->state;
   if (g_hash_table_size (removal->gone) == 0) {
     finished (job, NULL);
     return;
   }
-  removal->counter++;
   chroma_job_send (
       job, "PUT", job->store->urls[CHROMA_CHUNKS], "",
-      json_pack ("{s:o}", "new_metadata", chroma_store_facts (job->store, removal->counter, removal->live)), finished);
+      json_pack ("{s:o}", "new_metadata", chroma_store_facts (job->store, removal->counter, removal->live, FALSE)),
+      finished);
 }
 
 static void
@@ -81,10 +81,9 @@ keep_documents (ChromaJob *job, const json_t *answer)
 {
   const Removal *removal = job->state;
   if (removal->kept != NULL)
-    chroma_job_send (job, "POST", job->store->urls[CHROMA_DOCUMENTS], "/upsert", json_incref (removal->kept),
-                     raise_generation);
+    chroma_job_send (job, "POST", job->store->urls[CHROMA_DOCUMENTS], "/upsert", json_incref (removal->kept), settle);
   else
-    raise_generation (job, NULL);
+    settle (job, NULL);
 }
 
 static void
@@ -110,14 +109,27 @@ drop_staged (ChromaJob *job, const json_t *answer)
 }
 
 static void
-drop_chunks (ChromaJob *job)
+delete_chunks (ChromaJob *job, const json_t *answer)
 {
   const Removal *removal = job->state;
-  if (g_hash_table_size (removal->gone) > 0)
-    chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/delete",
-                     json_pack ("{s:o}", "ids", keys_of (removal->gone)), drop_staged);
-  else
+  chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/delete",
+                   json_pack ("{s:o}", "ids", keys_of (removal->gone)), drop_staged);
+}
+
+/* The generation first: where this ends in the middle, others learn of it all the same. */
+static void
+drop_chunks (ChromaJob *job)
+{
+  Removal *removal = job->state;
+  if (g_hash_table_size (removal->gone) == 0) {
     drop_staged (job, NULL);
+    return;
+  }
+  removal->counter++;
+  chroma_job_send (
+      job, "PUT", job->store->urls[CHROMA_CHUNKS], "",
+      json_pack ("{s:o}", "new_metadata", chroma_store_facts (job->store, removal->counter, removal->live, TRUE)),
+      delete_chunks);
 }
 
 /* ---- the documents that lose some ---- */
@@ -252,13 +264,23 @@ next (ChromaJob *job)
 }
 
 static void
+counted (ChromaJob *job, const json_t *answer)
+{
+  ((Removal *)job->state)->live = (gint64)json_array_size (json_object_get (answer, "ids"));
+  next (job);
+}
+
+static void
 got_facts (ChromaJob *job, const json_t *answer)
 {
   Removal *removal = job->state;
   const json_t *facts = json_object_get (answer, "metadata");
   removal->counter = (guint64)chroma_number (facts, CHROMA_OWN "generation");
   removal->live = chroma_number (facts, CHROMA_OWN "documents");
-  next (job);
+  if (chroma_number (facts, CHROMA_OWN "open") != 0)
+    chroma_job_send (job, "POST", job->store->urls[CHROMA_DOCUMENTS], "/get", chroma_store_whole_documents (), counted);
+  else
+    next (job);
 }
 
 static void

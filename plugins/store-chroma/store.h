@@ -48,8 +48,11 @@ void chroma_store_when_open (ChromaStore *store, RagifyCall *call, const void *a
 void chroma_store_open (ChromaStore *store, void (*opened) (void *user, const RagifyFault *fault), void *user);
 /* [loop] The collections are not what they were: they are looked at again before the next call. */
 void chroma_store_reopen (ChromaStore *store);
-/* The metadata of the first collection, to be given up with json_decref; `documents`: that are whole. */
-json_t *chroma_store_facts (const ChromaStore *store, guint64 counter, gint64 documents);
+/* The metadata of the first collection, to be given up with json_decref; `documents`: that are whole. `open`: a batch
+ * is under way that has this generation already; where it does not come to its end, `documents` is to be counted. */
+json_t *chroma_store_facts (const ChromaStore *store, guint64 counter, gint64 documents, gboolean open);
+/* What to ask the collection of documents (/get) for, to count those that are whole by their ids. */
+json_t *chroma_store_whole_documents (void);
 
 /* [loop] The operations; the instance is a ChromaStore. */
 void chroma_upsert (void *instance, RagifyCall *call, const RagifyStoreUpsert *args);

@@ -1,7 +1,8 @@
 /* Documents and chunks in: see RagifyStoreUpsert. The server has no transactions, so the order is what keeps things
- * right: chunks, then what their documents had before is taken away, then the documents' own records with their hashes,
- * then the generation. Whatever ends in between is done again by whoever sends the documents again, since their hashes
- * are not there yet; done twice it is as done once. */
+ * right: chunks, then what their documents had before is taken away, then the generation, then the documents' own
+ * records with their hashes, then how many documents there are. Whatever ends before the hashes is done again by
+ * whoever sends the documents again; done twice it is as done once. What ends after them has the generation by which
+ * others learn of it, and the next write counts the documents. */
 #include <math.h>
 #include <string.h>
 
@@ -172,9 +173,10 @@ static void
 settled (ChromaJob *job, const json_t *answer)
 {
   const Batch *batch = job->state;
-  chroma_job_send (job, "PUT", job->store->urls[CHROMA_CHUNKS], "",
-                   json_pack ("{s:o}", "new_metadata", chroma_store_facts (job->store, batch->counter, batch->live)),
-                   finished);
+  chroma_job_send (
+      job, "PUT", job->store->urls[CHROMA_CHUNKS], "",
+      json_pack ("{s:o}", "new_metadata", chroma_store_facts (job->store, batch->counter, batch->live, FALSE)),
+      finished);
 }
 
 static json_t *
@@ -237,6 +239,16 @@ write_documents (ChromaJob *job, const json_t *answer)
                    json_pack ("{s:o, s:o, s:o}", "ids", ids, "embeddings", vectors, "metadatas", metadata), settled);
 }
 
+static void
+announce (ChromaJob *job, const json_t *answer)
+{
+  const Batch *batch = job->state;
+  chroma_job_send (
+      job, "PUT", job->store->urls[CHROMA_CHUNKS], "",
+      json_pack ("{s:o}", "new_metadata", chroma_store_facts (job->store, batch->counter, batch->live, TRUE)),
+      write_documents);
+}
+
 /* Documents whose mode is not STAGE; an array of their ids. */
 static json_t *
 settled_documents (const Batch *batch)
@@ -264,11 +276,11 @@ drop_staged (ChromaJob *job, const json_t *answer)
       json_array_append_new (ids, json_string (id));
   if (json_array_size (ids) > 0) {
     chroma_job_send (job, "POST", job->store->urls[CHROMA_STAGED], "/delete",
-                     json_pack ("{s:{s:{s:o}}}", "where", CHROMA_OWN "document", "$in", ids), write_documents);
+                     json_pack ("{s:{s:{s:o}}}", "where", CHROMA_OWN "document", "$in", ids), announce);
     return;
   }
   json_decref (ids);
-  write_documents (job, NULL);
+  announce (job, NULL);
 }
 
 /* What documents had and have no more. */
@@ -537,6 +549,24 @@ got_documents (ChromaJob *job, const json_t *answer)
 }
 
 static void
+ask_for_documents (ChromaJob *job)
+{
+  const Batch *batch = job->state;
+  json_t *ids = json_array ();
+  for (guint64 i = 0; i < batch->given->documents.count; i++)
+    json_array_append_new (ids, string_of (document_at (batch->given, i)->id));
+  chroma_job_send (job, "POST", job->store->urls[CHROMA_DOCUMENTS], "/get",
+                   json_pack ("{s:o, s:[s]}", "ids", ids, "include", "metadatas"), got_documents);
+}
+
+static void
+counted (ChromaJob *job, const json_t *answer)
+{
+  ((Batch *)job->state)->live = (gint64)json_array_size (json_object_get (answer, "ids"));
+  ask_for_documents (job);
+}
+
+static void
 got_facts (ChromaJob *job, const json_t *answer)
 {
   Batch *batch = job->state;
@@ -552,11 +582,10 @@ got_facts (ChromaJob *job, const json_t *answer)
   }
   batch->counter = (guint64)chroma_number (facts, CHROMA_OWN "generation") + 1;
   batch->live = chroma_number (facts, CHROMA_OWN "documents");
-  json_t *ids = json_array ();
-  for (guint64 i = 0; i < batch->given->documents.count; i++)
-    json_array_append_new (ids, string_of (document_at (batch->given, i)->id));
-  chroma_job_send (job, "POST", job->store->urls[CHROMA_DOCUMENTS], "/get",
-                   json_pack ("{s:o, s:[s]}", "ids", ids, "include", "metadatas"), got_documents);
+  if (chroma_number (facts, CHROMA_OWN "open") != 0)
+    chroma_job_send (job, "POST", job->store->urls[CHROMA_DOCUMENTS], "/get", chroma_store_whole_documents (), counted);
+  else
+    ask_for_documents (job);
 }
 
 static void
