@@ -126,6 +126,7 @@ serve (const RagifyConfigInput *input, RagifyRegistry *registry, RagifyConfig *c
 {
   const RagifyConfigNode *host = ragify_config_host (config);
   RagifyRuntime runtime = { 0 };
+  signal (SIGXFSZ, SIG_IGN); /* a file that may not grow further (ulimit -f) is like a disk that is full */
   signal (SIGPIPE, SIG_IGN); /* a peer that left, or a log that nobody reads, is an error of one write */
   raise_file_limit ();
   runtime_init (&runtime, host);

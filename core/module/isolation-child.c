@@ -258,6 +258,7 @@ confine (const char *parent)
   setrlimit (RLIMIT_CORE, &none);
   g_file_set_contents_full ("/proc/self/oom_score_adj", "500", 3, G_FILE_SET_CONTENTS_NONE, 0, NULL);
   signal (SIGPIPE, SIG_IGN);
+  signal (SIGXFSZ, SIG_IGN);
 }
 
 int

@@ -52,6 +52,8 @@ fail (RagifyConnection *connection, RagifyFault *fault)
   case SQLITE_IOERR:
     if (cause == ENOSPC || cause == EDQUOT)
       return fail_as (connection, fault, RAGIFY_E_EXHAUSTED, "the disk is full");
+    if (cause == EFBIG)
+      return fail_as (connection, fault, RAGIFY_E_EXHAUSTED, "a file may not become larger (ulimit -f)");
     if (cause == EROFS)
       return fail_as (connection, fault, RAGIFY_E_UNAVAILABLE, "the data folder is read-only");
     return fail_as (connection, fault, RAGIFY_E_UNAVAILABLE, "reading or writing failed");

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
@@ -55,6 +56,16 @@ decode_generation (const std::string &bytes)
   for (int i = 0; i < 8; i++)
     generation.counter |= static_cast<uint64_t> (static_cast<unsigned char> (bytes[16 + i])) << (8 * i);
   return generation;
+}
+
+/* What many chunks took until they were committed. Batches come on many threads, each of which would keep as much for
+ * the next one. */
+void
+give_memory_back ()
+{
+#ifdef __GLIBC__
+  (void)malloc_trim (0);
+#endif
 }
 
 /* The folder, and those above it. */
@@ -283,6 +294,8 @@ RagifyTextIndex::write (const RagifyTextCaller &caller, const RagifyGeneration &
   }
   if (committed)
     pending = 0;
+  if (partial && committed)
+    give_memory_back ();
   std::lock_guard<std::mutex> guard (mutex);
   if (committed)
     commits++;
