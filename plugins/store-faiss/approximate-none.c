@@ -32,13 +32,19 @@ ragify_approximate_add (RagifyApproximate *approximate, const float *vectors, si
 }
 
 bool
-ragify_approximate_finish (RagifyApproximate *approximate, RagifyFault *fault)
+ragify_approximate_finish (RagifyApproximate *approximate, uint64_t *order, RagifyFault *fault)
 {
   return refuse (fault);
 }
 
 uint64_t
 ragify_approximate_count (const RagifyApproximate *approximate)
+{
+  return 0;
+}
+
+uint64_t
+ragify_approximate_bytes (const RagifyApproximate *approximate)
 {
   return 0;
 }
@@ -65,6 +71,13 @@ ragify_approximate_write (const RagifyApproximate *approximate, FILE *stream, Ra
 
 RagifyApproximate *
 ragify_approximate_read (FILE *stream, uint32_t dimension, RagifyFault *fault)
+{
+  (void)refuse (fault);
+  return NULL;
+}
+
+RagifyApproximate *
+ragify_approximate_map (RagifyMapping *mapping, size_t offset, uint32_t dimension, RagifyFault *fault)
 {
   (void)refuse (fault);
   return NULL;

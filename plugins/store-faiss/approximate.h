@@ -7,6 +7,7 @@
 #define RAGIFY_APPROXIMATE_H
 
 #include "fault.h"
+#include "mapping.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,10 +56,15 @@ void ragify_approximate_free (RagifyApproximate *approximate);
 /* [worker] */
 bool ragify_approximate_add (RagifyApproximate *approximate, const float *vectors, size_t count, RagifyFault *fault);
 
-/* After the last add: makes rows readable. [worker] */
-bool ragify_approximate_finish (RagifyApproximate *approximate, RagifyFault *fault);
+/* After the last add: rows get their numbers for good, and can be read. order[row] becomes the number that it had.
+ * [worker]
+ */
+bool ragify_approximate_finish (RagifyApproximate *approximate, uint64_t *order, RagifyFault *fault);
 
 uint64_t ragify_approximate_count (const RagifyApproximate *approximate);
+
+/* Of memory or of a mapped file, about. [any] */
+uint64_t ragify_approximate_bytes (const RagifyApproximate *approximate);
 
 /* The best `wanted` of the rows whose bit is set, of which there are `allowed_count`, best first; *found of them. Where
  * few are allowed the search goes further than `tuning` says, since what it meets on its way are mostly others. [any]
@@ -70,8 +76,16 @@ bool ragify_approximate_search (const RagifyApproximate *approximate, const floa
 /* A row as the index keeps it, possibly quantised. [any] */
 bool ragify_approximate_row (const RagifyApproximate *approximate, uint64_t row, float *vector, RagifyFault *fault);
 
-/* To and from a stream. [worker] */
+/* To a stream, at a place that is a multiple of RAGIFY_APPROXIMATE_ALIGNMENT. [worker] */
+#define RAGIFY_APPROXIMATE_ALIGNMENT 64u
 bool ragify_approximate_write (const RagifyApproximate *approximate, FILE *stream, RagifyFault *fault);
+
+/* What was written at `offset` of a file that is mapped: rows are read there as they are looked at. Takes the mapping
+ * over when it succeeds; what it says is believed. [worker] */
+RagifyApproximate *
+ragify_approximate_map (RagifyMapping *mapping, size_t offset, uint32_t dimension, RagifyFault *fault);
+
+/* What FAISS itself wrote, as in the first format of snapshots; to be finished. [worker] */
 RagifyApproximate *ragify_approximate_read (FILE *stream, uint32_t dimension, RagifyFault *fault);
 
 #ifdef __cplusplus

@@ -127,10 +127,9 @@ ragify_flat_count (const RagifyFlat *flat)
 }
 
 uint64_t
-ragify_flat_bytes (const RagifyFlat *flat)
+ragify_flat_row_bytes (const RagifyFlat *flat)
 {
-  uint64_t row = flat->dimension * sizeof (float) + flat->stride + sizeof (RowBounds);
-  return row * flat->count;
+  return flat->dimension * sizeof (float) + flat->stride + sizeof (RowBounds);
 }
 
 bool

@@ -22,7 +22,7 @@ RagifyFlat *ragify_flat_new (uint32_t dimension, const RagifyKernels *kernels);
 void ragify_flat_free (RagifyFlat *flat);
 
 uint32_t ragify_flat_count (const RagifyFlat *flat);
-uint64_t ragify_flat_bytes (const RagifyFlat *flat);
+uint64_t ragify_flat_row_bytes (const RagifyFlat *flat); /* of memory, for each row */
 
 /* Makes room for rows up to number `rows` - 1; false when memory is exhausted. What is there stays where it is. */
 bool ragify_flat_reserve (RagifyFlat *flat, uint32_t rows);

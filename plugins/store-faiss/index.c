@@ -5,6 +5,7 @@
 #include "top.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,18 +17,21 @@ typedef struct {
   RagifyApproximate *base; /* NULL: none, and base_count is 0 */
   uint32_t base_count;
   uint32_t base_dead;
-  uint8_t *base_live; /* a bit for each of its rows */
-  RagifyFlat *flat;   /* the staged rows last */
+  uint8_t *base_live;          /* a bit for each of its rows */
+  const uint64_t *base_chunks; /* as in RagifyBase */
+  uint64_t *own_base_chunks;
+  RagifyFlat *flat; /* the staged rows last */
   RagifyPlaces places;
   RagifyUuid *ids;    /* by place */
-  uint64_t *chunks;   /* by place */
   uint32_t *metadata; /* by place */
+  uint64_t *chunks;   /* by row of the exact one */
   uint32_t room;      /* places that there is memory for */
   uint32_t count;     /* places that can be found, and dead ones of the base */
 } Contents;
 
 struct RagifyIndex {
   uint32_t dimension;
+  _Atomic uint64_t limit; /* bytes */
 
   /* Held for reading by every search, and for writing only while numbers move. Whoever writes is one thread at a time,
    * so the writer may read without it. */
@@ -53,6 +57,7 @@ contents_clear (Contents *contents)
 {
   ragify_approximate_free (contents->base);
   free (contents->base_live);
+  free (contents->own_base_chunks);
   ragify_flat_free (contents->flat);
   ragify_places_clear (&contents->places);
   free (contents->ids);
@@ -71,6 +76,7 @@ ragify_index_new (uint32_t dimension, RagifyFault *fault)
     return NULL;
   }
   index->dimension = dimension;
+  atomic_init (&index->limit, RAGIFY_INDEX_UNLIMITED);
   index->now.flat = ragify_flat_new (dimension, ragify_kernels_choose ());
   if (index->now.flat != NULL && ragify_places_init (&index->now.places, 1024))
     return index;
@@ -95,6 +101,18 @@ ragify_index_dimension (const RagifyIndex *index)
   return index->dimension;
 }
 
+static uint64_t
+chunk_of (const Contents *contents, uint32_t place)
+{
+  return place < contents->base_count ? contents->base_chunks[place] : contents->chunks[place - contents->base_count];
+}
+
+static bool
+lives (const Contents *contents, uint32_t place)
+{
+  return place >= contents->base_count || (contents->base_live[place >> 3] >> (place & 7) & 1) != 0;
+}
+
 /* A longer copy; the caller frees the shorter one once no reader can be looking at it. */
 static void *
 copy_longer (const void *items, size_t size, uint32_t count, uint32_t room)
@@ -117,7 +135,8 @@ grow_places (RagifyIndex *index)
     return false;
   after.room = before.room + before.room / 2 + 1024;
   after.ids = copy_longer (before.ids, sizeof *before.ids, used, after.room);
-  after.chunks = copy_longer (before.chunks, sizeof *before.chunks, used, after.room);
+  after.chunks =
+      copy_longer (before.chunks, sizeof *before.chunks, used - before.base_count, after.room - before.base_count);
   after.metadata = copy_longer (before.metadata, sizeof *before.metadata, used, after.room);
   bool ok = after.ids != NULL && after.chunks != NULL && after.metadata != NULL;
   if (ok) {
@@ -141,7 +160,7 @@ grow_table (RagifyIndex *index)
   if (!ragify_places_init (&after, 2 * ragify_places_room (&before)))
     return false;
   for (uint32_t place = 0; place < now->count; place++)
-    if (place >= now->base_count || (now->base_live[place >> 3] >> (place & 7) & 1) != 0)
+    if (lives (now, place))
       ragify_places_add (&after, now->ids, place);
   (void)pthread_rwlock_wrlock (&index->lock);
   now->places = after;
@@ -162,11 +181,40 @@ grow_flat (RagifyIndex *index)
   return ok;
 }
 
+/* `rows` of the exact index, and what stands beside all vectors. */
+static uint64_t
+bytes_with (const Contents *contents, uint64_t rows)
+{
+  const uint64_t beside = sizeof *contents->ids + sizeof *contents->metadata + sizeof *contents->chunks;
+  const uint64_t base = contents->base == NULL ? 0 : ragify_approximate_bytes (contents->base);
+  return base + rows * ragify_flat_row_bytes (contents->flat) + (contents->base_count + rows) * beside +
+         4 * ((uint64_t)contents->places.mask + 1);
+}
+
+bool
+ragify_index_check_limit (const RagifyIndex *index, RagifyFault *fault)
+{
+  const uint64_t limit = atomic_load (&index->limit);
+  if (limit == RAGIFY_INDEX_UNLIMITED)
+    return true;
+  const uint64_t rows = index->now.count - index->now.base_count + index->staged;
+  const uint64_t wanted = bytes_with (&index->now, rows + 1);
+  if (wanted <= limit)
+    return true;
+  return ragify_fault_set (
+      fault, RAGIFY_E_EXHAUSTED,
+      "max-memory is reached: %u vectors take %llu of %llu bytes, and nothing was written; raise "
+      "max-memory, delete documents, run `ragify-ctl optimize`, or choose an `index` that keeps less of "
+      "each vector",
+      index->now.places.used, (unsigned long long)bytes_with (&index->now, rows - index->staged),
+      (unsigned long long)limit);
+}
+
 static void
 fill_place (Contents *contents, uint32_t place, const RagifyIndexEntry *entry)
 {
   contents->ids[place] = entry->id;
-  contents->chunks[place] = entry->chunk;
+  contents->chunks[place - contents->base_count] = entry->chunk;
   contents->metadata[place] = (uint32_t)entry->metadata;
 }
 
@@ -176,6 +224,8 @@ ragify_index_stage (RagifyIndex *index, const RagifyIndexEntry *entry, const flo
   if (entry->metadata > UINT32_MAX)
     return ragify_fault_set (fault, RAGIFY_E_EXHAUSTED, "expected at most %u different metadata in one store",
                              UINT32_MAX);
+  if (!ragify_index_check_limit (index, fault))
+    return false;
   if (!grow_places (index) || !grow_table (index) || !grow_flat (index))
     return ragify_fault_memory (fault);
   uint32_t place = index->now.count + index->staged;
@@ -195,7 +245,7 @@ static void
 move_place (Contents *contents, uint32_t to, uint32_t from)
 {
   contents->ids[to] = contents->ids[from];
-  contents->chunks[to] = contents->chunks[from];
+  contents->chunks[to - contents->base_count] = contents->chunks[from - contents->base_count];
   contents->metadata[to] = contents->metadata[from];
   ragify_flat_move (contents->flat, to - contents->base_count, from - contents->base_count);
 }
@@ -435,34 +485,42 @@ ragify_index_counts (RagifyIndex *index)
   RagifyIndexCounts counts = { .vectors = now->places.used,
                                .exact = now->count - now->base_count,
                                .dead = now->base_dead };
-  counts.bytes = ragify_flat_bytes (now->flat) + 4 * ((uint64_t)now->places.mask + 1) +
-                 now->room * (sizeof *now->ids + sizeof *now->chunks + sizeof *now->metadata);
+  counts.bytes = bytes_with (now, counts.exact);
   (void)pthread_rwlock_unlock (&index->lock);
   return counts;
 }
 
+/* Takes over what is in `base`, with room for all that there is now. */
 static bool
-make_contents (const RagifyIndex *index, uint64_t count, Contents *fresh)
+make_contents (const RagifyIndex *index, RagifyBase *base, Contents *fresh)
 {
-  uint64_t room = count + index->now.count + 1024;
-  *fresh = (Contents){ 0 };
+  const uint64_t count = base->count, more = (uint64_t)index->now.count + 1024, room = count + more;
+  *fresh = (Contents){ .base = base->approximate,
+                       .base_chunks = base->chunks,
+                       .own_base_chunks = base->own_chunks,
+                       .ids = base->ids,
+                       .metadata = base->metadata };
+  *base = (RagifyBase){ 0 };
   if (room >= UINT32_MAX)
     return false;
-  *fresh = (Contents){ .room = (uint32_t)room, .count = (uint32_t)count, .base_count = (uint32_t)count };
-  fresh->ids = malloc (room * sizeof *fresh->ids);
-  fresh->chunks = malloc (room * sizeof *fresh->chunks);
-  fresh->metadata = malloc (room * sizeof *fresh->metadata);
+  RagifyUuid *ids = realloc (fresh->ids, room * sizeof *ids);
+  fresh->ids = ids != NULL ? ids : fresh->ids;
+  uint32_t *metadata = realloc (fresh->metadata, room * sizeof *metadata);
+  fresh->metadata = metadata != NULL ? metadata : fresh->metadata;
+  fresh->room = (uint32_t)room;
+  fresh->count = fresh->base_count = (uint32_t)count;
+  fresh->chunks = malloc (more * sizeof *fresh->chunks);
   fresh->base_live = calloc (1, count / 8 + 1);
   fresh->flat = ragify_flat_new (index->dimension, ragify_kernels_choose ());
-  return fresh->ids != NULL && fresh->chunks != NULL && fresh->metadata != NULL && fresh->base_live != NULL &&
-         fresh->flat != NULL && ragify_places_init (&fresh->places, room);
+  return ids != NULL && metadata != NULL && fresh->chunks != NULL && fresh->base_live != NULL && fresh->flat != NULL &&
+         ragify_places_init (&fresh->places, room);
 }
 
 static bool
-is_current (const Contents *contents, const RagifyIndexEntry *entry)
+is_current (const Contents *contents, const RagifyUuid *id, uint64_t chunk)
 {
-  uint32_t place = ragify_places_find (&contents->places, contents->ids, &entry->id);
-  return place != RAGIFY_PLACE_NONE && contents->chunks[place] == entry->chunk;
+  uint32_t place = ragify_places_find (&contents->places, contents->ids, id);
+  return place != RAGIFY_PLACE_NONE && chunk_of (contents, place) == chunk;
 }
 
 /* What the base does not cover is searched exactly. */
@@ -476,10 +534,9 @@ carry_over (const RagifyIndex *index, Contents *fresh, RagifyFault *fault)
     return ragify_fault_memory (fault);
   for (uint32_t place = 0; ok && place < now->count; place++) {
     const RagifyIndexEntry entry = { .id = now->ids[place],
-                                     .chunk = now->chunks[place],
+                                     .chunk = chunk_of (now, place),
                                      .metadata = now->metadata[place] };
-    bool dead = place < now->base_count && (now->base_live[place >> 3] >> (place & 7) & 1) == 0;
-    if (dead || ragify_places_find (&fresh->places, fresh->ids, &entry.id) != RAGIFY_PLACE_NONE)
+    if (!lives (now, place) || ragify_places_find (&fresh->places, fresh->ids, &entry.id) != RAGIFY_PLACE_NONE)
       continue;
     uint32_t row = fresh->count - fresh->base_count;
     ok = (ragify_flat_reserve (fresh->flat, row + 1) || ragify_fault_memory (fault)) &&
@@ -495,34 +552,64 @@ carry_over (const RagifyIndex *index, Contents *fresh, RagifyFault *fault)
   return ok;
 }
 
+static void
+list_rows (const Contents *now, Contents *fresh, bool all)
+{
+  for (uint32_t row = 0; row < fresh->base_count; row++) {
+    if (!all && !is_current (now, &fresh->ids[row], fresh->base_chunks[row])) {
+      fresh->base_dead++;
+      continue;
+    }
+    fresh->base_live[row >> 3] |= (uint8_t)(1u << (row & 7));
+    ragify_places_add (&fresh->places, fresh->ids, row);
+  }
+}
+
 bool
-ragify_index_adopt (RagifyIndex *index, RagifyApproximate *approximate, const RagifyIndexEntry *entries, uint64_t count,
-                    const uint8_t *live, RagifyFault *fault)
+ragify_index_adopt (RagifyIndex *index, RagifyBase *base, bool all, RagifyFault *fault)
 {
   Contents fresh;
-  if (!make_contents (index, count, &fresh)) {
-    contents_clear (&fresh);
-    return ragify_fault_memory (fault);
+  bool ok = make_contents (index, base, &fresh) || ragify_fault_memory (fault);
+  if (ok) {
+    list_rows (&index->now, &fresh, all);
+    ok = carry_over (index, &fresh, fault);
   }
-  for (uint32_t row = 0; row < count; row++) {
-    bool lives = live != NULL ? (live[row >> 3] >> (row & 7) & 1) != 0 : is_current (&index->now, &entries[row]);
-    fill_place (&fresh, row, &entries[row]);
-    if (lives) {
-      fresh.base_live[row >> 3] |= (uint8_t)(1u << (row & 7));
-      ragify_places_add (&fresh.places, fresh.ids, row);
-    } else {
-      fresh.base_dead++;
-    }
-  }
-  if (!carry_over (index, &fresh, fault)) {
+  if (!ok) {
     contents_clear (&fresh);
     return false;
   }
   Contents before = index->now;
-  fresh.base = approximate;
   (void)pthread_rwlock_wrlock (&index->lock);
   index->now = fresh;
   (void)pthread_rwlock_unlock (&index->lock);
   contents_clear (&before);
   return true;
+}
+
+uint32_t
+ragify_index_find_row (const RagifyIndex *index, const RagifyUuid *id, uint64_t chunk)
+{
+  const Contents *now = &index->now;
+  const uint32_t place = ragify_places_find (&now->places, now->ids, id);
+  return place < now->base_count && now->base_chunks[place] == chunk ? place : RAGIFY_INDEX_NO_ROW;
+}
+
+void
+ragify_index_keep_rows (RagifyIndex *index, const uint8_t *bits)
+{
+  Contents *now = &index->now;
+  (void)pthread_rwlock_wrlock (&index->lock);
+  for (uint32_t row = 0; row < now->base_count; row++) {
+    if ((bits[row >> 3] >> (row & 7) & 1) != 0 || !lives (now, row))
+      continue;
+    ragify_places_remove (&now->places, now->ids, row);
+    drop_place (now, row);
+  }
+  (void)pthread_rwlock_unlock (&index->lock);
+}
+
+void
+ragify_index_set_limit (RagifyIndex *index, uint64_t bytes)
+{
+  atomic_store (&index->limit, bytes);
 }

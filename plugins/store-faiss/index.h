@@ -9,7 +9,7 @@
 #ifndef RAGIFY_INDEX_H
 #define RAGIFY_INDEX_H
 
-#include "approximate.h"
+#include "base.h"
 #include "metadata.h"
 
 #include <ragify/vector-store.h>
@@ -27,8 +27,10 @@ typedef struct RagifyIndexCounts {
   uint64_t vectors;
   uint64_t exact; /* of these, searched exactly */
   uint64_t dead;  /* removed ones that the approximate index still holds, beside these */
-  uint64_t bytes; /* of memory, about */
+  uint64_t bytes; /* of memory, files that are mapped included, about */
 } RagifyIndexCounts;
+
+#define RAGIFY_INDEX_UNLIMITED UINT64_MAX
 
 RagifyIndex *ragify_index_new (uint32_t dimension, RagifyFault *fault);
 void ragify_index_free (RagifyIndex *index);
@@ -44,11 +46,24 @@ void ragify_index_discard (RagifyIndex *index);
 /* [writer] Makes what is staged visible and removes `removed`, at once. Ids that are not there are ignored. */
 void ragify_index_publish (RagifyIndex *index, const RagifyUuid *removed, size_t removed_count);
 
-/* [writer] Puts an approximate index in the place of whatever it covers: `entries` says what its rows stand for. A row
- * counts where its bit is set in `live`; without `live` where the chunk with its id is still the one with its number.
- * Takes `approximate` over when it succeeds. Nothing is staged meanwhile. */
-bool ragify_index_adopt (RagifyIndex *index, RagifyApproximate *approximate, const RagifyIndexEntry *entries,
-                         uint64_t count, const uint8_t *live, RagifyFault *fault);
+/* [writer] Puts an approximate index in the place of whatever it covers. A row counts where the chunk with its id is
+ * still the one with its number; with `all`, every row, of an index in which nothing is yet. Takes what is in `base`
+ * over in any case. Nothing is staged meanwhile. */
+bool ragify_index_adopt (RagifyIndex *index, RagifyBase *base, bool all, RagifyFault *fault);
+
+/* [writer] The row of the approximate index that stands for this chunk; RAGIFY_INDEX_NO_ROW where none does. */
+#define RAGIFY_INDEX_NO_ROW UINT32_MAX
+uint32_t ragify_index_find_row (const RagifyIndex *index, const RagifyUuid *id, uint64_t chunk);
+
+/* [writer] Of the approximate index's rows only those whose bit is set count from now on. */
+void ragify_index_keep_rows (RagifyIndex *index, const uint8_t *bits);
+
+/* [any] What staging may bring the index to, in bytes; RAGIFY_INDEX_UNLIMITED at first. Beyond it staging fails with
+ * EXHAUSTED, and a fault that says how full the index is. */
+void ragify_index_set_limit (RagifyIndex *index, uint64_t bytes);
+
+/* [writer] Whether one more vector may be staged; otherwise the fault that staging would give. */
+bool ragify_index_check_limit (const RagifyIndex *index, RagifyFault *fault);
 
 /* [any] The best `wanted` chunks for one query, best first, into hits[wanted]; how many there are into *found.
  * `matches`: only chunks with such metadata; NULL: all. */

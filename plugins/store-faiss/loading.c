@@ -33,10 +33,11 @@ compare (const void *left, const void *right)
   return (a > b) - (a < b);
 }
 
-/* What stands beside the vectors comes out of an index of the database: their own rows, with the contents, are not
- * read. */
+/* Which chunks there are, but for those that a row of the index stands for: their rows' bits are set in `covered`. What
+ * stands beside the vectors comes out of an index of the database: their own rows, with the contents, are not read. */
 static bool
-read_entries (RagifyConnection *connection, Entries *entries, RagifyFault *fault)
+read_entries (RagifyConnection *connection, const RagifyIndex *index, uint8_t *covered, Entries *entries,
+              uint64_t *covered_count, RagifyFault *fault)
 {
   static const char sql[] = "SELECT number, uuid, metadata FROM chunks INDEXED BY chunks_uuid WHERE staged = 0";
   sqlite3_stmt *statement = ragify_connection_prepare (connection, sql, fault);
@@ -47,7 +48,11 @@ read_entries (RagifyConnection *connection, Entries *entries, RagifyFault *fault
     const RagifyIndexEntry entry = { .id = ragify_column_uuid (statement, 1),
                                      .chunk = (uint64_t)sqlite3_column_int64 (statement, 0),
                                      .metadata = (uint64_t)sqlite3_column_int64 (statement, 2) };
-    if (!add_entry (entries, &entry, fault)) {
+    const uint32_t row = index == NULL ? RAGIFY_INDEX_NO_ROW : ragify_index_find_row (index, &entry.id, entry.chunk);
+    if (row != RAGIFY_INDEX_NO_ROW) {
+      covered[row >> 3] |= (uint8_t)(1u << (row & 7));
+      ++*covered_count;
+    } else if (!add_entry (entries, &entry, fault)) {
       (void)sqlite3_reset (statement);
       return false;
     }
@@ -100,7 +105,6 @@ read_vector (sqlite3_stmt *row, uint32_t dimension, RagifyFault *fault)
 typedef struct {
   RagifyIndex *index;
   const Entries *entries;
-  const bool *covered; /* by the snapshot; NULL: none is */
   uint64_t found;
 } Load;
 
@@ -109,46 +113,17 @@ load_vector (void *user, size_t entry, sqlite3_stmt *row, RagifyFault *fault)
 {
   Load *load = user;
   load->found++;
-  if (load->covered != NULL && load->covered[entry])
-    return true;
   const float *vector = read_vector (row, ragify_index_dimension (load->index), fault);
   return vector != NULL && ragify_index_stage (load->index, &load->entries->items[entry], vector, fault);
 }
 
-/* Finds out which rows of the snapshot still count, and puts it into the index. */
+/* One by one, for the few that the base does not cover: going through all would read every vector from the disk. */
 static bool
-adopt (RagifyIndex *index, RagifySnapshot *snapshot, const Entries *entries, bool *covered, RagifyFault *fault)
-{
-  uint8_t *live = calloc (1, snapshot->count / 8 + 1);
-  if (live == NULL)
-    return ragify_fault_memory (fault);
-  for (uint64_t row = 0; row < snapshot->count; row++) {
-    const RagifyIndexEntry *found =
-        entries->count == 0 ? NULL
-                            : bsearch (&snapshot->entries[row], entries->items, entries->count, sizeof *found, compare);
-    if (found == NULL || memcmp (&found->id, &snapshot->entries[row].id, sizeof found->id) != 0)
-      continue;
-    live[row >> 3] |= (uint8_t)(1u << (row & 7));
-    covered[found - entries->items] = true;
-  }
-  bool ok = ragify_index_adopt (index, snapshot->approximate, snapshot->entries, snapshot->count, live, fault);
-  if (ok)
-    snapshot->approximate = NULL;
-  free (live);
-  return ok;
-}
-
-/* One by one, for the few that the snapshot does not cover: going through all would read every vector from the disk. */
-static bool
-load_uncovered (RagifyConnection *connection, Load *load, RagifyFault *fault)
+load_few (RagifyConnection *connection, Load *load, RagifyFault *fault)
 {
   static const char sql[] = "SELECT chunk, vector FROM vectors WHERE chunk = ?1";
   for (size_t i = 0; i < load->entries->count; i++) {
-    sqlite3_stmt *statement = load->covered[i] ? NULL : ragify_connection_prepare (connection, sql, fault);
-    if (load->covered[i]) {
-      load->found++; /* its row was made from its vector, which stays as long as its number does */
-      continue;
-    }
+    sqlite3_stmt *statement = ragify_connection_prepare (connection, sql, fault);
     if (statement == NULL)
       return false;
     (void)sqlite3_bind_int64 (statement, 1, (int64_t)load->entries->items[i].chunk);
@@ -162,38 +137,38 @@ load_uncovered (RagifyConnection *connection, Load *load, RagifyFault *fault)
 }
 
 static bool
-load_entries (RagifyConnection *connection, RagifyIndex *index, RagifySnapshot *snapshot, const Entries *entries,
+load_entries (RagifyConnection *connection, RagifyIndex *index, const Entries *entries, uint64_t covered,
               uint64_t *without, RagifyFault *fault)
 {
-  bool *covered = calloc (entries->count + 1, sizeof *covered);
-  Load load = { .index = index, .entries = entries, .covered = covered };
-  if (covered == NULL)
-    return ragify_fault_memory (fault);
-  bool ok = snapshot == NULL || adopt (index, snapshot, entries, covered, fault);
-  size_t uncovered = 0;
-  for (size_t i = 0; i < entries->count; i++)
-    uncovered += covered[i] ? 0 : 1;
-  ok = ok && (uncovered < entries->count / FEW ? load_uncovered (connection, &load, fault)
-                                               : for_each_vector (connection, entries, load_vector, &load, fault));
+  Load load = { .index = index, .entries = entries };
+  bool ok = entries->count < covered / FEW ? load_few (connection, &load, fault)
+                                           : for_each_vector (connection, entries, load_vector, &load, fault);
   if (ok)
     ragify_index_publish (index, NULL, 0);
   else
     ragify_index_discard (index);
-  free (covered);
-  *without = entries->count - load.found;
+  *without = entries->count - load.found; /* a row was made from a vector, which stays as long as its number does */
   return ok;
 }
 
 bool
-ragify_loading_run (RagifyConnection *connection, RagifyIndex *index, RagifySnapshot *snapshot, uint64_t *without,
+ragify_loading_run (RagifyConnection *connection, RagifyIndex *index, RagifyBase *base, uint64_t *without,
                     RagifyFault *fault)
 {
   Entries entries = { 0 };
-  bool ok = read_entries (connection, &entries, fault) &&
-            load_entries (connection, index, snapshot, &entries, without, fault);
+  uint64_t covered_count = 0, rows = base == NULL ? 0 : base->count;
+  uint8_t *covered = calloc (1, rows / 8 + 1);
+  bool ok = covered != NULL || ragify_fault_memory (fault);
+  if (base != NULL && ok)
+    ok = ragify_index_adopt (index, base, true, fault);
+  else if (base != NULL)
+    ragify_base_clear (base);
+  ok = ok && read_entries (connection, index, covered, &entries, &covered_count, fault);
+  if (ok && base != NULL)
+    ragify_index_keep_rows (index, covered);
+  ok = ok && load_entries (connection, index, &entries, covered_count, without, fault);
   free (entries.items);
-  if (snapshot != NULL)
-    ragify_snapshot_clear (snapshot);
+  free (covered);
   return ok;
 }
 
@@ -201,7 +176,7 @@ ragify_loading_run (RagifyConnection *connection, RagifyIndex *index, RagifySnap
 
 typedef struct {
   const Entries *entries;
-  RagifySnapshot *snapshot;
+  RagifyBase *base;
   uint32_t dimension;
   float *vectors; /* the sample, or a block */
   size_t held;
@@ -232,7 +207,7 @@ add_block (Build *build, RagifyFault *fault)
   build->held = 0;
   if (build->cancelled (build->user))
     return ragify_fault_set (fault, RAGIFY_E_CANCELLED, "the caller gave up; the index is as it was");
-  return held == 0 || ragify_approximate_add (build->snapshot->approximate, build->vectors, held, fault);
+  return held == 0 || ragify_approximate_add (build->base->approximate, build->vectors, held, fault);
 }
 
 static bool
@@ -243,7 +218,10 @@ add_vector (void *user, size_t entry, sqlite3_stmt *row, RagifyFault *fault)
   if (vector == NULL)
     return false;
   memcpy (build->vectors + build->held++ * build->dimension, vector, build->dimension * sizeof *vector);
-  build->snapshot->entries[build->snapshot->count++] = build->entries->items[entry];
+  const RagifyIndexEntry *from = &build->entries->items[entry];
+  build->base->ids[build->base->count] = from->id;
+  build->base->own_chunks[build->base->count] = from->chunk;
+  build->base->metadata[build->base->count++] = (uint32_t)from->metadata;
   return build->held < BLOCK || add_block (build, fault);
 }
 
@@ -252,9 +230,20 @@ train (RagifyConnection *connection, Build *build, const char *name, RagifyFault
 {
   if (!for_each_vector (connection, build->entries, sample_vector, build, fault))
     return false;
-  build->snapshot->approximate = ragify_approximate_new (name, build->dimension, build->vectors, build->held, fault);
+  build->base->approximate = ragify_approximate_new (name, build->dimension, build->vectors, build->held, fault);
   build->held = 0;
-  return build->snapshot->approximate != NULL;
+  return build->base->approximate != NULL;
+}
+
+static bool
+finish (const Build *build, RagifyFault *fault)
+{
+  uint64_t *order = malloc ((build->base->count + 1) * sizeof *order);
+  bool ok = order != NULL ? ragify_approximate_finish (build->base->approximate, order, fault) &&
+                                ragify_base_reorder (build->base, order, fault)
+                          : ragify_fault_memory (fault);
+  free (order);
+  return ok;
 }
 
 static bool
@@ -264,29 +253,28 @@ build_entries (RagifyConnection *connection, Build *build, const char *name, Rag
   build->step = build->entries->count / sample + 1;
   build->room = build->entries->count / build->step + 1;
   build->vectors = malloc ((build->room > BLOCK ? build->room : BLOCK) * build->dimension * sizeof *build->vectors);
-  build->snapshot->entries = malloc ((build->entries->count + 1) * sizeof *build->snapshot->entries);
-  bool ok = (build->vectors != NULL && build->snapshot->entries != NULL) || ragify_fault_memory (fault);
+  bool ok = (build->vectors != NULL || ragify_fault_memory (fault)) &&
+            ragify_base_init (build->base, build->entries->count, fault);
   ok = ok && train (connection, build, name, fault) &&
        for_each_vector (connection, build->entries, add_vector, build, fault) && add_block (build, fault) &&
-       ragify_approximate_finish (build->snapshot->approximate, fault);
+       finish (build, fault);
   free (build->vectors);
   return ok;
 }
 
 bool
 ragify_loading_build (RagifyConnection *connection, const char *name, uint32_t dimension,
-                      bool (*cancelled) (void *user), void *user, RagifySnapshot *snapshot, RagifyFault *fault)
+                      bool (*cancelled) (void *user), void *user, RagifyBase *base, RagifyFault *fault)
 {
   Entries entries = { 0 };
-  *snapshot = (RagifySnapshot){ 0 };
-  Build build = {
-    .entries = &entries, .snapshot = snapshot, .dimension = dimension, .cancelled = cancelled, .user = user
-  };
+  *base = (RagifyBase){ 0 };
+  Build build = { .entries = &entries, .base = base, .dimension = dimension, .cancelled = cancelled, .user = user };
   /* In one transaction: entries and vectors are of the same moment. */
-  bool ok = ragify_connection_execute (connection, "BEGIN", fault) && read_entries (connection, &entries, fault) &&
+  bool ok = ragify_connection_execute (connection, "BEGIN", fault) &&
+            read_entries (connection, NULL, NULL, &entries, NULL, fault) &&
             build_entries (connection, &build, name, fault) && ragify_connection_execute (connection, "COMMIT", fault);
   free (entries.items);
   if (!ok)
-    ragify_snapshot_clear (snapshot);
+    ragify_base_clear (base);
   return ok;
 }

@@ -5,23 +5,19 @@
 #ifndef RAGIFY_SNAPSHOT_H
 #define RAGIFY_SNAPSHOT_H
 
-#include "approximate.h"
-#include "index.h"
+#include "base.h"
 
-typedef struct RagifySnapshot {
-  RagifyApproximate *approximate;
-  RagifyIndexEntry *entries; /* by row */
-  uint64_t count;
-} RagifySnapshot;
+#include <ragify/vector-store.h>
 
-/* Writes to `folder`. The disk has it when this returns. */
+/* Writes to `folder`, what nobody searches yet. The disk has it when this returns. */
 bool ragify_snapshot_write (const char *folder, const RagifyUuid *store, const char *name, uint32_t dimension,
-                            const RagifySnapshot *snapshot, RagifyFault *fault);
+                            const RagifyBase *base, RagifyFault *fault);
 
-/* Reads it back. False with a fault where it is not there (NOT_FOUND), damaged, or of another store, name or dimension.
- */
+/* Checks it and maps it. False with a fault where it is not there (NOT_FOUND),
+ * damaged, or of another store, name or dimension. One of an older format is brought to this one first; where it cannot
+ * be written, it is read all the same. */
 bool ragify_snapshot_read (const char *folder, const RagifyUuid *store, const char *name, uint32_t dimension,
-                           RagifySnapshot *snapshot, RagifyFault *fault);
+                           RagifyBase *base, RagifyFault *fault);
 
 /* Copies the file, where there is one that is whole, into the folder `to`, as that of the store `store`. The disk need
  * not have it when this returns. */
@@ -29,7 +25,5 @@ bool ragify_snapshot_copy (const char *from, const char *to, const RagifyUuid *s
 
 /* Removes the file where there is one. */
 void ragify_snapshot_remove (const char *folder);
-
-void ragify_snapshot_clear (RagifySnapshot *snapshot);
 
 #endif

@@ -68,6 +68,12 @@ static const RagifyKey keys[] = {
     .minimum = "64KiB",
     .maximum = "1GiB",
     .summary = "Database pages that each connection keeps in memory." },
+  { .name = "max-memory",
+    .type = RAGIFY_KEY_SIZE,
+    .flags = RAGIFY_KEY_RELOADABLE,
+    .default_value = "0",
+    .summary = "What the index may take, its mapped snapshot included. Beyond it chunks with vectors are refused; "
+               "searches and deletions go on. 0: no limit." },
   { .name = "lock-wait",
     .type = RAGIFY_KEY_DURATION,
     .default_value = "2s",
@@ -152,6 +158,7 @@ create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *wh
                                  .database = { .folder = folder, .readers = read_int (host, context, "readers") },
                                  .tuning = read_tuning (host, context) };
   (void)host->config_size (context, "page-cache", &options.database.cache_bytes);
+  (void)host->config_size (context, "max-memory", &options.memory_limit);
   (void)host->config_duration (context, "lock-wait", &options.database.lock_wait_us);
   if (plugin != NULL && (folder != NULL || in_memory != 0))
     plugin->store = ragify_store_new (&options);
@@ -190,6 +197,14 @@ report_start (const Plugin *plugin, uint64_t began_us)
                     "`optimize`",
                     ragify_store_missing_vectors (plugin->store));
     say (plugin, RAGIFY_LOG_INFO, text);
+  }
+  const uint64_t limit = ragify_store_memory_limit (plugin->store);
+  if (limit > 0 && numbers.index.bytes >= limit) {
+    (void)snprintf (text, sizeof text,
+                    "max-memory is reached: the index takes %" PRIu64 " of %" PRIu64
+                    " bytes; chunks with vectors are refused, searches and deletions go on",
+                    numbers.index.bytes, limit);
+    say (plugin, RAGIFY_LOG_WARNING, text);
   }
   if (ragify_store_without_vector (plugin->store) > 0) {
     (void)snprintf (text, sizeof text,
@@ -255,7 +270,10 @@ reconfigure (void *instance, RagifyCall *call, const RagifyReconfigure *args)
 {
   const Plugin *plugin = instance;
   RagifyApproximateTuning tuning = read_tuning (plugin->host, plugin->context);
+  uint64_t limit = 0;
   ragify_store_set_tuning (plugin->store, &tuning);
+  if (plugin->host->config_size (plugin->context, "max-memory", &limit) == RAGIFY_OK)
+    ragify_store_set_memory_limit (plugin->store, limit);
   plugin->host->call_done (call, NULL);
 }
 

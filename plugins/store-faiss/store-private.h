@@ -22,6 +22,7 @@ struct RagifyStore {
   RagifyIndex *index; /* NULL: words alone */
   RagifyMatcher *matcher;
   uint64_t without_vector;
+  _Atomic uint64_t memory_limit; /* of the index; RAGIFY_INDEX_UNLIMITED: none */
   RagifyUuid id;
   atomic_flag building;    /* an index is; for ever once the store is reindexed */
   _Atomic int64_t renewed; /* chunks that have a new vector, about; -1: not counted yet */

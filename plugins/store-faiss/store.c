@@ -2,6 +2,7 @@
 
 #include "change.h"
 #include "loading.h"
+#include "snapshot.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ ragify_store_new (const RagifyStoreOptions *options)
   store->factory = strdup (options->index);
   store->matcher = ragify_matcher_new ();
   store->options.folder = store->in_memory ? NULL : store->folder;
+  ragify_store_set_memory_limit (store, options->memory_limit);
   atomic_init (&store->renewed, -1);
   ragify_store_set_tuning (store, &options->tuning);
   if (store->folder != NULL && store->factory != NULL && store->matcher != NULL)
@@ -71,6 +73,22 @@ ragify_store_set_tuning (RagifyStore *store, const RagifyApproximateTuning *tuni
 {
   atomic_store (&store->nprobe, tuning->nprobe);
   atomic_store (&store->ef_search, tuning->ef_search);
+}
+
+void
+ragify_store_set_memory_limit (RagifyStore *store, uint64_t bytes)
+{
+  const uint64_t limit = bytes > 0 ? bytes : RAGIFY_INDEX_UNLIMITED;
+  atomic_store (&store->memory_limit, limit);
+  if (store->index != NULL)
+    ragify_index_set_limit (store->index, limit);
+}
+
+uint64_t
+ragify_store_memory_limit (const RagifyStore *store)
+{
+  const uint64_t limit = atomic_load (&store->memory_limit);
+  return limit == RAGIFY_INDEX_UNLIMITED ? 0 : limit;
 }
 
 static bool
@@ -132,11 +150,16 @@ check_embedder (RagifyStore *store, RagifyConnection *connection, const RagifyDa
 static bool
 fill_index (RagifyStore *store, RagifyConnection *connection, RagifyFault *fault)
 {
-  RagifySnapshot snapshot;
+  RagifyBase base;
   bool have = !store->in_memory && !ragify_approximate_is_exact (store->factory) &&
               ragify_snapshot_read (store->folder, &store->id, store->factory, ragify_index_dimension (store->index),
-                                    &snapshot, fault);
-  return ragify_loading_run (connection, store->index, have ? &snapshot : NULL, &store->without_vector, fault);
+                                    &base, fault);
+  if (!ragify_loading_run (connection, store->index, have ? &base : NULL, &store->without_vector, fault))
+    return false;
+  ragify_index_set_limit (store->index, atomic_load (&store->memory_limit)); /* what is there already is served */
+  /* The start looked at more of the database than searches do. */
+  (void)sqlite3_db_release_memory (ragify_connection_handle (connection));
+  return true;
 }
 
 static bool
@@ -287,7 +310,10 @@ ragify_store_upsert (RagifyStore *store, const RagifyAnswer *answer, const Ragif
     return false;
   RagifyChange change = start_change (store, answer, connection, fault);
   bool staging = is_staging (args);
-  bool ok = (!staging || ragify_connection_execute (connection, "PRAGMA synchronous=NORMAL", fault)) &&
+  /* Asked before anything else, for parts of a document that is only staged, which the index does not see yet. */
+  const bool grows = store->index != NULL && args->vectors.count > 0;
+  bool ok = (!grows || ragify_index_check_limit (store->index, fault)) &&
+            (!staging || ragify_connection_execute (connection, "PRAGMA synchronous=NORMAL", fault)) &&
             ragify_change_begin (&change) && ragify_upsert_apply (&change, args) &&
             copy_removed (answer, &change, &result->removed) && ragify_change_commit (&change);
   if (ok) {

@@ -13,6 +13,7 @@ typedef struct RagifyStoreOptions {
   const char *index; /* as ragify_approximate_check writes it */
   RagifyDatabaseOptions database;
   RagifyApproximateTuning tuning;
+  uint64_t memory_limit; /* bytes of the index, beyond which nothing is taken in; 0: none */
 } RagifyStoreOptions;
 
 /* What the store can tell about itself. */
@@ -42,6 +43,9 @@ uint64_t ragify_store_missing_vectors (RagifyStore *store);
 
 /* [any] */
 void ragify_store_set_tuning (RagifyStore *store, const RagifyApproximateTuning *tuning);
+/* As in the options. Not while it opens or closes. */
+void ragify_store_set_memory_limit (RagifyStore *store, uint64_t bytes);
+uint64_t ragify_store_memory_limit (const RagifyStore *store);
 RagifyStoreNumbers ragify_store_numbers (RagifyStore *store);
 
 /* [worker] Reads a little from the database, to see that it can be read. */

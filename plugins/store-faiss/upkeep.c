@@ -2,7 +2,9 @@
 #include "store-private.h"
 
 #include "loading.h"
+#include "snapshot.h"
 
+#include <malloc.h>
 #include <string.h>
 
 /* Metadata that nothing carries any more go; numbers are not used again, so what filters remember stays right. */
@@ -40,35 +42,51 @@ needs_build (const RagifyStore *store)
 
 /* Puts what was built into the place of what it covers. Everything written since is carried over. */
 static bool
-put_in_place (RagifyStore *store, const RagifyAnswer *answer, RagifySnapshot *snapshot, RagifyFault *fault)
+put_in_place (RagifyStore *store, const RagifyAnswer *answer, RagifyBase *base, RagifyFault *fault)
 {
   if (ragify_store_begin_write (store, answer, fault) == NULL)
     return false;
-  bool ok = ragify_index_adopt (store->index, snapshot->approximate, snapshot->entries, snapshot->count, NULL, fault);
-  if (ok)
-    snapshot->approximate = NULL;
+  bool ok = ragify_index_adopt (store->index, base, false, fault);
   ragify_database_end_write (store->database);
   return ok;
+}
+
+/* What was built goes to the disk, and is searched there, as after a start. Without a snapshot it is searched in
+ * memory, and the next start is exact until the next build; so a full disk spoils nothing but that. */
+static bool
+keep (RagifyStore *store, uint32_t dimension, RagifyBase *base, RagifyFault *fault)
+{
+  RagifyBase mapped;
+  RagifyFault second;
+  if (store->in_memory)
+    return true;
+  if (!ragify_snapshot_write (store->folder, &store->id, store->factory, dimension, base, fault))
+    return false;
+  if (ragify_snapshot_read (store->folder, &store->id, store->factory, dimension, &mapped, &second)) {
+    ragify_base_clear (base);
+    *base = mapped;
+  }
+  return true;
 }
 
 /* Built beside searches and writes, from what the database says at one moment. */
 static bool
 build (RagifyStore *store, const RagifyAnswer *answer, RagifyFault *fault)
 {
-  RagifySnapshot snapshot;
+  RagifyBase base;
   uint32_t dimension = ragify_index_dimension (store->index);
   RagifyConnection *connection = ragify_database_borrow (store->database, fault);
   bool ok = connection != NULL && ragify_loading_build (connection, store->factory, dimension,
-                                                        ragify_store_is_cancelled, (void *)answer, &snapshot, fault);
+                                                        ragify_store_is_cancelled, (void *)answer, &base, fault);
   ragify_database_give_back (store->database, connection);
   if (!ok)
     return false;
-  /* Without a snapshot the next start is exact until the next build, so a full disk spoils nothing but that. */
-  bool kept = store->in_memory ||
-              ragify_snapshot_write (store->folder, &store->id, store->factory, dimension, &snapshot, fault);
+  bool kept = keep (store, dimension, &base, fault);
   RagifyFault second;
-  ok = put_in_place (store, answer, &snapshot, kept ? fault : &second);
-  ragify_snapshot_clear (&snapshot);
+  ok = put_in_place (store, answer, &base, kept ? fault : &second);
+  ragify_base_clear (&base);
+  /* Building left many small holes in the heap, as much as the index is large. */
+  (void)malloc_trim (0);
   return kept && ok;
 }
 

@@ -1,4 +1,5 @@
 /* The indexes of FAISS: built by optimize, kept in a snapshot, and never in the way of what is true. */
+#include "former-snapshot.h"
 #include "store-fixture.h"
 
 #include <fcntl.h>
@@ -76,6 +77,20 @@ count_found (Fixture *fixture, uint32_t first, uint32_t count, uint32_t step)
   uint32_t found = 0;
   for (uint32_t i = 0; i < count; i += step)
     found += is_found (fixture, first + i);
+  return found;
+}
+
+/* Of every `step`th row, how many are the best hit for their own vector, whatever an index that rounds says of it. */
+static uint32_t
+count_first (Fixture *fixture, uint32_t step)
+{
+  uint32_t found = 0;
+  for (uint32_t number = 0; number < ROWS; number += step) {
+    RagifyKitCall *call = ask_search (fixture, number, 1, NULL);
+    must_be (call, RAGIFY_OK);
+    found += same_id (((const RagifyStoreSearchResult *)call->result)->hits.items[0].id, make_id (number));
+    ragify_kit_call_free (call);
+  }
   return found;
 }
 
@@ -213,6 +228,91 @@ test_a_damaged_snapshot_is_left_aside (void **state)
   assert_int_equal (optimize (fixture), 0);
 }
 
+static uint32_t
+snapshot_format (const char *path)
+{
+  uint32_t format = 0;
+  int file = open (path, O_RDONLY);
+  assert_true (file >= 0);
+  assert_int_equal (pread (file, &format, sizeof format, 8), sizeof format);
+  (void)close (file);
+  return format;
+}
+
+/* Of an earlier version: it is searched at once, and brought to today's format. */
+static void
+test_a_snapshot_of_format_1_is_taken_over (void **state)
+{
+  Fixture *fixture = *state;
+  static const char *const indexes[] = { "index=IVF16,Flat", "index=IVF16,SQ8" };
+  char path[120];
+  snprintf (path, sizeof path, "%s/index.snapshot", fixture->path);
+  open_with (fixture, NULL);
+  write_rows (fixture, "a", 0, ROWS);
+  must_close (fixture);
+  for (size_t i = 0; i < 2; i++) {
+    const char *const config[] = { indexes[i], "nprobe=16", NULL };
+    open_with (fixture, config);
+    assert_int_equal (optimize (fixture), 0);
+    must_close (fixture);
+    former_snapshot_write (path);
+    assert_int_equal (snapshot_format (path), 1);
+    for (int round = 0; round < 2; round++) { /* as it was read, and as it was written then */
+      open_with (fixture, config);
+      assert_int_equal (statistic (fixture, "exact_vectors"), 0);
+      assert_true (count_first (fixture, 7) >= ROWS / 7 * 9 / 10);
+      assert_int_equal (snapshot_format (path), 2);
+      must_close (fixture);
+    }
+  }
+}
+
+static void
+test_a_snapshot_of_a_newer_format_is_left_aside (void **state)
+{
+  Fixture *fixture = *state;
+  char path[120];
+  const uint32_t newer = 99;
+  open_with (fixture, ivf);
+  write_rows (fixture, "a", 0, ROWS);
+  assert_int_equal (optimize (fixture), 0);
+  must_close (fixture);
+  snprintf (path, sizeof path, "%s/index.snapshot", fixture->path);
+  int file = open (path, O_RDWR);
+  assert_true (file >= 0);
+  assert_int_equal (pwrite (file, &newer, sizeof newer, 8), sizeof newer);
+  (void)close (file);
+  open_with (fixture, ivf);
+  assert_int_equal (statistic (fixture, "exact_vectors"), ROWS);
+  assert_int_equal (count_found (fixture, 0, ROWS, 50), ROWS / 50);
+}
+
+/* Changes go beside what is mapped; another build and another start find them all. */
+static void
+test_a_mapped_index_takes_changes_and_is_built_again (void **state)
+{
+  Fixture *fixture = *state;
+  open_with (fixture, ivf);
+  write_rows (fixture, "a", 0, ROWS);
+  assert_int_equal (optimize (fixture), 0);
+  must_close (fixture);
+  open_with (fixture, ivf);
+  write_rows (fixture, "b", 5000, ROWS);
+  assert_int_equal (statistic (fixture, "exact_vectors"), ROWS);
+  assert_int_equal (count_found (fixture, 0, ROWS, 50), ROWS / 50);
+  assert_int_equal (optimize (fixture), 0);
+  RagifyKitCall *call = ask_remove (fixture, NULL, 0, "a", NULL);
+  must_be (call, RAGIFY_OK);
+  ragify_kit_call_free (call);
+  assert_int_equal (optimize (fixture), 0);
+  assert_int_equal (statistic (fixture, "dead_vectors"), 0);
+  assert_int_equal (count_found (fixture, 5000, ROWS, 7), (ROWS + 6) / 7);
+  must_close (fixture);
+  open_with (fixture, ivf);
+  assert_int_equal (must_generation (fixture).vectors, ROWS);
+  assert_int_equal (count_found (fixture, 5000, ROWS, 7), (ROWS + 6) / 7);
+}
+
 /* What a search says of a chunk that was found elsewhere is what it says of it as a hit. */
 static bool
 is_scored_alike (Fixture *fixture, uint32_t number)
@@ -247,15 +347,13 @@ test_other_kinds_of_index (void **state)
     const char *const config[] = { names[i], "nlist=16", "nprobe=8", NULL };
     open_with (fixture, config);
     assert_int_equal (optimize (fixture), 0);
-    uint32_t found = 0, asked = 0;
-    for (uint32_t number = 0; number < ROWS; number += 13, asked++) {
-      RagifyKitCall *call = ask_search (fixture, number, 1, NULL);
-      must_be (call, RAGIFY_OK);
-      found += same_id (((const RagifyStoreSearchResult *)call->result)->hits.items[0].id, make_id (number));
-      ragify_kit_call_free (call);
+    assert_true (count_first (fixture, 13) >= ROWS / 13 * 9 / 10);
+    for (uint32_t number = 0; number < ROWS; number += 13)
       assert_true (is_scored_alike (fixture, number));
-    }
-    assert_true (found >= asked * 9 / 10);
+    must_close (fixture);
+    open_with (fixture, config); /* from the snapshot, which is mapped */
+    assert_int_equal (statistic (fixture, "exact_vectors"), 0);
+    assert_true (count_first (fixture, 13) >= ROWS / 13 * 9 / 10);
     must_close (fixture);
   }
 }
@@ -290,6 +388,9 @@ main (void)
     TEST (test_vectors_come_out_of_it),
     TEST (test_the_snapshot_serves_the_next_start),
     TEST (test_a_damaged_snapshot_is_left_aside),
+    TEST (test_a_snapshot_of_format_1_is_taken_over),
+    TEST (test_a_snapshot_of_a_newer_format_is_left_aside),
+    TEST (test_a_mapped_index_takes_changes_and_is_built_again),
     TEST (test_other_kinds_of_index),
     TEST (test_unknown_names_are_refused_with_the_known_ones),
   };
