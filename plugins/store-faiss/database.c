@@ -1,6 +1,7 @@
 #include "database.h"
 
 #include "folder.h"
+#include "migration.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 
 struct RagifyDatabase {
@@ -53,6 +55,10 @@ static const char schema[] =
     "CREATE INDEX removals_generation ON removals (generation);"
     "CREATE UNIQUE INDEX removals_chunk ON removals (chunk) WHERE chunk IS NOT NULL;"
     "CREATE UNIQUE INDEX removals_document ON removals (document) WHERE chunk IS NULL;";
+
+/* What leads from older formats to RAGIFY_STORE_FORMAT: to raise it, change the schema above and say here how a file of
+ * the former format comes to it. Steps stay as they are for ever. */
+static const RagifyMigration migrations[] = { { 0, NULL } };
 
 static const char *
 read_only (const RagifyDatabase *database)
@@ -161,6 +167,58 @@ has_schema (RagifyConnection *connection, RagifyFault *fault)
   return found;
 }
 
+/* A file that has tables, but is no store of ours, must stay as it is; so this is asked before anything else. */
+static bool
+check_owner (const RagifyDatabase *database, RagifyFault *fault)
+{
+  static const char sql[] = "SELECT count(*) FROM sqlite_master WHERE name = 'facts'";
+  RagifyFault ignored;
+  struct stat status;
+  if (database->in_memory || stat (database->file, &status) != 0 || status.st_size == 0)
+    return true;
+  RagifyConnection *connection =
+      ragify_connection_open (database->file, RAGIFY_CONNECTION_READ_ONLY, database->cache_bytes, &ignored);
+  /* What cannot be read is told by whoever opens it for good. */
+  if (connection == NULL || has_schema (connection, &ignored) <= 0) {
+    ragify_connection_close (connection);
+    return true;
+  }
+  sqlite3_stmt *statement = ragify_connection_prepare (connection, sql, &ignored);
+  int64_t format = 1;
+  bool ours = statement == NULL || ragify_connection_step (connection, statement, &ignored) < 0 ||
+              sqlite3_column_int (statement, 0) > 0;
+  if (statement != NULL)
+    (void)sqlite3_reset (statement);
+  ours = ours && (!read_number (connection, "format", 0, &format, &ignored) || format != 0);
+  ragify_connection_close (connection);
+  return ours || ragify_fault_set (fault, RAGIFY_E_INVALID,
+                                   "%s: it is not a store of Ragify, and was left as it is; name another `path`",
+                                   database->file);
+}
+
+static bool
+note_format (RagifyConnection *connection, int64_t format, RagifyFault *fault)
+{
+  return ragify_database_write_fact (connection, "format", format, fault);
+}
+
+static bool
+check_format (const RagifyDatabase *database, RagifyConnection *connection, RagifyFault *fault)
+{
+  int64_t format;
+  RagifyFault cause;
+  if (!read_number (connection, "format", 0, &format, fault))
+    return false;
+  if (format < RAGIFY_STORE_FORMAT && read_only (database) != NULL)
+    return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE,
+                             "%s: its format %lld is to be brought to %d, but the folder is read-only (%s)",
+                             database->file, (long long)format, RAGIFY_STORE_FORMAT, read_only (database));
+  if (ragify_migration_run (connection, migrations, format, RAGIFY_STORE_FORMAT, note_format, &cause))
+    return true;
+  return ragify_fault_set (fault, cause.code, "%s: %s%s", database->file, cause.message,
+                           format > RAGIFY_STORE_FORMAT ? "; a newer Ragify wrote it: use that version" : "");
+}
+
 static bool
 check_schema (RagifyDatabase *database, RagifyConnection *connection, RagifyFault *fault)
 {
@@ -170,17 +228,7 @@ check_schema (RagifyDatabase *database, RagifyConnection *connection, RagifyFaul
   if (found == 0 && read_only (database) != NULL)
     return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "%s: there is no store yet, and the folder is read-only (%s)",
                              database->folder, read_only (database));
-  if (found == 0)
-    return make_schema (connection, fault);
-  int64_t format;
-  if (!read_number (connection, "format", 0, &format, fault))
-    return false;
-  if (format == RAGIFY_STORE_FORMAT)
-    return true;
-  return ragify_fault_set (fault, RAGIFY_E_INVALID, "%s: expected format %d, found %lld; %s", database->file,
-                           RAGIFY_STORE_FORMAT, (long long)format,
-                           format > RAGIFY_STORE_FORMAT ? "a newer Ragify wrote it: use that version"
-                                                        : "it is not a store of Ragify");
+  return found == 0 ? make_schema (connection, fault) : check_format (database, connection, fault);
 }
 
 static bool
@@ -189,6 +237,8 @@ open_files (RagifyDatabase *database, RagifyFault *fault)
   RagifyConnectionMode mode = database->in_memory            ? RAGIFY_CONNECTION_MEMORY
                               : read_only (database) != NULL ? RAGIFY_CONNECTION_READ_ONLY
                                                              : RAGIFY_CONNECTION_WRITE;
+  if (!check_owner (database, fault))
+    return false;
   RagifyConnection *connection = ragify_connection_open (database->file, mode, database->cache_bytes, fault);
   if (connection == NULL)
     return false;

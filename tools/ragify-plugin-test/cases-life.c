@@ -132,8 +132,8 @@ one_instance_for_each_loop (Subject *subject)
     instances[i] = ragify_kit_create (subject->kit, subject->component, subject->config, &node);
     if (!expect (subject, instances[i] != NULL, "instance %u of %u: %s", i, LOOPS, ragify_kit_error (subject->kit)))
       break;
-    if (!expect (subject, ragify_kit_start (instances[i], NULL) == RAGIFY_OK, "instance %u: %s", i,
-                 ragify_kit_error (subject->kit))) {
+    if (!expect (subject, ragify_kit_start (instances[i], subject_embedder_of (subject)) == RAGIFY_OK,
+                 "instance %u: %s", i, ragify_kit_error (subject->kit))) {
       ragify_kit_destroy (instances[i]);
       instances[i] = NULL;
       break;

@@ -75,6 +75,8 @@ void subject_kit_free (Subject *subject, RagifyKit *kit);
 
 /* What stores of this kit are started with: 8 dimensions. */
 const RagifyEmbedderInfo *subject_embedder (void);
+/* The same where the subject is a store; NULL of other kinds. */
+const RagifyEmbedderInfo *subject_embedder_of (const Subject *subject);
 
 /* True when the call ended as the contract has it: with RAGIFY_OK, or with a known code and a message that is UTF-8.
  * Otherwise says so. */

@@ -35,8 +35,11 @@ enum { CASE_HOLDS = 0, CASE_DOES_NOT = 70, CASE_SKIPPED = 77 };
 
 typedef struct Options {
   const char *path, *filter, *component, *sample;
+  const char *fresh; /* a key of stores; NULL: none */
   const char *config[MOST_TEXTS];
   size_t config_count;
+  const char *except[MOST_TEXTS]; /* "NAME=REASON" */
+  size_t except_count;
   unsigned timeout_s;
   bool in_process, list, verbose;
 } Options;
@@ -50,6 +53,7 @@ typedef struct Verdict {
 typedef struct Run {
   const Options *options;
   const RagifyPlugin *plugin;
+  pid_t process; /* that runs the cases */
   unsigned number, held, broken, skipped;
 } Run;
 
@@ -90,11 +94,12 @@ skip (Subject *subject, const char *reason)
 
 /* ---- one case ---- */
 
-/* The texts that concern a component: "key=value", or "name.key=value" for one name only. Ended by NULL. */
+/* The texts that concern a component: "key=value", or "name.key=value" for one name only; and `fresh`, where it is not
+ * empty. Ended by NULL. */
 static const char **
-config_of (const Options *options, const RagifyComponent *component)
+config_of (const Options *options, const RagifyComponent *component, const char *fresh)
 {
-  const char **texts = calloc (options->config_count + 1, sizeof *texts);
+  const char **texts = calloc (options->config_count + 2, sizeof *texts);
   size_t count = 0;
   for (size_t i = 0; texts != NULL && i < options->config_count; i++) {
     const char *text = options->config[i];
@@ -106,7 +111,19 @@ config_of (const Options *options, const RagifyComponent *component)
     else if (component != NULL && (size_t)(dot - text) == length && strncmp (text, component->name, length) == 0)
       texts[count++] = dot + 1;
   }
+  if (texts != NULL && *fresh != '\0')
+    texts[count] = fresh;
   return texts;
+}
+
+/* What a store keeps on a server is there for the next case, unless each has its own: "KEY=VALUE" with a value that no
+ * other case has. Empty where nothing of the kind is wanted. */
+static void
+name_fresh (const Run *run, const RagifyComponent *component, char *text, size_t size)
+{
+  *text = '\0';
+  if (run->options->fresh != NULL && component != NULL && strcmp (component->kind, RAGIFY_KIND_VECTOR_STORE) == 0)
+    snprintf (text, size, "%s=case_%ld_%u", run->options->fresh, (long)run->process, run->number + 1);
 }
 
 /* The part of a case that is killed in the middle of its life. */
@@ -131,7 +148,9 @@ static int
 run_here (const Run *run, const RagifyComponent *component, const Case *what, int report)
 {
   char *folder = folder_make ();
-  const char **config = config_of (run->options, component);
+  char fresh[256];
+  name_fresh (run, component, fresh, sizeof fresh);
+  const char **config = config_of (run->options, component, fresh);
   Subject subject = {
     .path = run->options->path,
     .config = config,
@@ -288,6 +307,26 @@ is_wanted (const Options *options, const char *name)
   return options->filter == NULL || fnmatch (options->filter, name, 0) == 0 || strstr (name, options->filter) != NULL;
 }
 
+/* Why the case does not apply, as the command line says; NULL: it does. */
+static const char *
+exception_of (const Options *options, const char *name)
+{
+  const size_t length = strlen (name);
+  for (size_t i = 0; i < options->except_count; i++)
+    if (strncmp (options->except[i], name, length) == 0 && options->except[i][length] == '=')
+      return options->except[i] + length + 1;
+  return NULL;
+}
+
+static Verdict
+run_case (const Run *run, const RagifyComponent *component, const Case *what, const char *name)
+{
+  const char *reason = exception_of (run->options, name);
+  if (reason != NULL)
+    return (Verdict){ .skipped = true, .lines = strdup (reason) };
+  return run->options->in_process ? run_in_process (run, component, what) : run_apart (run, component, what);
+}
+
 static void
 run_cases (Run *run, const RagifyComponent *component, const Case *cases)
 {
@@ -302,8 +341,7 @@ run_cases (Run *run, const RagifyComponent *component, const Case *cases)
       printf ("%s\n    %s\n", name, what->contract);
       continue;
     }
-    Verdict verdict =
-        run->options->in_process ? run_in_process (run, component, what) : run_apart (run, component, what);
+    Verdict verdict = run_case (run, component, what, name);
     report_case (run, name, what, &verdict);
     free (verdict.lines);
   }
@@ -331,7 +369,7 @@ load_or_say (Run *run)
 static int
 run_all (const Options *options)
 {
-  Run run = { .options = options };
+  Run run = { .options = options, .process = getpid () };
   if (!options->list)
     printf ("TAP version 13\n");
   run.plugin = load_or_say (&run);
@@ -363,6 +401,8 @@ usage (FILE *file)
       "Holds a plugin against the contract of the Ragify plugin ABI and prints TAP.\n\n"
       "  -c, --config K=V     a key of the component's configuration (repeatable); NAME.K=V: of that component only\n"
       "      --component NAME only this component\n"
+      "      --fresh KEY      a key that names what a store keeps on a server: each case gets a value of its own\n"
+      "      --except CASE=WHY  a case that this plugin is not held to, and why; it is a skip\n"
       "  -f, --filter TEXT    only cases whose name contains this, or matches it with * and ?\n"
       "      --in-process     do not start a process for each case: for debuggers and profilers\n"
       "      --sample FILE    what an extractor is made for (default: plain text)\n"
@@ -405,6 +445,16 @@ take_option (Options *options, int option)
     }
     options->config[options->config_count++] = optarg;
     return true;
+  case 'F':
+    options->fresh = optarg;
+    return true;
+  case 'E':
+    if (strchr (optarg, '=') == NULL || options->except_count == MOST_TEXTS) {
+      fprintf (stderr, "ragify-plugin-test: --except: expected CASE=WHY, found '%s'\n", optarg);
+      return false;
+    }
+    options->except[options->except_count++] = optarg;
+    return true;
   case 'f':
     options->filter = optarg;
     return true;
@@ -433,6 +483,8 @@ main (int argc, char **argv)
 {
   static const struct option longs[] = { { "config", required_argument, NULL, 'c' },
                                          { "component", required_argument, NULL, 'C' },
+                                         { "fresh", required_argument, NULL, 'F' },
+                                         { "except", required_argument, NULL, 'E' },
                                          { "filter", required_argument, NULL, 'f' },
                                          { "in-process", no_argument, NULL, 'p' },
                                          { "sample", required_argument, NULL, 'S' },

@@ -18,6 +18,12 @@ subject_embedder (void)
   return &info;
 }
 
+const RagifyEmbedderInfo *
+subject_embedder_of (const Subject *subject)
+{
+  return strcmp (subject->component->kind, RAGIFY_KIND_VECTOR_STORE) == 0 ? subject_embedder () : NULL;
+}
+
 RagifyKit *
 subject_kit_new (const Subject *subject, const char *folder, uint32_t credit, uint64_t call_memory)
 {
@@ -34,9 +40,8 @@ subject_kit_new (const Subject *subject, const char *folder, uint32_t credit, ui
 RagifyKitInstance *
 subject_open_in (Subject *subject, RagifyKit *kit)
 {
-  const bool is_store = strcmp (subject->component->kind, RAGIFY_KIND_VECTOR_STORE) == 0;
   RagifyKitInstance *instance = ragify_kit_open (kit, subject->path, subject->component->kind, subject->component->name,
-                                                 subject->config, is_store ? subject_embedder () : NULL);
+                                                 subject->config, subject_embedder_of (subject));
   expect (subject, instance != NULL, "it does not start: %s", ragify_kit_error (kit));
   return instance;
 }

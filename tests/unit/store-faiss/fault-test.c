@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,49 @@ test_a_file_in_place_of_the_folder (void **state)
   (void)close (file);
   assert_int_equal (try_open (fixture, NULL, &fixture_embedder), RAGIFY_E_INVALID);
   assert_says (fixture, "expected a folder");
+}
+
+static void *
+read_whole (const char *path, size_t *size)
+{
+  static char bytes[1 << 20];
+  FILE *file = fopen (path, "rb");
+  assert_non_null (file);
+  *size = fread (bytes, 1, sizeof bytes, file);
+  (void)fclose (file);
+  char *copy = malloc (*size);
+  memcpy (copy, bytes, *size);
+  return copy;
+}
+
+/* Somebody named the wrong folder. */
+static void
+test_a_file_of_another_program_is_left_as_it_is (void **state)
+{
+  Fixture *fixture = *state;
+  static const char *const contents[] = {
+    "CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('https://example.org')",
+    "CREATE TABLE facts (name TEXT PRIMARY KEY, value); INSERT INTO facts VALUES ('sky', 'blue')",
+  };
+  for (size_t i = 0; i < 2; i++) {
+    char path[160];
+    size_t before_size, after_size;
+    sqlite3 *database;
+    (void)mkdir (fixture->path, 0750);
+    snprintf (path, sizeof path, "%s/store.db", fixture->path);
+    (void)unlink (path);
+    assert_int_equal (sqlite3_open (path, &database), SQLITE_OK);
+    assert_int_equal (sqlite3_exec (database, contents[i], NULL, NULL, NULL), SQLITE_OK);
+    (void)sqlite3_close (database);
+    void *before = read_whole (path, &before_size);
+    assert_int_equal (try_open (fixture, NULL, &fixture_embedder), RAGIFY_E_INVALID);
+    assert_says (fixture, "not a store of Ragify");
+    void *after = read_whole (path, &after_size);
+    assert_int_equal (before_size, after_size);
+    assert_memory_equal (before, after, before_size);
+    free (before);
+    free (after);
+  }
 }
 
 static void
@@ -269,6 +313,7 @@ main (int argc, char **argv)
     TEST (test_an_open_store_is_not_opened_twice),
     TEST (test_a_damaged_file_is_named),
     TEST (test_a_file_in_place_of_the_folder),
+    TEST (test_a_file_of_another_program_is_left_as_it_is),
     TEST (test_a_newer_format_is_refused),
     TEST (test_a_read_only_folder_is_read),
     TEST (test_a_folder_that_cannot_be_made),
