@@ -7,7 +7,7 @@
 
 #include "connection.h"
 
-#define RAGIFY_STORE_FORMAT 1 /* of the file; grows when older versions could not read it, with a step in database.c */
+#define RAGIFY_STORE_FORMAT 1 /* of the file; grows when older versions could not read it: migrations in database.c */
 
 typedef struct RagifyDatabase RagifyDatabase;
 
