@@ -186,7 +186,7 @@ def body_too_large(make_host, tmp_path):
 @symptom("415")
 def wrong_type(make_host, tmp_path):
     host = make_host(name="type", embed=False)
-    return status_of(host.request("POST", "/v1/documents", b"hello", {"Content-Type": "text/plain"}))
+    return status_of(host.request("POST", "/v1/documents", b"%PDF-1.7", {"Content-Type": "application/pdf"}))
 
 
 @symptom("422")
