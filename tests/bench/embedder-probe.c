@@ -11,6 +11,7 @@
  *     check        compares with the reference in double precision                the smallest cosine
  *     time         embeds each text by a call of its own                          CPU microseconds per text
  *     time-batch   embeds all of them in one call                                 CPU microseconds per text
+ *     time-calls N embeds them by calls of N texts                                CPU microseconds per text
  *     time-tokens  tokenizes each                                                 CPU microseconds per text
  *
  * SPDX-License-Identifier: MIT
@@ -21,6 +22,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -123,6 +125,18 @@ check (const Probe *probe)
 }
 
 static gboolean
+measure_calls (const Probe *probe, gsize size)
+{
+  const double start = clock_us (CLOCK_THREAD_CPUTIME_ID);
+
+  for (gsize i = 0; i < probe->count; i += size)
+    if (!embed (probe, i, MIN (size, probe->count - i)))
+      return FALSE;
+  printf ("%.3f\n", (clock_us (CLOCK_THREAD_CPUTIME_ID) - start) / (double)probe->count);
+  return TRUE;
+}
+
+static gboolean
 measure (const Probe *probe, const char *what)
 {
   const double start = clock_us (CLOCK_THREAD_CPUTIME_ID);
@@ -153,6 +167,8 @@ obey (Probe *probe, char *line)
     return write_vectors (probe, argument + 1);
   if (strcmp (line, "check") == 0)
     return check (probe);
+  if (strcmp (line, "time-calls") == 0 && argument != NULL)
+    return measure_calls (probe, MAX (strtoul (argument + 1, NULL, 10), 1));
   return g_str_has_prefix (line, "time") && measure (probe, line);
 }
 
