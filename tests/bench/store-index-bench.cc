@@ -598,6 +598,7 @@ main (int argc, char **argv)
   Bench bench;
   char folder[] = "/tmp/ragify-bench-XXXXXX";
   bench.options = read_options (argc, argv);
+  setenv ("OPENBLAS_CORETYPE", "", 0); /* as in the host: core/main.c */
   if (bench.options.state.empty () && mkdtemp (folder) == nullptr)
     die ("no folder can be made");
   bench.folder = bench.options.state.empty () ? folder : bench.options.state;

@@ -9,9 +9,9 @@
  *   faiss Flat               what all others are compared with
  *   pgvector, no index       the same 10 of each query, but for scores that differ by less than 1e-6
  *   faiss IVF, HNSW          recall@10 at the defaults; then the smallest nprobe or efSearch that reaches 0.95 of the
- * store's own exact answers, as `ragify-ctl optimize --recall 0.95` finds it, and the recall that this gives against
- *                            the exact answers of Flat                                          >= 0.95
- *   chroma                   recall@10 at the default ef_search; at 400                         >= 0.99
+ * store's own exact answers, as `ragify-ctl tune --recall 0.95` and `POST /v1/tune` find it, and the recall that this
+ * gives against the exact answers of Flat                                          >= 0.95 chroma recall@10 at the
+ * default ef_search; at 400                         >= 0.99
  *
  * exit status: 0 done; 1 an assertion failed; 2 something is missing */
 #include "collection.h"
@@ -287,7 +287,7 @@ judge (const Store *store, const Answer *right, const char *name, int64_t value)
   return recall;
 }
 
-/* As `ragify-ctl optimize --recall` does: doubled until it is reached, then closed in. 0: none does. */
+/* As `ragify-ctl tune --recall` does: doubled until it is reached, then closed in. 0: none does. */
 static int64_t
 tune (const Store *store, const char *member)
 {
