@@ -35,16 +35,12 @@ string_of (const RagifyConfigNode *config, const char *key)
 
 /* Everything that decides about chunks and vectors besides the documents. */
 static char *
-cutting_of (RagifyGraph *graph, const RagifyConfigNode *store, const RagifyIngestJobOptions *options)
+cutting_of (RagifyGraph *graph, const RagifyConfigNode *store, const RagifyIngestJobOptions *options,
+            const char *extractors)
 {
-  g_autoptr (GString) text = g_string_new (NULL);
-  g_string_printf (text, "%s %u %u %s %s", RAGIFY_VERSION, options->chunk_size, options->chunk_overlap,
-                   options->chunk_tokens ? "tokens" : "characters",
-                   ragify_graph_embedder_of (graph, store) != NULL ? "vectors" : "");
-  for (guint i = 0; i < options->n_extractors; i++)
-    g_string_append_printf (text, " %s %" G_GINT64_MODIFIER "x", ragify_node_name (options->extractors[i].node),
-                            options->extractors[i].fingerprint);
-  return g_strdup (text->str);
+  return g_strdup_printf ("%s %u %u %s %s%s", RAGIFY_VERSION, options->chunk_size, options->chunk_overlap,
+                          options->chunk_tokens ? "tokens" : "characters",
+                          ragify_graph_embedder_of (graph, store) != NULL ? "vectors" : "", extractors);
 }
 
 static gboolean
@@ -67,21 +63,27 @@ find_source (RagifyGraph *graph, const RagifyConfigNode *config, RagifyNode **so
   return FALSE;
 }
 
-/* Those that run, on the basis; RagifyExtractor. */
+/* Those that run, on the basis; RagifyExtractor. `all`: what decides about the text, whether they run or not. */
 static GArray *
-find_extractors (RagifyGraph *graph, GPtrArray *basis)
+find_extractors (RagifyGraph *graph, GPtrArray *basis, GString *all, GString *missing)
 {
   GArray *extractors = g_array_new (FALSE, FALSE, sizeof (RagifyExtractor));
   for (gsize i = 0; i < graph->n_makings; i++) {
     const RagifyConfigNode *config = graph->makings[i].config;
-    RagifyNode *node = ragify_graph_is_kind (config, "extractor") ? ragify_graph_node (graph, config) : NULL;
+    if (!ragify_graph_is_kind (config, "extractor"))
+      continue;
+    RagifyNode *node = ragify_graph_node (graph, config);
     const RagifyConfigValue *value = ragify_config_node_value (config, "deadline");
     const gboolean bounded = node != NULL && value != NULL && value->origin.kind != RAGIFY_ORIGIN_NONE;
     const RagifyExtractor extractor = { node,
                                         bounded ? ragify_config_node_get_duration (config, "deadline") : EXTRACT_US,
                                         ragify_config_node_answer_fingerprint (config).low };
-    if (node == NULL)
+    g_string_append_printf (all, " %s %" G_GINT64_MODIFIER "x", ragify_config_node_name (config),
+                            extractor.fingerprint);
+    if (node == NULL) {
+      g_string_append_printf (missing, "%s%s", missing->len > 0 ? ", " : "", ragify_config_node_name (config));
       continue;
+    }
     g_array_append_val (extractors, extractor);
     g_ptr_array_add (basis, node);
   }
@@ -129,10 +131,12 @@ ragify_graph_make_job (RagifyGraph *graph, RagifyGraph *previous, const RagifyCo
   g_ptr_array_add (basis, library->object);
   g_ptr_array_add (basis, source);
   g_ptr_array_add (basis, options.embedder);
-  g_autoptr (GArray) extractors = find_extractors (graph, basis);
+  g_autoptr (GString) all = g_string_new (NULL), missing = g_string_new (NULL);
+  g_autoptr (GArray) extractors = find_extractors (graph, basis, all, missing);
   options.extractors = (const RagifyExtractor *)(const void *)extractors->data;
   options.n_extractors = extractors->len;
-  g_autofree char *cutting = cutting_of (graph, store, &options);
+  options.missing = missing->len > 0 ? missing->str : NULL;
+  g_autofree char *cutting = cutting_of (graph, store, &options, all->str);
   options.cutting = cutting;
   RagifyPart *part = ragify_graph_share_part (previous != NULL ? previous->jobs : NULL, config, basis);
   if (part != NULL && !ragify_ingest_job_cuts_as (part->object, cutting))

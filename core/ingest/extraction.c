@@ -19,8 +19,14 @@
 
 /* ---- which one ---- */
 
-static guint
-ask (const RagifyExtractor *extractor, const char *uri, const char *head, gsize size)
+gboolean
+ragify_extraction_found_fault (gint32 code)
+{
+  return code == RAGIFY_E_INVALID || code == RAGIFY_E_NOT_FOUND;
+}
+
+static gboolean
+ask (const RagifyExtractor *extractor, const char *uri, const char *head, gsize size, guint *confidence, char **reason)
 {
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   RagifyExtractorAccepts *args = ragify_arena_alloc (owner->arena, sizeof *args);
@@ -32,23 +38,31 @@ ask (const RagifyExtractor *extractor, const char *uri, const char *head, gsize 
   };
   RagifyCall *call =
       ragify_call_new (owner, &ragify_operation_extractor_accepts, args, ragify_now () + ACCEPT_TIMEOUT_US, NULL, NULL);
-  if (ragify_call_wait (extractor->node, call) != RAGIFY_OK)
-    return 0;
-  return ((const RagifyExtractorAcceptsResult *)ragify_call_result (call))->confidence;
+  const gint32 code = ragify_call_wait (extractor->node, call);
+  if (code == RAGIFY_OK)
+    *confidence = ((const RagifyExtractorAcceptsResult *)ragify_call_result (call))->confidence;
+  if (code == RAGIFY_OK || ragify_extraction_found_fault (code))
+    return TRUE;
+  *reason = g_strdup (ragify_call_message (call));
+  return FALSE;
 }
 
-const RagifyExtractor *
-ragify_extractor_find (const RagifyExtractor *extractors, guint count, const char *uri, const char *head, gsize size)
+gboolean
+ragify_extractor_find (const RagifyExtractor *extractors, guint count, const char *uri, const char *head, gsize size,
+                       const RagifyExtractor **best, char **reason)
 {
-  const RagifyExtractor *best = NULL;
+  const RagifyExtractor *found = NULL;
   guint most = 0;
   for (guint i = 0; i < count; i++) {
-    const guint confidence = ask (&extractors[i], uri, head, size);
+    guint confidence = 0;
+    if (!ask (&extractors[i], uri, head, size, &confidence, reason))
+      return FALSE;
     if (confidence > most)
-      best = &extractors[i];
+      found = &extractors[i];
     most = MAX (most, confidence);
   }
-  return best;
+  *best = found;
+  return TRUE;
 }
 
 /* ---- pieces as a text ---- */
@@ -299,7 +313,7 @@ ragify_extract (const RagifyExtractor *extractor, const char *uri, int fd, guint
   if (!timed)
     ragify_call_set_idle (call, extractor->deadline_us);
   gint32 code = ragify_call_wait (extractor->node, call);
-  if (code == RAGIFY_OK && end_section (it))
+  if (code == RAGIFY_OK && !it->refused && end_section (it)) /* it may have ended well before it was told to stop */
     take_result (it, ragify_call_result (call), extraction);
   else
     *reason = g_strdup (code == RAGIFY_OK ? "cancelled" : ragify_call_message (call));

@@ -18,10 +18,11 @@ typedef struct RagifyExtractor {
   guint64 fingerprint; /* of its configuration, which decides about the text */
 } RagifyExtractor;
 
-/* The one that is best for a file whose name is the end of `uri` and which begins with `head`; NULL: none takes it.
- * Threads without a loop. */
-const RagifyExtractor *
-ragify_extractor_find (const RagifyExtractor *extractors, guint count, const char *uri, const char *head, gsize size);
+/* The one that is best for a file whose name is the end of `uri` and which begins with `head`; `*best` NULL: none takes
+ * it. FALSE: one of them could not be asked, so that nobody knows whose it is; `*reason`: free with g_free. Threads
+ * without a loop. */
+gboolean ragify_extractor_find (const RagifyExtractor *extractors, guint count, const char *uri, const char *head,
+                                gsize size, const RagifyExtractor **best, char **reason);
 
 typedef struct RagifyExtraction {
   char *text; /* valid UTF-8 without NUL */
@@ -44,9 +45,11 @@ typedef struct RagifyExtractionSink {
 } RagifyExtractionSink;
 
 /* The text of the descriptor's file, of about `size` bytes. `metadata` (an object): of every section. RAGIFY_OK; or an
- * error code and a reason, to be freed: UNAVAILABLE and TIMEOUT where the extractor is at fault, others where the file
- * is, CANCELLED where the sink wants no more. Threads without a loop. */
+ * error code and a reason, to be freed; CANCELLED where the sink wants no more. Threads without a loop. */
 gint32 ragify_extract (const RagifyExtractor *extractor, const char *uri, int fd, guint64 size, const json_t *metadata,
                        const RagifyExtractionSink *sink, RagifyExtraction *extraction, char **reason);
+
+/* Whether the extractor has looked at the file and found it wrong; otherwise there is nothing known about the file. */
+gboolean ragify_extraction_found_fault (gint32 code);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (RagifyExtraction, ragify_extraction_clear)

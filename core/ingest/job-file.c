@@ -176,6 +176,28 @@ read_plain (RagifyIngestJob *job, FilesEntry *entry, int fd, const char *head, R
   return RAGIFY_JOB_UNFIT;
 }
 
+/* Its text, or that of the extractor that it is for. What no other takes may be for one that does not run. */
+static RagifyJobOutcome
+read_by_type (RagifyIngestJob *job, FilesEntry *entry, int fd, const char *head, gsize size, RagifyIncoming **incoming,
+              char **reason)
+{
+  const RagifyExtractor *extractor = NULL;
+  if (size == 0)
+    return read_plain (job, entry, fd, head, incoming, reason);
+  RagifyJobOutcome outcome = ragify_job_find_extractor (job, entry, head, size, &extractor, reason);
+  if (outcome != RAGIFY_JOB_READ)
+    return outcome;
+  if (job->missing != NULL)
+    ragify_job_memory_doubt (job->memory);
+  outcome = extractor != NULL ? ragify_job_extract (job, entry, extractor, fd, incoming, reason)
+                              : read_plain (job, entry, fd, head, incoming, reason);
+  if (outcome != RAGIFY_JOB_UNFIT || job->missing == NULL)
+    return outcome;
+  g_autofree char *why = g_steal_pointer (reason);
+  *reason = g_strdup_printf ("%s; extractors that do not run may be for it: %s", why, job->missing);
+  return RAGIFY_JOB_UNREADABLE;
+}
+
 static RagifyJobOutcome
 read_once (RagifyIngestJob *job, FilesEntry *entry, int fd, RagifyIncoming **incoming, char **reason)
 {
@@ -189,10 +211,7 @@ read_once (RagifyIngestJob *job, FilesEntry *entry, int fd, RagifyIncoming **inc
   head[size] = '\0';
   entry->modified = files_modified_at (&before);
   entry->size = (guint64)before.st_size;
-  const RagifyExtractor *extractor =
-      size > 0 ? ragify_extractor_find (job->extractors, job->n_extractors, entry->path, head, (gsize)size) : NULL;
-  const RagifyJobOutcome outcome = extractor != NULL ? ragify_job_extract (job, entry, extractor, fd, incoming, reason)
-                                                     : read_plain (job, entry, fd, head, incoming, reason);
+  const RagifyJobOutcome outcome = read_by_type (job, entry, fd, head, (gsize)size, incoming, reason);
   if (outcome != RAGIFY_JOB_READ || is_as_before (fd, &before))
     return outcome;
   g_clear_pointer (incoming, ragify_incoming_free);

@@ -14,6 +14,7 @@ struct RagifyJobMemory {
   char *file, *cutting;
   char *store; /* that a pass came to its end with; NULL: none did */
   gboolean paused;
+  gboolean doubtful; /* no other run of the host may go by `store` */
   GHashTable *notes; /* path → Note */
 };
 
@@ -44,8 +45,8 @@ save (const RagifyJobMemory *memory)
     return;
   g_autoptr (GError) error = NULL;
   g_autofree char *folder = g_path_get_dirname (memory->file);
-  json_t *json =
-      json_pack ("{s:b, s:s, s:s?}", "paused", memory->paused, "cutting", memory->cutting, "store", memory->store);
+  json_t *json = json_pack ("{s:b, s:s, s:s?}", "paused", memory->paused, "cutting", memory->cutting, "store",
+                            memory->doubtful ? NULL : memory->store);
   char *text = json_dumps (json, JSON_INDENT (2));
   g_mkdir_with_parents (folder, 0700);
   if (text != NULL && !g_file_set_contents (memory->file, text, -1, &error))
@@ -106,6 +107,15 @@ ragify_job_memory_complete (RagifyJobMemory *memory, const RagifyUuid *store)
   g_free (memory->store);
   memory->store = g_malloc (37);
   ragify_uuid_write (store, memory->store);
+  save (memory);
+}
+
+void
+ragify_job_memory_doubt (RagifyJobMemory *memory)
+{
+  if (memory->doubtful)
+    return;
+  memory->doubtful = TRUE;
   save (memory);
 }
 

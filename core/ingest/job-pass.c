@@ -146,6 +146,8 @@ take_file (Pass *pass, FilesEntry *entry)
   const guint64 size = entry->size, bytes = job->progress.bytes; /* nobody else writes it */
   const RagifyJobOutcome outcome = ragify_job_read_file (job, entry, &incoming, &reason);
   tell_read (job, bytes, size);
+  if (outcome == RAGIFY_JOB_GIVEN_UP)
+    return FALSE;
   if (outcome == RAGIFY_JOB_READ || outcome == RAGIFY_JOB_WRITTEN || outcome == RAGIFY_JOB_UNREADABLE)
     g_hash_table_remove (pass->known, id); /* what could not be read stays as it was */
   if (reason != NULL)
@@ -213,6 +215,7 @@ ragify_job_pass (RagifyIngestJob *job, char **error)
   Pass pass = { .job = job,
                 .unread = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL),
                 .pending = g_hash_table_new (g_str_hash, g_str_equal) };
+  job->impatient = FALSE;
   ragify_job_batch_init (&pass.batch, job);
   pass.batch.settled = settled;
   pass.batch.user = &pass;

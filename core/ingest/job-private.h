@@ -60,6 +60,8 @@ void ragify_job_memory_set_paused (RagifyJobMemory *memory, gboolean paused);
 /* Whether a pass came to its end with this store and this cutting: documents are then as files were. */
 gboolean ragify_job_memory_trusts (const RagifyJobMemory *memory, const RagifyUuid *store);
 void ragify_job_memory_complete (RagifyJobMemory *memory, const RagifyUuid *store);
+/* From here on documents may come of files that another extractor is made for: the next start does not trust them. */
+void ragify_job_memory_doubt (RagifyJobMemory *memory);
 /* Files whose times changed and whose content did not, and those that were set aside. `reason` NULL: all is well. */
 void ragify_job_memory_note (RagifyJobMemory *memory, const FilesEntry *entry, const char *reason);
 /* TRUE where the file was looked into as it is; `*reason` as it was noted. */
@@ -80,6 +82,8 @@ struct RagifyIngestJob {
   FilesTree tree;   /* root NULL: a source */
   RagifyExtractor *extractors;
   guint n_extractors;
+  char *missing;      /* extractors that do not run, for people; NULL: none */
+  gboolean impatient; /* the thread's: one of them was waited for in vain */
   guint64 max_file_size;
   guint chunk_size, chunk_overlap;
   gboolean chunk_tokens;
@@ -173,6 +177,10 @@ typedef enum {
 RagifyJobOutcome ragify_job_stream_text (RagifyIngestJob *job, FilesEntry *entry, int fd, char **reason);
 /* ---- job-extract.c: a file that is no text ---- */
 
+/* Which one the file is for, `*found`, NULL: none; READ. UNREADABLE where one cannot be asked, which is waited for; or
+ * GIVEN_UP. `*reason`: free with g_free. */
+RagifyJobOutcome ragify_job_find_extractor (RagifyIngestJob *job, const FilesEntry *entry, const char *head, gsize size,
+                                            const RagifyExtractor **found, char **reason);
 /* The text of the file as a document; one that is large is written in parts. `*reason`: free with g_free. */
 RagifyJobOutcome ragify_job_extract (RagifyIngestJob *job, const FilesEntry *entry, const RagifyExtractor *extractor,
                                      int fd, RagifyIncoming **incoming, char **reason);

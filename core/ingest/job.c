@@ -302,6 +302,7 @@ ragify_ingest_job_new (RagifyRuntime *runtime, const RagifyIngestJobOptions *opt
   job->hold = hold_of (options->name);
   job->extractors = g_memdup2 (options->extractors, options->n_extractors * sizeof *options->extractors);
   job->n_extractors = options->n_extractors;
+  job->missing = g_strdup (options->missing);
   job->max_file_size = options->max_file_size;
   job->tree = (FilesTree){ .root = g_strdup (options->root),
                            .include = patterns_of (options->include),
@@ -373,6 +374,7 @@ ragify_ingest_job_free (RagifyIngestJob *job)
   ragify_library_unref (job->library);
   pthread_mutex_destroy (&job->lock);
   g_free (job->extractors);
+  g_free (job->missing);
   g_free (job->cutting);
   g_free (job->name);
   g_free (job);

@@ -26,6 +26,7 @@ typedef struct RagifyIngestJobOptions {
   const char *const *include, *const *exclude; /* ended by NULL; NULL: none */
   const RagifyExtractor *extractors;           /* for files that are no text */
   guint n_extractors;
+  const char *missing;             /* names of extractors that are configured and do not run, for people; NULL: none */
   guint64 max_file_size;           /* 0: no bound */
   guint chunk_size, chunk_overlap; /* characters; a size of 0: the store's */
   gboolean chunk_tokens;           /* they are in tokens of … */

@@ -94,7 +94,7 @@ gather (Running *running, const PdfLimits *limits, RagifyFault *fault)
     const gint64 left = (gint64)limits->deadline_us - g_get_monotonic_time ();
     const int ready = left > 0 ? poll (fds, 2, (int)MIN (left / 1000 + 1, 60000)) : 0;
     if (left <= 0)
-      return ragify_fault_set (fault, RAGIFY_E_INVALID, "takes pdftotext too long");
+      return ragify_fault_set (fault, RAGIFY_E_TIMEOUT, "takes pdftotext too long");
     if (ready <= 0)
       continue;
     if (fds[0].revents != 0)

@@ -1,12 +1,15 @@
 """Extractors: files of other formats become text, or are refused with a reason; each in a process of its own."""
 
+import os
 import shutil
+import signal
 import zipfile
 
 import pytest
 
 from conftest import embedded_config, test_data
-from test_ingest_jobs import again, aside, documents, finds, settled
+from test_ingest_jobs import again, aside, documents, finds, job, settled, until
+from test_isolation import children
 
 NODES = "".join(f"[extractor {name}]\nplugin = {name}\n" for name in ("html", "office", "pdf", "rtf"))
 
@@ -175,6 +178,56 @@ def test_hostile_files_are_refused(make_host, tmp_path):
     assert host.resident() < 1 << 30 or host.sanitized()
     assert not any("root:" in text for text in finds(host, "root"))
     assert again(host)["to_read"] == 0
+
+
+def test_a_file_whose_extractor_died_keeps_its_document(make_host, tmp_path):
+    root = tmp_path / "pages"
+    root.mkdir()
+    page = root / "page.html"
+    page.write_text("<p>The heron of round 0.")
+    host = make_host(config(root, "[extractor html]\nplugin = html\n"))
+    settled(host)
+    for i in range(1, 5):
+        page.write_text(f"<p>The heron of round {i * 'x'}.")
+        child = children(host).get("html")
+        if child is not None:
+            os.kill(child, signal.SIGKILL)
+        again(host)
+        assert set(documents(host)) == {"notes/page.html"}, aside(job(host))
+
+    def is_new():
+        again(host)
+        assert set(documents(host)) == {"notes/page.html"}
+        return any("round xxxx." in text for text in finds(host, "heron"))
+
+    until(is_new, 120)
+
+
+def test_files_keep_their_documents_while_their_extractor_does_not_run(make_host, tmp_path):
+    root = tmp_path / "papers"
+    root.mkdir()
+    program = tmp_path / "pdftotext"
+    program.symlink_to(shutil.which("pdftotext"))
+    (root / "one.pdf").write_bytes(pdf(["Volcanoes of Iceland erupt."]))
+    (root / "two.pdf").write_bytes(pdf(["Geysers are hot springs."]))
+    host = make_host(config(root, f"[extractor pdf]\nplugin = pdf\ncommand = {program}\nrequired = false\n"))
+    assert settled(host)["documents"] == 2
+    host.stop()
+    program.unlink()
+    host.start()
+    state = settled(host)
+    assert (state["to_read"], state["deleted"]) == (0, 0)
+    (root / "two.pdf").write_bytes(pdf(["Geysers are springs, and they are hot."]))
+    (root / "new.txt").write_text("Fjords are deep.\n")
+    state = again(host)
+    assert (state["documents"], state["deleted"]) == (1, 0)
+    assert aside(state)["two.pdf"].endswith("do not run may be for it: pdf")
+    assert set(documents(host)) == {"notes/one.pdf", "notes/two.pdf", "notes/new.txt"}
+    program.symlink_to(shutil.which("pdftotext"))
+    assert host.post("/v1/admin/reload", b"").status == 200
+    until(lambda: any("they are hot" in text for text in finds(host, "geysers")), 120)
+    state = settled(host)
+    assert (state["documents"], state["deleted"], state["set_aside"]) == (1, 0, [])
 
 
 def corpus(make_host, tmp_path, every):
