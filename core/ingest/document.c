@@ -168,6 +168,20 @@ ragify_incoming_disown_id (RagifyIncoming *incoming, guint64 seed)
   ragify_uuid_write (&uuid, incoming->id);
 }
 
+gboolean
+ragify_incoming_is_of_a_job (const RagifyIncoming *incoming)
+{
+  const char *slash = strchr (incoming->id, '/');
+  if (slash == NULL || strstr (incoming->metadata, "\"ingest\"") == NULL)
+    return FALSE;
+  json_t *metadata = json_loads (incoming->metadata, JSON_ALLOW_NUL, NULL);
+  const char *job = json_string_value (json_object_get (metadata, "ingest"));
+  const gsize size = (gsize)(slash - incoming->id);
+  const gboolean is = job != NULL && strlen (job) == size && memcmp (job, incoming->id, size) == 0;
+  json_decref (metadata);
+  return is;
+}
+
 /* ---- the document ---- */
 
 RagifyIncoming *

@@ -40,6 +40,9 @@ RagifyIncoming *ragify_incoming_parse (const json_t *object, char **field, char 
  * is shortened to a name-based one behind its first segment. */
 RagifyIncoming *ragify_incoming_new (const char *id, char *content, gsize size, const char *title, const char *uri);
 
+/* Whether its id and metadata are such that an [ingest] node would take it for its own. */
+gboolean ragify_incoming_is_of_a_job (const RagifyIncoming *incoming);
+
 /* Where the id was made up from the content or the address: another one, that `seed` decides about too. */
 void ragify_incoming_disown_id (RagifyIncoming *incoming, guint64 seed);
 

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: MIT */
+#include <string.h>
+
 #include "core/call/operations.h"
 #include "core/ingest/job-private.h"
 
 #define PAGE 1000u
 #define LIST_TIMEOUT_US (120 * (guint64)G_USEC_PER_SEC)
 
-static void
-take_document (GHashTable *known, const RagifyDocument *document)
+/* Anybody may call a document the job's in its metadata; those that the job wrote are called so in their id. */
+static gboolean
+is_own (const RagifyIngestJob *job, RagifyStr id)
 {
-  if (document->chunks + document->staged == 0)
+  const gsize size = strlen (job->name);
+  return id.size > size + 1 && memcmp (id.data, job->name, size) == 0 && id.data[size] == '/';
+}
+
+static void
+take_document (const RagifyIngestJob *job, GHashTable *known, const RagifyDocument *document)
+{
+  if (document->chunks + document->staged == 0 || !is_own (job, document->id))
     return;
   json_t *metadata = json_loadb (document->metadata.data, document->metadata.size, 0, NULL);
   const RagifyJobKnown facts = { document->updated_at, (guint64)json_integer_value (json_object_get (metadata, "size")),
@@ -34,8 +44,9 @@ list_page (RagifyIngestJob *job, GHashTable *known, char **cursor, RagifyUuid *s
     return ragify_ingest_problem (problem, code, ragify_call_message (call), ragify_call_retry_after (call));
   const RagifyStoreListResult *page = ragify_call_result (call);
   for (guint64 i = 0; i < page->documents.count; i++)
-    take_document (known, (const RagifyDocument *)(const void *)((const char *)page->documents.items +
-                                                                 i * page->documents.stride));
+    take_document (
+        job, known,
+        (const RagifyDocument *)(const void *)((const char *)page->documents.items + i * page->documents.stride));
   *store = page->generation.store;
   g_free (*cursor);
   *cursor = page->cursor.size > 0 ? g_strndup (page->cursor.data, page->cursor.size) : g_strdup ("");

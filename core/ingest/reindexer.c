@@ -106,7 +106,7 @@ ragify_reindexer_is_finished (RagifyReindexer *reindexer)
 
 /* ---- waiting ---- */
 
-/* FALSE: it is closing. */
+/* `at` 0: however long it takes. FALSE: it is closing. */
 static gboolean
 wait_until (RagifyReindexer *reindexer, guint64 at, gboolean for_asking)
 {
@@ -115,8 +115,8 @@ wait_until (RagifyReindexer *reindexer, guint64 at, gboolean for_asking)
   pthread_mutex_lock (&reindexer->lock);
   int late = 0;
   while (!reindexer->closing && late == 0 && !(for_asking && reindexer->asked))
-    late = for_asking ? pthread_cond_wait (&reindexer->changed, &reindexer->lock)
-                      : pthread_cond_timedwait (&reindexer->changed, &reindexer->lock, &until);
+    late = at == 0 ? pthread_cond_wait (&reindexer->changed, &reindexer->lock)
+                   : pthread_cond_timedwait (&reindexer->changed, &reindexer->lock, &until);
   const gboolean goes_on = !reindexer->closing;
   pthread_mutex_unlock (&reindexer->lock);
   return goes_on;
@@ -338,17 +338,43 @@ make_vectors (RagifyReindexer *reindexer)
     wait_for_change (reindexer);
 }
 
+static gboolean
+is_asked (RagifyReindexer *reindexer)
+{
+  pthread_mutex_lock (&reindexer->lock);
+  const gboolean asked = reindexer->asked;
+  pthread_mutex_unlock (&reindexer->lock);
+  return asked;
+}
+
+/* Until the store has answered, or it is asked for. NULL: it did not. */
+static Round *
+look_at_last (RagifyReindexer *reindexer)
+{
+  for (guint64 pause = AGAIN_US; !is_asked (reindexer); pause = MIN (2 * pause, MOST_AGAIN_US)) {
+    Round *round = round_new (reindexer, 0, 0);
+    g_autofree char *reason = NULL;
+    if (ask_store (reindexer, round, &reason)) {
+      set_error (reindexer, NULL);
+      return round;
+    }
+    round_free (round);
+    set_error (reindexer, reason);
+    if (!wait_until (reindexer, ragify_now () + pause, TRUE))
+      return NULL;
+  }
+  return NULL;
+}
+
 /* TRUE where something was begun before. */
 static gboolean
 look (RagifyReindexer *reindexer)
 {
-  Round *round = round_new (reindexer, 0, 0);
-  g_autofree char *reason = NULL;
-  const gboolean well = ask_store (reindexer, round, &reason);
-  const gboolean goes_on = well && (round->result->done > 0 || round->result->finished != 0);
-  if (!well)
-    set_error (reindexer, reason);
-  else if (goes_on)
+  Round *round = look_at_last (reindexer);
+  if (round == NULL)
+    return FALSE;
+  const gboolean goes_on = round->result->done > 0 || round->result->finished != 0;
+  if (goes_on)
     g_message ("%s: reindexing for '%s' goes on: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " chunks are done",
                reindexer->store_name, ragify_node_name (reindexer->embedder), round->result->done,
                round->result->total);

@@ -65,13 +65,26 @@ keep_document (RagifyUpload *upload, RagifyIncoming *incoming)
   upload->documents_bytes += incoming->content_size;
 }
 
+/* What [ingest] nodes write is theirs to change and to delete. */
+static gboolean
+check_owner (const RagifyIncoming *incoming, char **field, char **reason)
+{
+  if (!ragify_incoming_is_of_a_job (incoming))
+    return TRUE;
+  *field = g_strdup ("metadata.ingest");
+  *reason = g_strdup ("names the [ingest] node that its id begins with, which looks after such documents itself: use"
+                      " another id, or leave this member out");
+  return FALSE;
+}
+
 static void
 take_object (RagifyUpload *upload, const json_t *object, const char *where)
 {
   g_autofree char *field = NULL;
   g_autofree char *reason = NULL;
   g_autoptr (RagifyIncoming) incoming = ragify_incoming_parse (object, &field, &reason);
-  if (incoming != NULL && (upload->hold == NULL || ragify_hold_mark (upload->hold, incoming, &field, &reason))) {
+  if (incoming != NULL && (upload->hold == NULL || ragify_hold_mark (upload->hold, incoming, &field, &reason)) &&
+      check_owner (incoming, &field, &reason)) {
     keep_document (upload, g_steal_pointer (&incoming));
     return;
   }

@@ -240,6 +240,17 @@ def test_uploads_and_jobs_leave_each_other_alone(make_host, tree):
     assert "notes/one.txt" in documents(host)
 
 
+def test_an_upload_that_calls_itself_a_jobs_is_kept_or_refused(make_host, tree):
+    host = make_host(config(tree, "watch = false"))
+    settled(host)
+    marked = {"content": "An upload.", "metadata": {"ingest": "notes"}}
+    assert host.ingest([{"id": "x", **marked}, {"id": "other/x", **marked}])["documents"] == 2
+    refused = host.post("/v1/documents", {"documents": [{"id": "notes/x", **marked}]})
+    assert refused.status == 422 and "metadata.ingest" in refused.body.decode(), refused
+    assert again(host)["deleted"] == 0
+    assert set(documents(host)) == {"x", "other/x", "notes/one.txt", "notes/deep/two.md", "notes/deep/er/three.txt"}
+
+
 def fill(root, count, words=60):
     pick = random.Random(7)
     for i in range(count):

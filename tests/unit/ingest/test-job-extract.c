@@ -570,6 +570,25 @@ an_extractor_that_does_not_run_costs_no_document (void **state)
   assert_int_equal (number_of (rig, "to_read"), 0);
 }
 
+static void
+a_document_that_others_call_the_jobs_is_left_alone (void **state)
+{
+  static const char *const ids[] = { "x", "notes", "notes/", "notesandmore/of/them" };
+  const Rig *rig = *state;
+  for (guint i = 0; i < G_N_ELEMENTS (ids); i++) {
+    Kept *kept = g_new0 (Kept, 1);
+    kept->metadata = g_strdup ("{\"ingest\":\"notes\"}");
+    kept->content = g_strdup ("an upload");
+    pthread_mutex_lock (&store.lock);
+    g_hash_table_insert (store.documents, g_strdup (ids[i]), kept);
+    pthread_mutex_unlock (&store.lock);
+  }
+  run_pass (rig);
+  for (guint i = 0; i < G_N_ELEMENTS (ids); i++)
+    assert_holds (ids[i], "an upload");
+  assert_int_equal (number_of (rig, "deleted"), 0);
+}
+
 static int
 set_up (void **state)
 {
@@ -604,6 +623,7 @@ main (void)
     TEST (a_pass_that_is_cancelled_while_a_file_is_hashed_is_given_up),
     TEST (a_file_that_cannot_be_hashed_keeps_its_document),
     TEST (an_extractor_that_does_not_run_costs_no_document),
+    TEST (a_document_that_others_call_the_jobs_is_left_alone),
   };
   cmocka_set_message_output (CM_OUTPUT_TAP);
   return cmocka_run_group_tests (tests, set_up, tear_down);
