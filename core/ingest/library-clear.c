@@ -18,7 +18,9 @@ typedef struct Clearing {
   RagifyLoop *loop;
   RagifyHold *wanted;
   RagifyHold *hold; /* NULL: none */
-  char *cursor;
+  char *cursor;     /* of the page under way */
+  char *next;       /* of the one behind it */
+  char *first;      /* the first that was deleted of the page before; NULL: none */
   guint64 documents, chunks;
   RagifyLibraryReplied replied;
   void *user;
@@ -37,6 +39,8 @@ end (Clearing *clearing, const RagifyProblem *problem)
   g_clear_pointer (&clearing->hold, ragify_hold_unref);
   ragify_library_unref (clearing->library);
   g_free (clearing->cursor);
+  g_free (clearing->next);
+  g_free (clearing->first);
   g_free (clearing);
   return FALSE;
 }
@@ -68,11 +72,22 @@ list_page (Clearing *clearing, RagifyProblem *problem)
     if (clearing->hold == NULL || ragify_filter_matches (ragify_hold_filter (clearing->hold), document->metadata))
       g_ptr_array_add (ids, g_strndup (document->id.data, document->id.size));
   }
-  g_free (clearing->cursor);
-  clearing->cursor = g_strndup (page->cursor.size > 0 ? page->cursor.data : "", page->cursor.size);
+  g_free (clearing->next);
+  clearing->next = g_strndup (page->cursor.size > 0 ? page->cursor.data : "", page->cursor.size);
   return ids;
 }
 
+/* FALSE: that was the last page. */
+static gboolean
+turn_page (Clearing *clearing)
+{
+  g_free (clearing->cursor);
+  clearing->cursor = g_steal_pointer (&clearing->next);
+  return *clearing->cursor != '\0';
+}
+
+/* A page of which something was deleted is looked at once more: where a cursor is a place in the list, what came behind
+ * has moved up. */
 static gboolean
 clearing_step (RagifyLibraryJob *job, RagifyCommitter *committer)
 {
@@ -81,12 +96,18 @@ clearing_step (RagifyLibraryJob *job, RagifyCommitter *committer)
   RagifyGeneration generation;
   guint64 chunks = 0;
   g_autoptr (GPtrArray) ids = list_page (clearing, &problem);
-  if (ids == NULL || !ragify_committer_delete (committer, (const char *const *)ids->pdata, ids->len, clearing->hold,
-                                               &chunks, &generation, &problem))
+  if (ids == NULL)
     return end (clearing, &problem);
+  if (ids->len == 0 || g_strcmp0 (clearing->first, g_ptr_array_index (ids, 0)) == 0) /* the store still shows it */
+    return turn_page (clearing) || end (clearing, NULL);
+  if (!ragify_committer_delete (committer, (const char *const *)ids->pdata, ids->len, clearing->hold, &chunks,
+                                &generation, &problem))
+    return end (clearing, &problem);
+  g_free (clearing->first);
+  clearing->first = g_strdup (g_ptr_array_index (ids, 0));
   clearing->documents += ids->len;
   clearing->chunks += chunks;
-  return *clearing->cursor != '\0' || end (clearing, NULL);
+  return TRUE;
 }
 
 static void

@@ -9,6 +9,7 @@
 #include "records.h"
 
 #define MOST_IN 200u
+#define TOO_LARGE 9223372036854775808.0 /* for an integer */
 
 static char *
 field_of (const RagifyFilter *filter)
@@ -34,7 +35,7 @@ either (json_t *one, json_t *other)
   return json_pack ("{s:[o,o]}", "$or", one, other);
 }
 
-/* Fits an integer without loss. */
+/* Fits an integer without loss, and the one beside it, too. */
 static gboolean
 is_whole (double number)
 {
@@ -58,10 +59,14 @@ equal_to (const char *field, const RagifyValue *value)
   case RAGIFY_VALUE_BOOL:
     return condition (field, "$eq", json_boolean (value->integer != 0));
   case RAGIFY_VALUE_INT:
+    return either (condition (field, "$eq", json_integer (value->integer)),
+                   condition (field, "$eq", json_real ((double)value->integer)));
   case RAGIFY_VALUE_DOUBLE: {
-    const double number = number_of (value);
+    const double number = value->number;
     json_t *real = condition (field, "$eq", json_real (number));
-    return is_whole (number) ? either (condition (field, "$eq", json_integer ((json_int_t)number)), real) : real;
+    return floor (number) == number && fabs (number) < TOO_LARGE
+               ? either (condition (field, "$eq", json_integer ((json_int_t)number)), real)
+               : real;
   }
   default:
     return NULL;

@@ -1,10 +1,12 @@
 """The host with its documents on a real Chroma server."""
 
 import http.server
+import json
 import re
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -140,6 +142,27 @@ def test_a_server_that_dies_in_the_middle_loses_and_doubles_nothing(make_host, s
         assert stats["documents"] == 600 and stats["chunks"] == 600 and stats["vectors"] == 600, stats
         for i in range(0, 600, 37):
             assert best(host, f"{WORDS[i % 12]} number {i} lives near the {WORDS[(i // 12) % 12]}", 1) == [f"d{i}"]
+
+
+def test_deleting_by_a_filter_leaves_none_behind(make_host, server, service):
+    host = make_host(configuration(service, own(server, "cleared")), name="cleared")
+    for first in range(0, 1200, 200):
+        host.ingest([{**document, "metadata": {"lang": "de"}} for document in documents(200, first)])
+    host.ingest([{**document, "metadata": {"lang": "en"}} for document in documents(10, 1200)])
+    answer = host.request("DELETE", "/v1/documents?filter=" + urllib.parse.quote(json.dumps({"lang": "de"})), timeout=300)
+    assert answer.status == 200 and answer.json["documents"] == 1200, answer
+    left = host.get("/v1/documents?limit=100").json["documents"]
+    assert sorted(document["id"] for document in left) == [f"d{i}" for i in range(1200, 1210)]
+
+
+def test_large_whole_numbers_are_found_by_a_filter(make_host, server, service):
+    host = make_host(configuration(service, own(server, "numbers")), name="numbers")
+    numbers = [9 * 10**15 + 1, 2**53 + 1, 10**16, 2**62 + 1, -10**17]
+    host.ingest([{"id": str(number), "content": "A number.", "metadata": {"number": number}} for number in numbers])
+    for number in numbers:
+        for wanted in (number, {"in": [number, 5]}, {"gte": number, "lte": number}):
+            assert best(host, "number", filter={"number": wanted}) == [str(number)], (number, wanted)
+    assert best(host, "number", filter={"number": 1e16}) == [str(10**16)]
 
 
 def test_a_server_that_hangs_costs_its_deadline(make_host, service):
