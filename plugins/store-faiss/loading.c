@@ -157,6 +157,7 @@ ragify_loading_run (RagifyConnection *connection, RagifyIndex *index, RagifyBase
 {
   Entries entries = { 0 };
   uint64_t covered_count = 0, rows = base == NULL ? 0 : base->count;
+  const uint64_t *mapped = base != NULL && base->own_chunks == NULL ? base->chunks : NULL;
   uint8_t *covered = calloc (1, rows / 8 + 1);
   bool ok = covered != NULL || ragify_fault_memory (fault);
   if (base != NULL && ok)
@@ -166,6 +167,8 @@ ragify_loading_run (RagifyConnection *connection, RagifyIndex *index, RagifyBase
   ok = ok && read_entries (connection, index, covered, &entries, &covered_count, fault);
   if (ok && base != NULL)
     ragify_index_keep_rows (index, covered);
+  if (ok && mapped != NULL)
+    ragify_mapping_leave (mapped, rows * sizeof *mapped); /* asked for again when the index is built again */
   ok = ok && load_entries (connection, index, &entries, covered_count, without, fault);
   free (entries.items);
   free (covered);

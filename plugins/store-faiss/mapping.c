@@ -14,12 +14,12 @@ ragify_mapping_open (RagifyMapping *mapping, int file, size_t size)
 }
 
 void
-ragify_mapping_leave (const RagifyMapping *mapping, size_t offset, size_t size)
+ragify_mapping_leave (const void *from, size_t size)
 {
-  const size_t page = (size_t)sysconf (_SC_PAGESIZE);
-  const size_t first = (offset + page - 1) / page * page, past = (offset + size) / page * page;
+  const uintptr_t page = (uintptr_t)sysconf (_SC_PAGESIZE), begin = (uintptr_t)from;
+  const uintptr_t first = (begin + page - 1) / page * page, past = (begin + size) / page * page;
   if (first < past)
-    (void)madvise ((void *)(mapping->bytes + first), past - first, MADV_DONTNEED);
+    (void)madvise ((char *)from + (first - begin), past - first, MADV_DONTNEED);
 }
 
 void

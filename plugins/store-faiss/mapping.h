@@ -18,8 +18,8 @@ typedef struct RagifyMapping {
 /* Maps the first `size` bytes of a file that is only ever replaced, never changed; false with errno. */
 bool ragify_mapping_open (RagifyMapping *mapping, int file, size_t size);
 
-/* Nothing of this part is going to be looked at soon. */
-void ragify_mapping_leave (const RagifyMapping *mapping, size_t offset, size_t size);
+/* Nothing of this part of a mapping is going to be looked at soon. */
+void ragify_mapping_leave (const void *from, size_t size);
 
 void ragify_mapping_close (RagifyMapping *mapping);
 

@@ -178,7 +178,7 @@ map_all (FILE *stream, const Head *head, uint64_t size, RagifyBase *base, Ragify
   free (base->own_chunks);
   base->own_chunks = NULL;
   base->chunks = (const uint64_t *)(const void *)(bytes + chunks_at);
-  ragify_mapping_leave (&(RagifyMapping){ bytes, size }, 0, past);
+  ragify_mapping_leave (bytes, past);
   return agree (base, fault);
 }
 

@@ -4,6 +4,7 @@
 #include "loading.h"
 #include "snapshot.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,8 +158,9 @@ fill_index (RagifyStore *store, RagifyConnection *connection, RagifyFault *fault
   if (!ragify_loading_run (connection, store->index, have ? &base : NULL, &store->without_vector, fault))
     return false;
   ragify_index_set_limit (store->index, atomic_load (&store->memory_limit)); /* what is there already is served */
-  /* The start looked at more of the database than searches do. */
+  /* The start looked at more of the database than searches do, and the heap keeps what it is given back. */
   (void)sqlite3_db_release_memory (ragify_connection_handle (connection));
+  (void)malloc_trim (0);
   return true;
 }
 
