@@ -92,6 +92,14 @@ def test_a_sanitizer_is_never_forgiven(logs, report):
     assert lines == ["FAILED: build-test: a", "FAILED: tests.integration.test_some::one", "2 passed, 2 failed"]
 
 
+def test_leaks_of_a_test_that_failed_are_its_end(logs):
+    leaks = "==7==ERROR: LeakSanitizer: detected memory leaks\nSUMMARY: AddressSanitizer: 9 byte(s) leaked"
+    logs.meson("testlog", a=("FAIL", leaks), b=("FAIL", RACE + leaks), c=("ERROR", leaks))
+    logs.meson("second-look", a=("OK", ""), b=("OK", ""), c=("OK", ""))
+    logs.pytest(".xml", one=None)
+    assert logs.tally()[1] == ["FAILED: build-test: b: 2 - holds_too", "FAILED: build-test: c", "flaky: build-test: a", "6 passed, 2 failed"]
+
+
 def test_what_is_wrong_after_a_test_is_never_forgiven(logs):
     logs.meson("testlog", a=("OK", ""))
     logs.pytest(".xml", one=("error", 'failed on teardown with "AssertionError: exit code 1"', ""))

@@ -87,7 +87,7 @@ test_values_of_every_size (void **state)
   (void)state;
   static const uint64_t sizes[] = { 0, 1, 4095, 4097, 131072, 131073, 5000000, UINT64_C (64) << 20 };
   Cache cache;
-  cache_open (&cache, server.port, NULL);
+  cache_open (&cache, server.port, (const char *const[]){ "reply-timeout=60s", NULL });
   uint8_t *data = malloc (sizes[7] + 1);
   assert_non_null (data);
   for (int noisy = 0; noisy < 2; noisy++) {
