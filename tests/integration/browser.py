@@ -67,7 +67,7 @@ class Browser:
     def text(self, selector):
         return self.run("return document.querySelector(arguments[0])?.textContent ?? ''", selector)
 
-    def wait(self, condition, seconds=60):
+    def wait(self, condition, seconds=180):
         """Waits until a script's value is true."""
         deadline = time.monotonic() + seconds
         while not self.run("return Boolean(" + condition + ")"):

@@ -76,7 +76,7 @@ class Collector:
         with self.lock:
             return [span for span in self.spans if span["traceId"] == trace]
 
-    def wait_for(self, trace, count, seconds=30):
+    def wait_for(self, trace, count, seconds=180):
         """Waits until so many spans of the trace have come."""
         deadline = time.monotonic() + seconds
         while len(self.of_trace(trace)) < count:

@@ -24,8 +24,8 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-START_TIMEOUT = 120
-STOP_TIMEOUT = 120
+START_TIMEOUT = 300
+STOP_TIMEOUT = 300
 
 
 def pytest_configure(config):
@@ -208,10 +208,10 @@ class Host:
 
     # ---- requests ----
 
-    def connect(self, timeout=30):
+    def connect(self, timeout=120):
         return socket.create_connection(("127.0.0.1", self.port), timeout)
 
-    def request(self, method, path, body=None, headers=None, timeout=60):
+    def request(self, method, path, body=None, headers=None, timeout=300):
         """One request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:

@@ -83,7 +83,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def vectors(self, texts):
         if self.server.service.upstream is None:
             return [embed(text) for text in texts]
-        connection = http.client.HTTPConnection(*self.server.service.upstream, timeout=60)
+        connection = http.client.HTTPConnection(*self.server.service.upstream, timeout=300)
         connection.request("POST", "/v1/embeddings", json.dumps({"input": texts}), {"Content-Type": "application/json"})
         answer = json.loads(connection.getresponse().read())
         connection.close()

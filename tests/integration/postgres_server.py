@@ -126,7 +126,7 @@ class PostgresServer:
     def value(self, text):
         return self.sql(text)[0][0]
 
-    def wait_for(self, text, expected, seconds=20):
+    def wait_for(self, text, expected, seconds=180):
         """Asks until the first value is the one expected."""
         deadline = time.monotonic() + seconds
         while (found := self.value(text)) != expected:

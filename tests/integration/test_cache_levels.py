@@ -47,7 +47,7 @@ def ask(host, number, **fields):
     return answer.json["cache"]
 
 
-def wait_for(condition, limit=60):
+def wait_for(condition, limit=180):
     deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

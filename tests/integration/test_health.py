@@ -37,7 +37,7 @@ def until(host, check, name, status, limit=90, words=""):
     return found
 
 
-def eventually(host, condition, limit=90):
+def eventually(host, condition, limit=180):
     """What was seen may be otherwise for a moment, where the machine pauses and a check is late."""
     deadline = time.monotonic() + limit
     while not condition():
@@ -80,7 +80,7 @@ def test_the_default_is_well_in_every_part(make_host):
     host.ingest([{"id": "1", "content": "A document about health."}])
     host.context(query="health")
     host.context(query="health")
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while any(part["status"] == "pending" for check in host.get("/v1/health").json["checks"].values()
               for part in check.get("parts", [check])):
         assert time.monotonic() < deadline, host.get("/v1/health")
@@ -313,7 +313,7 @@ def test_a_disk_that_is_full(make_host, tmp_path):
         host = make_host(name="health-disk", host=OFTEN, embed=False, arguments=["--state-dir", str(folder)])
 
         def disk(status):
-            deadline = time.monotonic() + 90
+            deadline = time.monotonic() + 180
             while (found := section(host, "disk"))["status"] != status:
                 assert time.monotonic() < deadline, found
                 time.sleep(0.05)
@@ -370,7 +370,7 @@ def test_memory_that_runs_short_is_given_back_step_by_step(make_host):
         assert host.post("/v1/admin/reload", {}).status == 200
 
     def reaches(step):
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while section(host, "memory")["step"] != step:
             assert time.monotonic() < deadline, (section(host, "memory"), host.log()[-1500:])
             time.sleep(0.1)

@@ -32,7 +32,7 @@ def receive_all(connection):
         return received
 
 
-def wait_until(condition, limit=60):
+def wait_until(condition, limit=180):
     deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -116,7 +116,7 @@ def test_a_client_that_does_not_read_is_let_go(make_host):
         connection.settimeout(30)
         connection.connect(("127.0.0.1", host.port))
         connection.setblocking(False)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         sent = True
         while host.metric("ragify_http_refused_total", reason="send-timeout") == 0:
             assert time.monotonic() < deadline
@@ -234,7 +234,7 @@ def test_stopping_fails_no_request(make_host):
     failures, answers, going = [], [0], threading.Event()
 
     def client(number):
-        connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=300)
         while True:
             try:
                 body = json.dumps({"query": f"document {number} {answers[0] % 7}"})

@@ -94,7 +94,7 @@ def test_a_flood_of_connections(bounded, attempts, first):
     finally:
         flood.close()
     assert flood.attempts >= attempts // 16 * 16
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while bounded.descriptors() > 200:
         assert time.monotonic() < deadline, bounded.descriptors()
         time.sleep(0.1)
@@ -114,7 +114,7 @@ def test_the_cap_follows_the_limit_of_descriptors(make_host):
                 connection = socket.create_connection((f"127.0.0.1", host.port), 10, (f"127.0.1.{1 + number % 200}", 0))
                 connection.sendall(b"POST /v1/context HTTP/1.1\r\nHost: a\r\n")  # not idle: it does not give way
                 held.append(connection)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 180
             while host.descriptors() < files * 0.5:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
@@ -205,7 +205,7 @@ def test_half_closed_connections_are_answered_and_forgotten(host):
     for _ in range(100):
         raw = host.raw(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", half_close=True)
         assert raw == b"" or raw.startswith(b"HTTP/1.1 200")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 180
     while host.descriptors() > before + 3:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -54,7 +54,7 @@ def trust(folder, *names):
 
 
 def request(host, context, method="GET", path="/livez", body=None, headers=None):
-    connection = http.client.HTTPSConnection("127.0.0.1", host.port, timeout=60, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", host.port, timeout=300, context=context)
     try:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
@@ -69,7 +69,7 @@ def test_everything_goes_over_tls(secured, folder):
     status, report = request(secured, context, "POST", "/v1/documents", documents,
                              {"Content-Type": "application/x-ndjson"})
     assert status == 200 and b'"documents":2000' in report.replace(b" ", b"")
-    connection = http.client.HTTPSConnection("127.0.0.1", secured.port, timeout=60, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", secured.port, timeout=300, context=context)
     for size in (1, 1000, 1):  # one connection, small and large answers
         connection.request("GET", f"/v1/context?q=otters&max_chunks={size}")
         answer = connection.getresponse()
@@ -133,11 +133,11 @@ def subject(host):
 
 
 def test_a_new_certificate_is_taken_up_and_a_bad_one_is_not(secured, folder):
-    kept = http.client.HTTPSConnection("127.0.0.1", secured.port, timeout=60, context=trust(folder, "first"))
+    kept = http.client.HTTPSConnection("127.0.0.1", secured.port, timeout=300, context=trust(folder, "first"))
     kept.request("GET", "/livez")
     kept.getresponse().read()
     use(folder, "second")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while "second" not in subject(secured):
         assert time.monotonic() < deadline
         kept.request("GET", "/livez")  # goes on as it began

@@ -51,7 +51,7 @@ def documents(host):
         cursor = "&cursor=" + urllib.parse.quote(page["next_cursor"])
 
 
-def until(check, seconds=30):
+def until(check, seconds=180):
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline

@@ -99,14 +99,14 @@ def test_a_large_file_of_records_is_written_in_parts(make_host, root):
     """Killed in the middle and unchanged afterwards; it is more than is ever kept in memory."""
     write_records(root / "many.ndjson", 30000, wrong=(20000, 25000))
     host = make_host(config(root))
-    until(lambda: job(host)["chunks"] >= 5000, 120)
+    until(lambda: job(host)["chunks"] >= 5000, 600)
     host.kill()
     host.start()
-    state = settled(host, seconds=240)
+    state = settled(host, seconds=900)
     assert state["chunks"] < 30000
     assert aside(state).keys() == {"many.ndjson, line 20001", "many.ndjson, line 25001"}
     assert documents(host)["notes/many.ndjson"]["chunks"] == 29998
-    until(lambda: "Record 29999:" in finds(host, "record 29999")[0], 240)
+    until(lambda: "Record 29999:" in finds(host, "record 29999")[0], 900)
     assert found(host, "record 29999")["metadata"]["line"] == 30000
     state = again(host)
     assert state["to_read"] == 0
@@ -114,7 +114,7 @@ def test_a_large_file_of_records_is_written_in_parts(make_host, root):
     for state_file in (host.state / "ingest").glob("*.json"):
         state_file.unlink()  # nothing is remembered: the file is read, and found to be there already
     host.start()
-    state = settled(host, seconds=120)
+    state = settled(host, seconds=900)
     assert (state["chunks"], state["unchanged"]) == (0, 1)
     host.stop()
     assert "left behind" not in host.log(), "the extractor that was cancelled came to an end"

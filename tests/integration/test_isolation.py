@@ -61,7 +61,7 @@ def is_running(pid):
         return False
 
 
-def wait_for(condition, patience=60):
+def wait_for(condition, patience=180):
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, "it did not come"

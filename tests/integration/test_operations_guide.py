@@ -68,7 +68,7 @@ def production(tmp_path_factory):
 
 def ask(production, key, method, path, body=None):
     _, port, _, certificate = production
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=ssl.create_default_context(cafile=certificate))
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=300, context=ssl.create_default_context(cafile=certificate))
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
     connection.request(method, path, json.dumps(body) if body is not None else None, headers)
     answer = connection.getresponse()

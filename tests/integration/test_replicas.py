@@ -78,7 +78,7 @@ class Proxy:
         self.log = open(folder / "log", "wb")
         self.process = subprocess.Popen(self.command, cwd=folder, stdout=self.log, stderr=self.log,
                                         env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)})
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not self.well():
             assert time.monotonic() < deadline and self.process.poll() is None, (folder / "log").read_text()
             time.sleep(0.1)
@@ -153,7 +153,7 @@ class Load:
             self.request(connection, "DELETE", f"/v1/documents/load-{turn % 7}")
 
     def run(self, work, number):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         turn = 0
         while not self.over.is_set():
             try:
@@ -167,7 +167,7 @@ class Load:
     def wait_for(self, count):
         with self.lock:
             wanted = self.answers + count
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 180
         while self.answers < wanted:
             assert time.monotonic() < deadline, (self.answers, self.failures)
             time.sleep(0.05)
@@ -195,7 +195,7 @@ def test_a_rolling_restart_under_load_fails_no_request(replicas, tmp_path, name)
                 host.stop()
                 load.wait_for(20)  # by two
                 host.start()
-                deadline = time.monotonic() + 60
+                deadline = time.monotonic() + 180
                 while host.get("/readyz").status != 200:
                     assert time.monotonic() < deadline
                     time.sleep(0.1)
@@ -219,12 +219,12 @@ def test_what_one_writes_all_find(replicas):
     query = "zeppelin hall of the shared document"
     time.sleep(1.2)  # max-staleness: all know of the write
     assert a.context(query=query).json["cache"] == "miss"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 180
     while (found := b.context(query=query).json)["cache"] not in ("redis", "memory"):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
     assert c.request("DELETE", "/v1/documents/shared").status == 200
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 180
     while any(chunk["document_id"] == "shared" for host in (a, b) for chunk in host.context(query=query).json["chunks"]):
         assert time.monotonic() < deadline, "a deleted document is still given out of the cache"
         time.sleep(0.1)

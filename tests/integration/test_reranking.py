@@ -122,7 +122,7 @@ def test_a_bad_service_costs_its_order_only(host, name):
 
 def test_one_that_fails_is_left_alone_and_comes_back(host, service):
     service.mode = "broken"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     asked = -1
     while asked != service.count("switch"):  # where the machine pauses as long as the circuit is open it is tried again
         assert time.monotonic() < deadline, "it was never left alone"
@@ -130,7 +130,7 @@ def test_one_that_fails_is_left_alone_and_comes_back(host, service):
         assert ask(host, "switch", cache="bypass")["degraded"]
     assert asked >= 2
     service.mode = "good"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while ask(host, "switch", cache="bypass")["degraded"]:
         assert time.monotonic() < deadline, "it was not asked again"
         time.sleep(0.05)

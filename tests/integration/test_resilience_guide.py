@@ -110,7 +110,7 @@ def ask(host, pipeline="default", status=200, **fields):
 
 def until_open(host, pipeline, source, **fields):
     """Asks until the circuit of a source is open: three failures, and more where the machine pauses as long as it is."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while (answer := ask(host, pipeline, **fields))["sources"][source]["status"] != "open-circuit":
         assert time.monotonic() < deadline, answer
     return answer
@@ -133,7 +133,7 @@ def test_a_circuit_closes_once_the_source_is_well(host, upstreams):
     assert ask(host, "enough", max_chunks=100)["sources"]["c"]["status"] == "error"
     until_open(host, "enough", "c", max_chunks=100)
     upstreams["c"].behaviour = "good"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while ask(host, "enough", max_chunks=100)["sources"]["c"]["status"] != "ok":
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -161,7 +161,7 @@ def test_a_balancer_answers_while_a_member_fails(host, upstreams):
 
 
 def test_a_silent_member_is_hedged(host, upstreams):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while {one["status"] for one in host.get("/v1/sources/handbook-hedged").json["members"]} != {"ok"}:
         ask(host, "balanced")
         assert time.monotonic() < deadline
@@ -179,7 +179,7 @@ def test_what_cannot_be_served_is_refused_at_once_and_health_goes_on(host, upstr
     for thread in threads:
         thread.start()
     assert host.get("/v1/health").status == 200
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(statuses) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -34,7 +34,7 @@ def sources_of(host, **fields):
     return {name for name, source in answer.json["sources"].items() if source["status"] == "ok"}
 
 
-def eventually(condition, seconds=60):
+def eventually(condition, seconds=180):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -54,7 +54,7 @@ def configuration(sources, pipeline="deadline = 60s"):
     return "\n".join(lines) + "\n"
 
 
-def wait_until(condition, limit=30):
+def wait_until(condition, limit=180):
     deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

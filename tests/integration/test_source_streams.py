@@ -48,7 +48,7 @@ class Redis:
             self.process = None
 
 
-def wait_until(condition, limit=30):
+def wait_until(condition, limit=180):
     deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -67,7 +67,7 @@ def ids(answer):
     return [chunk["document_id"] for chunk in answer.json["chunks"]]
 
 
-def eventually(ask, expected, seconds=20):
+def eventually(ask, expected, seconds=180):
     deadline = time.monotonic() + seconds
     while (found := ask()) != expected:
         assert time.monotonic() < deadline, (found, expected)

@@ -41,7 +41,7 @@ class Terminal:
         self.process = subprocess.Popen([TOOL, *arguments], stdin=slave, stdout=slave, stderr=slave)
         self.text = ""
 
-    def read(self, until, seconds=60):
+    def read(self, until, seconds=180):
         deadline = time.monotonic() + seconds
         while not re.search(until, self.text):
             assert time.monotonic() < deadline, self.text
