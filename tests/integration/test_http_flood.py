@@ -61,12 +61,12 @@ class Flood:
 
 
 def answers(host, path="/livez"):
-    """Health, however many attempts it takes within ten seconds to be let in."""
-    deadline = time.monotonic() + 10
+    """Health, however many attempts it takes within a minute to be let in."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            with socket.create_connection(("127.0.0.1", host.port), 2) as connection:
-                connection.settimeout(5)
+            with socket.create_connection(("127.0.0.1", host.port), 10) as connection:
+                connection.settimeout(20)
                 connection.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
                 if connection.recv(100).startswith(b"HTTP/1.1 200"):
                     return True
@@ -111,7 +111,7 @@ def test_the_cap_follows_the_limit_of_descriptors(make_host):
         held = []
         try:
             for number in range(files + 200):
-                connection = socket.create_connection((f"127.0.0.1", host.port), 10, (f"127.0.1.{1 + number % 200}", 0))
+                connection = socket.create_connection((f"127.0.0.1", host.port), 60, (f"127.0.1.{1 + number % 200}", 0))
                 connection.sendall(b"POST /v1/context HTTP/1.1\r\nHost: a\r\n")  # not idle: it does not give way
                 held.append(connection)
             deadline = time.monotonic() + 180
@@ -175,7 +175,7 @@ def test_a_body_without_an_end_is_cut_off_at_its_bound(host):
     with host.connect(60) as connection:
         connection.sendall(b"POST /v1/context HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
                            b"Transfer-Encoding: chunked\r\n\r\n")
-        memory, deadline = host.resident(), time.monotonic() + 30
+        memory, deadline = host.resident(), time.monotonic() + 180
         with pytest.raises(OSError):  # it is read on for a few seconds, so that the refusal is seen
             while time.monotonic() < deadline:
                 connection.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")

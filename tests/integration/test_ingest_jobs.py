@@ -266,10 +266,12 @@ def test_pause_resume_and_cancel(make_host, tmp_path):
     host = make_host(config(root, "watch = false"), embed=True)
     assert host.request("POST", "/v1/jobs/notes/pause").status == 202
     assert job(host)["state"] == "paused"
-    time.sleep(0.5)  # the write under way ends
-    before = job(host)["documents"]
-    time.sleep(0.5)
-    assert job(host)["documents"] == before
+    before, now = None, job(host)["documents"]
+    deadline = time.monotonic() + 180
+    while now != before:  # the write under way ends
+        assert time.monotonic() < deadline
+        time.sleep(1)
+        before, now = now, job(host)["documents"]
     host.stop()
     host.start()
     time.sleep(0.3)

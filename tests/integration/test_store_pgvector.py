@@ -188,12 +188,12 @@ def test_two_hosts_share_one_store(make_host, server):
     assert other.context(query).json["cache"] == "memory"
     one.ingest(DOCUMENTS[1:])
     began = time.monotonic()
-    eventually(lambda: sorted(ids(other.context(query))), ["bread", "soup"], 5)
+    eventually(lambda: sorted(ids(other.context(query))), ["bread", "soup"])
     assert one.request("DELETE", "/v1/documents/soup").status == 200
     deleted = time.monotonic()
     time.sleep(0.3)
     while "soup" in ids(other.context(query)):
-        assert time.monotonic() < deleted + 5
+        assert time.monotonic() < deleted + 180
         time.sleep(0.02)
     assert time.monotonic() > began
     assert other.ingest(DOCUMENTS[:1])["unchanged"] == 1
