@@ -228,7 +228,7 @@ tune_main (gpointer data)
                                         .chunks = tune->chunks,
                                         .repeats = tune->repeats,
                                         .at_once = tune->clients,
-                                        .run_us = (guint64)(tune->seconds * G_USEC_PER_SEC),
+                                        .run_us = MAX ((guint64)(tune->seconds * G_USEC_PER_SEC), 1000),
                                         .stopping = &tune->stopping,
                                         .say = say,
                                         .user = tune };

@@ -43,7 +43,6 @@ def test_operations_are_whole(description):
 
 
 
-
 CHECKS = ("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
           "unsupported_method,allow_header_conformance")
 
@@ -53,7 +52,7 @@ def schemathesis_run(host, folder, examples, *arguments):
                host.address + "/openapi.json", "--max-examples", str(examples), "--checks", CHECKS, "--phases",
                "examples,coverage,fuzzing", "--suppress-health-check", "all", "--request-timeout", "60", "--no-color",
                *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=1500)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=4 * 3600)  # no measure of anything
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
 
