@@ -47,11 +47,24 @@ run (gpointer data)
   return NULL;
 }
 
+/* What a text index reads is made by its store, where that has not been there before. */
+static void
+wait_for_stores (const GPtrArray *all)
+{
+  for (guint i = 0; i < all->len; i++) {
+    Probing *probing = g_ptr_array_index (all, i);
+    if (g_str_equal (ragify_config_node_kind (probing->node), "vector-store"))
+      g_clear_pointer (&probing->thread, g_thread_join);
+  }
+}
+
 static void
 begin (GPtrArray *all, RagifyRuntime *runtime, RagifyConfig *config, const RagifyConfigNode *node)
 {
   Probing *probing = g_new0 (Probing, 1);
   *probing = (Probing){ .runtime = runtime, .config = config, .node = node };
+  if (g_str_equal (ragify_config_node_kind (node), "text-index"))
+    wait_for_stores (all);
   probing->unit = ragify_unit_new (runtime, config, node, &probing->error);
   probing->thread = g_thread_new ("probe", run, probing);
   g_ptr_array_add (all, probing);
@@ -60,7 +73,7 @@ begin (GPtrArray *all, RagifyRuntime *runtime, RagifyConfig *config, const Ragif
 static void
 end (Probing *probing, GString *said, RagifyDiagnostics *diagnostics)
 {
-  g_thread_join (probing->thread);
+  g_clear_pointer (&probing->thread, g_thread_join);
   if (probing->error != NULL)
     ragify_diagnostics_add (diagnostics, RAGIFY_SEVERITY_ERROR, probing->node, NULL, "%s", probing->error->message);
   else
