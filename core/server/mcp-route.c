@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/server/cors.h"
-#include "core/server/mcp.h"
+#include "core/server/mcp-message.h"
 #include "question.h"
 
 #define PAGE 100
@@ -302,134 +302,51 @@ discover (Work *work)
 }
 
 static const struct {
-  const char *name;
   void (*run) (Work *work);
   gboolean cacheable;
-  const char *named; /* the parameter that Mcp-Name repeats */
-} methods[] = {
-  { "initialize", initialize, FALSE, NULL },
-  { "server/discover", discover, TRUE, NULL },
-  { "ping", ping, FALSE, NULL },
-  { "tools/list", list_tools, TRUE, NULL },
-  { "tools/call", call_tool, FALSE, "name" },
-  { "resources/list", list_resources, TRUE, NULL },
-  { "resources/read", read_resource, TRUE, "uri" },
-  { "resources/templates/list", list_templates, TRUE, NULL },
+} methods[RAGIFY_MCP_N_METHODS] = {
+  [RAGIFY_MCP_INITIALIZE] = { initialize, FALSE },
+  [RAGIFY_MCP_DISCOVER] = { discover, TRUE },
+  [RAGIFY_MCP_PING] = { ping, FALSE },
+  [RAGIFY_MCP_LIST_TOOLS] = { list_tools, TRUE },
+  [RAGIFY_MCP_CALL_TOOL] = { call_tool, FALSE },
+  [RAGIFY_MCP_LIST_RESOURCES] = { list_resources, TRUE },
+  [RAGIFY_MCP_READ_RESOURCE] = { read_resource, TRUE },
+  [RAGIFY_MCP_LIST_TEMPLATES] = { list_templates, TRUE },
 };
 
 static void
 run_method (Work *work)
 {
-  const char *name = json_string_value (json_object_get (work->message, "method"));
-  for (gsize i = 0; i < G_N_ELEMENTS (methods); i++)
-    if (strcmp (methods[i].name, name) == 0) {
-      work->cacheable = methods[i].cacheable;
-      methods[i].run (work);
-      return;
-    }
-  finish_work (work, ragify_mcp_error (id_of (work), RAGIFY_MCP_METHOD_NOT_FOUND, "there is no method '%.64s'", name));
-}
-
-/* ---- what the head repeats ---- */
-
-/* Names that a head cannot carry come as =?base64?…?=. */
-static gboolean
-repeats (RagifyStr field, const char *text)
-{
-  static const char opening[] = "=?base64?", closing[] = "?=";
-  const gsize around = strlen (opening) + strlen (closing);
-  if (text == NULL || field.size == 0)
-    return FALSE;
-  if (field.size < around || memcmp (field.data, opening, strlen (opening)) != 0)
-    return strlen (text) == field.size && memcmp (field.data, text, field.size) == 0;
-  g_autofree char *coded = g_strndup (field.data + strlen (opening), field.size - around);
-  gsize size = 0;
-  g_autofree guchar *plain = g_base64_decode (coded, &size);
-  return strlen (text) == size && memcmp (plain, text, size) == 0;
-}
-
-/* What of the head does not repeat what the message says; NULL: all does. */
-static const char *
-find_mismatch (const RagifyHeadFacts *facts, const json_t *message)
-{
-  const char *method = json_string_value (json_object_get (message, "method"));
-  const json_t *parameters = json_object_get (message, "params");
-  if (!repeats (facts->mcp_version, json_string_value (ragify_mcp_revision (message))))
-    return "MCP-Protocol-Version";
-  if (!repeats (facts->mcp_method, method))
-    return "Mcp-Method";
-  for (gsize i = 0; i < G_N_ELEMENTS (methods); i++) {
-    const char *named = strcmp (methods[i].name, method) == 0 ? methods[i].named : NULL;
-    const char *name = named != NULL ? json_string_value (json_object_get (parameters, named)) : NULL;
-    if (name != NULL && !repeats (facts->mcp_name, name))
-      return "Mcp-Name";
+  const RagifyMcpMethod method = ragify_mcp_method (work->message);
+  if (method == RAGIFY_MCP_N_METHODS) {
+    finish_work (work, ragify_mcp_error (id_of (work), RAGIFY_MCP_METHOD_NOT_FOUND, "there is no method '%.64s'",
+                                         json_string_value (json_object_get (work->message, "method"))));
+    return;
   }
-  return NULL;
-}
-
-/* Why a message of a revision without `initialize` cannot be taken; NULL: it can. */
-static json_t *
-check_modern (const RagifyHeadFacts *facts, const json_t *message)
-{
-  const json_t *id = json_object_get (message, "id"), *revision = ragify_mcp_revision (message);
-  const json_t *meta = json_object_get (json_object_get (message, "params"), "_meta");
-  if (!json_is_string (revision) || json_object_get (meta, "io.modelcontextprotocol/clientCapabilities") == NULL)
-    return ragify_mcp_error (id, RAGIFY_MCP_INVALID_PARAMS,
-                             "params._meta must have io.modelcontextprotocol/protocolVersion and "
-                             "io.modelcontextprotocol/clientCapabilities");
-  const char *mismatch = find_mismatch (facts, message);
-  if (mismatch != NULL)
-    return ragify_mcp_error (id, RAGIFY_MCP_HEADER_MISMATCH, "the header %s does not say what the message says",
-                             mismatch);
-  if (!ragify_mcp_is_modern (json_string_value (revision), json_string_length (revision)))
-    return ragify_mcp_unsupported (id, revision);
-  return NULL;
+  work->cacheable = methods[method].cacheable;
+  methods[method].run (work);
 }
 
 /* ---- the message ---- */
 
-static const char *
-fault_of (const json_t *message)
-{
-  const json_t *id = json_object_get (message, "id"), *parameters = json_object_get (message, "params");
-  if (json_is_array (message))
-    return "batches are not part of the revisions that this server speaks";
-  if (!json_is_object (message) || g_strcmp0 (json_string_value (json_object_get (message, "jsonrpc")), "2.0") != 0)
-    return "a message is an object with \"jsonrpc\": \"2.0\"";
-  if (id != NULL && !json_is_string (id) && !json_is_integer (id))
-    return "an id is a text or a whole number";
-  if (parameters != NULL && !json_is_object (parameters))
-    return "params must be an object";
-  const json_t *method = json_object_get (message, "method");
-  if (method != NULL && !json_is_string (method))
-    return "a method is a text";
-  if (method == NULL && json_object_get (message, "result") == NULL && json_object_get (message, "error") == NULL)
-    return "a message has a method";
-  return NULL;
-}
-
 static void
 take_message (RagifyExchange *exchange, json_t *message)
 {
-  const char *fault = fault_of (message);
+  const char *fault = ragify_mcp_fault (message);
   if (fault != NULL) {
     send_message (exchange, 400, ragify_mcp_error (NULL, RAGIFY_MCP_INVALID_REQUEST, "%s", fault));
     json_decref (message);
     return;
   }
-  if (json_object_get (message, "id") == NULL || json_object_get (message, "method") == NULL) {
+  if (!ragify_mcp_is_request (message)) {
     /* A notification, or a reply to something that this server never asked: nothing is to be said. */
     json_decref (message);
     ragify_exchange_reply (exchange, 202, NULL, NULL, 0);
     return;
   }
-  const RagifyStr version = exchange->facts.mcp_version;
-  const gboolean modern = ragify_mcp_revision (message) != NULL || ragify_mcp_is_modern (version.data, version.size);
-  json_t *refusal = modern ? check_modern (&exchange->facts, message) : NULL;
-  if (!modern && version.size > 0 && !ragify_mcp_speaks (version.data, version.size))
-    refusal =
-        ragify_mcp_error (json_object_get (message, "id"), RAGIFY_MCP_INVALID_REQUEST,
-                          "this server does not speak the revision %.*s", (int)MIN (version.size, 40), version.data);
+  gboolean modern = FALSE;
+  json_t *refusal = ragify_mcp_check_revision (&exchange->facts, message, &modern);
   if (refusal != NULL) {
     send_message (exchange, 400, refusal);
     json_decref (message);

@@ -44,8 +44,8 @@ json_t *ragify_mcp_initialize (const json_t *parameters);
 json_t *ragify_mcp_tools (void);
 json_t *ragify_mcp_resource_templates (void);
 
-/* A question out of a tool's arguments, with an answer that a model can take in: at most 50 chunks, and 8,000 tokens
- * unless the arguments say otherwise. NULL with a problem. */
+/* A question out of a tool's arguments (an object; NULL: none), with an answer that a model can take in: at most 50
+ * chunks, and 8,000 tokens unless the arguments say otherwise. NULL with a problem. */
 RagifyRequest *ragify_mcp_question (const json_t *arguments, RagifyProblem *problem);
 /* A tool's result out of the answer to a question, or out of the document that a library gave: its text from chunk
  * `first` on, bounded. */

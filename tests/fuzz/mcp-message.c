@@ -2,11 +2,12 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * Whatever comes in, what goes out is JSON.
+ * Whatever comes in, what goes out is JSON. Besides the input itself, the same with one member after the other of
+ * another type is tried: bytes that change at random seldom leave JSON.
  */
 #include <string.h>
 
-#include "core/server/mcp.h"
+#include "core/server/mcp-message.h"
 #include "tests/fuzz/replay.h"
 
 static void
@@ -22,7 +23,10 @@ static void
 try_question (const json_t *parameters)
 {
   RagifyProblem problem = { 0 };
-  RagifyRequest *request = ragify_mcp_question (json_object_get (parameters, "arguments"), &problem);
+  const json_t *arguments = json_object_get (parameters, "arguments");
+  if (arguments != NULL && !json_is_object (arguments))
+    return; /* the route refuses these */
+  RagifyRequest *request = ragify_mcp_question (arguments, &problem);
   if (request != NULL) {
     fuzz_require (request->max_chunks <= 50, "an agent gets a bounded number of chunks");
     fuzz_require (request->max_tokens > 0, "… of bounded length");
@@ -48,9 +52,39 @@ try_uri (const json_t *parameters)
   fuzz_require (strcmp (store, store_again) == 0 && strcmp (document, document_again) == 0, "… and means the same");
 }
 
+static RagifyStr
+text_at (const json_t *object, const char *name)
+{
+  const json_t *text = json_object_get (object, name);
+  return ragify_str (json_string_value (text), json_string_length (text));
+}
+
+/* As the route takes a message, with a head that says nothing and with one that repeats it. */
+static void
+try_taking (const json_t *message)
+{
+  if (ragify_mcp_fault (message) != NULL || !ragify_mcp_is_request (message))
+    return;
+  const RagifyMcpMethod method = ragify_mcp_method (message);
+  const json_t *parameters = json_object_get (message, "params"), *revision = ragify_mcp_revision (message);
+  const RagifyHeadFacts facts[] = {
+    { .content_length = 0 },
+    { .mcp_version = ragify_str (json_string_value (revision), json_string_length (revision)),
+      .mcp_method = text_at (message, "method"),
+      .mcp_name = text_at (parameters, method == RAGIFY_MCP_READ_RESOURCE ? "uri" : "name") },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (facts); i++) {
+    gboolean modern = FALSE;
+    check_json (ragify_mcp_check_revision (&facts[i], message, &modern), "a refusal is JSON");
+    fuzz_require (modern || revision == NULL, "a message that names its revision is a modern one");
+  }
+}
+
 static void
 try_message (const json_t *message)
 {
+  try_taking (message);
+
   const json_t *id = json_object_get (message, "id"), *parameters = json_object_get (message, "params");
   const json_t *revision = ragify_mcp_revision (message);
   check_json (ragify_mcp_initialize (parameters), "initialize is answered with JSON");
@@ -71,6 +105,25 @@ try_results (const char *data, gsize size)
   check_json (ragify_mcp_contents ("ragify://docs/a", data, size), "contents are JSON");
 }
 
+/* One member after the other of `object`, which is in `message`, of another type. */
+static void
+try_other_types (const json_t *message, json_t *object, gsize seed)
+{
+  json_t *others[] = { json_null (),     json_true (),  json_integer (5), json_real (1.5),
+                       json_string (""), json_array (), json_object () };
+  json_t *members = json_copy (object), *value = NULL;
+  const char *name = NULL;
+  json_object_foreach (members, name, value)
+  {
+    json_object_set (object, name, others[seed++ % G_N_ELEMENTS (others)]);
+    try_message (message);
+    json_object_set (object, name, value);
+  }
+  json_decref (members);
+  for (gsize i = 0; i < G_N_ELEMENTS (others); i++)
+    json_decref (others[i]);
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -80,6 +133,13 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   if (message == NULL)
     return 0;
   try_message (message);
+  json_t *parameters = json_object_get (message, "params");
+  try_other_types (message, message, size);
+  if (json_is_object (parameters)) {
+    try_other_types (message, parameters, size);
+    if (json_is_object (json_object_get (parameters, "arguments")))
+      try_other_types (message, json_object_get (parameters, "arguments"), size);
+  }
   json_decref (message);
   try_results ((const char *)data, size);
   return 0;
