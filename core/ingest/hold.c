@@ -82,6 +82,20 @@ ragify_hold_filter (const RagifyHold *hold)
   return hold->filter;
 }
 
+const RagifyFilter *
+ragify_hold_narrow (const RagifyHold *hold, const RagifyFilter *filter, RagifyArena *arena)
+{
+  if (hold == NULL || filter == NULL)
+    return hold != NULL ? hold->filter : filter;
+  RagifyFilter *both = ragify_arena_alloc (arena, 3 * sizeof *both);
+  both[1] = *hold->filter;
+  both[2] = *filter;
+  both[0] = (RagifyFilter){ .struct_size = sizeof *both,
+                            .op = RAGIFY_FILTER_AND,
+                            .children = { .items = both + 1, .count = 2, .stride = sizeof *both } };
+  return both;
+}
+
 gboolean
 ragify_hold_marks (const RagifyHold *hold)
 {

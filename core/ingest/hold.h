@@ -19,6 +19,9 @@ RagifyHold *ragify_hold_ref (RagifyHold *hold); /* [any] */
 void ragify_hold_unref (RagifyHold *hold);      /* [any] */
 
 const RagifyFilter *ragify_hold_filter (const RagifyHold *hold);
+/* What both the hold and `filter` let through; each may be NULL, for everything. In `arena`, and it points into both.
+ */
+const RagifyFilter *ragify_hold_narrow (const RagifyHold *hold, const RagifyFilter *filter, RagifyArena *arena);
 /* Whether documents can be marked: the filter is made of members that equal one value. [any] */
 gboolean ragify_hold_marks (const RagifyHold *hold);
 

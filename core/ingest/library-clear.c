@@ -7,7 +7,6 @@
 #include "core/call/operations.h"
 #include "core/ingest/library-private.h"
 #include "core/ingest/report.h"
-#include "core/pipeline/filter.h"
 
 #define DELETED_AT_ONCE 500u
 #define LIST_TIMEOUT_US (120 * (guint64)G_USEC_PER_SEC)
@@ -45,7 +44,7 @@ end (Clearing *clearing, const RagifyProblem *problem)
   return FALSE;
 }
 
-/* Ids of some documents that match, those that the hold keeps from the holder left out. NULL with a problem. */
+/* Ids of some documents that match and that the hold does not keep from the holder. NULL with a problem. */
 static GPtrArray *
 list_page (Clearing *clearing, RagifyProblem *problem)
 {
@@ -56,7 +55,8 @@ list_page (Clearing *clearing, RagifyProblem *problem)
                              .what = RAGIFY_LIST_DOCUMENTS,
                              .limit = DELETED_AT_ONCE,
                              .cursor = ragify_str_from (ragify_arena_copy (owner->arena, cursor, strlen (cursor))),
-                             .filter = ragify_hold_filter (clearing->wanted) };
+                             .filter = ragify_hold_narrow (clearing->hold, ragify_hold_filter (clearing->wanted),
+                                                           owner->arena) };
   RagifyCall *call =
       ragify_call_new (owner, &ragify_operation_store_list, args, ragify_now () + LIST_TIMEOUT_US, NULL, NULL);
   const gint32 code = ragify_call_wait (clearing->library->store, call);
@@ -69,8 +69,7 @@ list_page (Clearing *clearing, RagifyProblem *problem)
   for (guint64 i = 0; i < page->documents.count; i++) {
     const RagifyDocument *document =
         (const RagifyDocument *)(const void *)((const char *)page->documents.items + i * page->documents.stride);
-    if (clearing->hold == NULL || ragify_filter_matches (ragify_hold_filter (clearing->hold), document->metadata))
-      g_ptr_array_add (ids, g_strndup (document->id.data, document->id.size));
+    g_ptr_array_add (ids, g_strndup (document->id.data, document->id.size));
   }
   g_free (clearing->next);
   clearing->next = g_strndup (page->cursor.size > 0 ? page->cursor.data : "", page->cursor.size);

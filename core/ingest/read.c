@@ -6,7 +6,6 @@
 
 #include "core/call/operations.h"
 #include "core/ingest/library-private.h"
-#include "core/pipeline/filter.h"
 
 #define READ_TIMEOUT_US (10 * G_USEC_PER_SEC)
 #define CHUNKS_OF_A_DOCUMENT 10000u
@@ -112,8 +111,8 @@ ask (Read *read, const RagifyStoreList *what, RagifyCallFinished finished)
   RagifyStoreList *args = ragify_arena_alloc (read->owner.arena, sizeof *args);
   *args = *what;
   args->struct_size = sizeof *args;
-  const RagifyHold *filter = read->wanted != NULL ? read->wanted : read->hold;
-  args->filter = filter != NULL ? ragify_hold_filter (filter) : NULL;
+  const RagifyFilter *wanted = read->wanted != NULL ? ragify_hold_filter (read->wanted) : NULL;
+  args->filter = ragify_hold_narrow (read->hold, wanted, read->owner.arena);
   ragify_node_call (read->library->store, ragify_call_new (&read->owner, &ragify_operation_store_list, args,
                                                            ragify_now () + READ_TIMEOUT_US, finished, read));
 }
@@ -180,17 +179,8 @@ ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *docume
 
 /* ---- a page of documents ---- */
 
-/* Not where no more than a part of it is staged; nor, where the store was asked for something else, what the hold keeps
- * from the holder. */
-static gboolean
-is_shown (const Read *read, const RagifyDocument *document)
-{
-  if (document->chunks == 0)
-    return FALSE;
-  return read->hold == NULL || read->wanted == NULL ||
-         ragify_filter_matches (ragify_hold_filter (read->hold), document->metadata);
-}
-
+/* The hold is the store's business: what was left out here would tell, by pages that are short and a cursor, of
+ * documents that the holder must not know of. Of some documents no more than a part is staged. */
 static void
 got_page (RagifyCall *call, void *user)
 {
@@ -202,7 +192,7 @@ got_page (RagifyCall *call, void *user)
   const RagifyStoreListResult *page = ragify_call_result (call);
   json_t *documents = json_array ();
   for (guint64 i = 0; i < page->documents.count; i++)
-    if (is_shown (read, document_at (page, i)))
+    if (document_at (page, i)->chunks > 0)
       json_array_append_new (documents, describe_document (document_at (page, i)));
   json_t *root = json_pack ("{s:o}", "documents", documents);
   if (page->cursor.size > 0)

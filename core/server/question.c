@@ -41,17 +41,7 @@ hold_request (const RagifyExchange *exchange, RagifyRequest *request)
     return;
   request->kept = ragify_hold_ref (hold);
   request->kept_release = (GDestroyNotify)ragify_hold_unref;
-  if (request->filter == NULL) {
-    request->filter = ragify_hold_filter (hold);
-    return;
-  }
-  RagifyFilter *both = ragify_arena_alloc (request->owner.arena, 3 * sizeof *both);
-  both[1] = *ragify_hold_filter (hold);
-  both[2] = *request->filter;
-  both[0] = (RagifyFilter){ .struct_size = sizeof *both,
-                            .op = RAGIFY_FILTER_AND,
-                            .children = { .items = both + 1, .count = 2, .stride = sizeof *both } };
-  request->filter = both;
+  request->filter = ragify_hold_narrow (hold, request->filter, request->owner.arena);
 }
 
 /* Whether the key may ask the pipeline at all. */

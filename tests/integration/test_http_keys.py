@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -129,6 +130,34 @@ def test_a_tenant_sees_and_changes_only_its_own(kept):
     assert "tenant" in json.dumps(foreign.json), foreign
     assert kept.get("/v1/documents/acme-2", bearer(READER)).status == 404
     assert "finches" in kept.get("/v1/documents/beta-1", bearer(BETA)).json["chunks"][0]["content"]
+
+
+def test_a_list_tells_a_tenant_nothing_of_others(kept):
+    assert put(kept, BETA, *[{"id": f"patient-{i}", "content": f"Patient file {i}.", "metadata": {"patient": "John"}}
+                             for i in range(8)]).status == 200
+    assert put(kept, ACME, *[{"id": f"acme-patient-{i}", "content": f"Case {i}.", "metadata": {"patient": "Ann"}}
+                             for i in range(3)]).status == 200
+
+    def listed(name, limit, cursor=""):
+        wanted = quote(json.dumps({"patient": name}))
+        answer = kept.get(f"/v1/documents?limit={limit}&filter={wanted}&cursor={quote(cursor)}", bearer(ACME))
+        assert answer.status == 200, answer
+        return answer.json
+
+    for limit in (1, 3, 100):
+        assert listed("John", limit) == listed("Nobody", limit) == {"documents": []}
+    found, cursor = [], ""
+    while cursor is not None:
+        page = listed("Ann", 1, cursor)
+        found += [document["id"] for document in page["documents"]]
+        cursor = page.get("next_cursor")
+    assert sorted(found) == [f"acme-patient-{i}" for i in range(3)]
+    gone = kept.request("DELETE", "/v1/documents?filter=" + quote('{"patient": "John"}'), headers=bearer(ACME))
+    assert gone.status == 200 and gone.json == {"documents": 0, "chunks": 0}
+    gone = kept.request("DELETE", "/v1/documents?filter=" + quote('{"patient": "John"}'), headers=bearer(BETA))
+    assert gone.status == 200 and gone.json["documents"] == 8
+    gone = kept.request("DELETE", "/v1/documents?filter=" + quote('{"patient": "Ann"}'), headers=bearer(ACME))
+    assert gone.status == 200 and gone.json["documents"] == 3
 
 
 def test_documents_without_ids_do_not_meet(kept):
