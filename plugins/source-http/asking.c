@@ -15,6 +15,7 @@ typedef struct Asking {
   guint64 begun;
   char *request; /* what the answer is remembered for */
   char *conditions[3];
+  GBytes *known; /* what they are about; NULL: there are none */
   guint status;
   GBytes *body;
   guint unusable;
@@ -24,6 +25,7 @@ static void
 asking_free (Asking *asking)
 {
   g_clear_pointer (&asking->body, g_bytes_unref);
+  g_clear_pointer (&asking->known, g_bytes_unref);
   g_free (asking->request);
   g_free (asking->conditions[0]);
   g_free (asking->conditions[1]);
@@ -113,10 +115,9 @@ static void
 take_body (Asking *asking, const RagifyHttpAnswer *answer)
 {
   HttpSource *source = asking->source;
-  const HttpMemory *known = answer->status == 304 ? http_remembered_get (source->remembered, asking->request) : NULL;
-  if (known != NULL) {
+  if (answer->status == 304) {
     source->not_modified++;
-    asking->body = g_bytes_ref (known->body);
+    asking->body = g_steal_pointer (&asking->known);
     return;
   }
   asking->body = g_bytes_new (answer->body.data, answer->body.size);
@@ -134,7 +135,7 @@ answered (const RagifyHttpAnswer *answer, const RagifyFault *fault, void *user)
     fail (asking, fault, 0);
     return;
   }
-  const gboolean unchanged = answer->status == 304 && asking->conditions[0] != NULL;
+  const gboolean unchanged = answer->status == 304 && asking->known != NULL;
   if (!unchanged && !ragify_http_answer_check (answer, source->settings->origin, &refused)) {
     fail (asking, &refused, answer->retry_after_us);
     return;
@@ -152,9 +153,12 @@ add_conditions (Asking *asking)
 {
   const HttpMemory *known = http_remembered_get (asking->source->remembered, asking->request);
   guint count = 0;
-  if (known != NULL && known->etag != NULL)
+  if (known == NULL)
+    return;
+  asking->known = g_bytes_ref (known->body); /* it may be forgotten before the service has answered */
+  if (known->etag != NULL)
     asking->conditions[count++] = g_strconcat ("If-None-Match:", known->etag, NULL);
-  if (known != NULL && known->last_modified != NULL)
+  if (known->last_modified != NULL)
     asking->conditions[count] = g_strconcat ("If-Modified-Since:", known->last_modified, NULL);
 }
 

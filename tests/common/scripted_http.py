@@ -4,7 +4,8 @@
 
 prints `port N` and serves until its standard input ends. GET /_events answers what was seen so far as JSON: requests
 with their headers and bodies, and connections that the client closed before the answer was over ("hangup"); /_reset
-forgets it. GET /_connections answers how many connections are open beside its own. Only asyncio and the standard library.
+forgets it. GET /_connections answers how many connections are open beside its own. GET /_release lets `etag-held` say
+that nothing has changed. Only asyncio and the standard library.
 """
 
 import argparse
@@ -19,6 +20,7 @@ DATE = "Fri, 31 Dec 2100 23:59:59 GMT"
 events = []
 counts = {}
 open_writers = set()
+released = asyncio.Event()
 
 
 class Request:
@@ -203,6 +205,10 @@ async def answer(request, reader, writer):
         writer.write(redirect(request))
     elif name == "etag":
         writer.write(conditional(request))
+    elif name == "etag-held":
+        if "if-none-match" in request.headers:
+            await released.wait()
+        writer.write(conditional(request))
     elif name == "gzip":
         writer.write(compressed(request))
     elif name == "bomb":
@@ -241,6 +247,11 @@ async def serve(reader, writer):
             if request.behaviour == "_reset":
                 events.clear()
                 counts.clear()
+                released.clear()
+                writer.write(whole(200, b"{}"))
+                continue
+            if request.behaviour == "_release":
+                released.set()
                 writer.write(whole(200, b"{}"))
                 continue
             if request.behaviour == "_connections":

@@ -191,6 +191,27 @@ what_has_not_changed_is_not_sent_again (void **state)
   assert_true (http_stat (fixture, "remembered") >= 1);
 }
 
+/* The answer that "nothing has changed" is about was displaced while the service took its time to say so. */
+static void
+what_was_forgotten_meanwhile_is_still_answered (void **state)
+{
+  HttpFixture *fixture = *state;
+  http_open (fixture, "etag-held", "remember=1", NULL);
+  ragify_kit_call_free (http_ask (fixture, "same", 1, 0));
+  const RagifySourceOperations *operations = ragify_kit_operations (fixture->source);
+  const RagifySourceQuery query = { .struct_size = sizeof query, .top_k = 1, .text = ragify_str_from ("same") };
+  RagifyKitCall *call = ragify_kit_begin (fixture->source, (RagifyKitFunction)operations->query, &query, 0);
+  assert_true (scripted_http_await (fixture->server, "/_events", "if-none-match"));
+  ragify_kit_call_free (http_ask (fixture, "other", 1, 0));
+  g_free (scripted_http_get (fixture->server, "/_release"));
+  call = ragify_kit_wait (call);
+  if (call->code != RAGIFY_OK)
+    fail_msg ("%s", call->message);
+  http_assert_str (http_chunk (call, 0)->content, "same: passage 0");
+  ragify_kit_call_free (call);
+  assert_int_equal (http_stat (fixture, "not_modified"), 1);
+}
+
 static void
 connections_are_used_again (void **state)
 {
@@ -318,6 +339,7 @@ main (void)
     TEST (a_large_answer_is_read_whole),
     TEST (compressed_answers_are_read),
     TEST (what_has_not_changed_is_not_sent_again),
+    TEST (what_was_forgotten_meanwhile_is_still_answered),
     TEST (connections_are_used_again),
     TEST (the_limit_of_connections_holds),
     TEST (a_loop_keeps_its_share_of_idle_connections),
