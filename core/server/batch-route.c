@@ -7,7 +7,9 @@
  *            reply, or lines of the stream ◄── in order ◄── answers
  *
  * A question that is refused or fails is an item's error and nobody else's. A wave begins when the one before has been
- * answered, so that a large batch does not push everybody else aside.
+ * answered and written, so that a large batch does not push everybody else aside. Answers cost memory until they are
+ * written: of lines no more are asked for while the client does not read, and what is too much all the same is an
+ * item's error.
  */
 #include <jansson.h>
 #include <string.h>
@@ -19,7 +21,12 @@
 #include "stream-reply.h"
 
 #define MOST_QUERIES 1000u
-#define WAVE 50u /* `batch_size` of requests that do not say */
+#define WAVE 50u                 /* `batch_size` of requests that do not say */
+#define MOST_BYTES (64u << 20)   /* of answers that are not written yet, and of a reply that is one document */
+#define ENOUGH_BYTES (16u << 20) /* of answers that are not written, or under way: of lines no more are asked for */
+#define CHUNK_BYTES 4096u        /* that one is taken to have before there was an answer */
+#define USUAL_CHUNKS 10u
+#define UNREAD_BYTES (1u << 20) /* of lines that the client has not read: no more are written */
 
 typedef struct Batch Batch;
 
@@ -29,26 +36,28 @@ typedef struct Item {
   char *key;              /* of what is the same; NULL: refused */
   void *question;         /* while it is asked */
   char *query;            /* as given, "" where it was none */
-  char *text;             /* the answer, JSON; NULL: not there yet */
+  char *text;             /* the answer, JSON; NULL: not there yet, or written */
   gsize size;
+  guint to_write; /* how many of the wave are this one */
   gboolean failed;
 } Item;
 
 struct Batch {
+  RagifyDeadline go_on; /* first: the client reads on */
   RagifyExchange *exchange;
   Item *items;
   guint count, wave, wave_begin, wave_end;
   guint under_way, written;
   RagifyQueryGroups *groups; /* of the wave: indexes are from wave_begin on */
   guint *turns;              /* of each group: how many were asked */
+  gboolean *busy;            /* … and whether the last of them is under way */
   guint computed, failed;
+  gsize kept;                /* bytes of answers that are not written */
+  gsize largest;             /* of the answers; 0: there was none yet */
   RagifyStreamReply *stream; /* NULL: one document */
   RagifyWriter document;
-  gboolean starting; /* asking: what is answered at once goes no further */
-  gboolean over;
+  gboolean going_on; /* what is answered at once goes no further */
 };
-
-static void next_wave (Batch *batch);
 
 static const char *const no_parameters[] = { NULL };
 static const char ndjson[] = "application/x-ndjson";
@@ -70,11 +79,15 @@ batch_free (Batch *batch)
 {
   for (guint i = 0; i < batch->count; i++)
     item_clear (&batch->items[i]);
-  if (batch->stream != NULL)
+  ragify_loop_disarm (batch->exchange->listener->loop, &batch->go_on);
+  if (batch->stream != NULL) {
+    ragify_stream_reply_watch (batch->stream, 0, NULL, NULL);
     ragify_stream_reply_end (batch->stream);
+  }
   ragify_writer_clear (&batch->document);
   g_clear_pointer (&batch->groups, ragify_query_groups_free);
   g_free (batch->turns);
+  g_free (batch->busy);
   g_free (batch->items);
   g_free (batch);
 }
@@ -95,6 +108,14 @@ static void
 set_text (Item *item, RagifyWriter *writer)
 {
   item->text = ragify_writer_steal (writer, &item->size);
+  item->batch->kept += item->size;
+}
+
+static void
+forget_text (Item *item)
+{
+  item->batch->kept -= item->text != NULL ? item->size : 0;
+  g_clear_pointer (&item->text, g_free);
 }
 
 /* `problem`: a problem document. */
@@ -119,6 +140,19 @@ set_problem (Item *item, RagifyProblem *problem)
   ragify_problem_clear (problem);
 }
 
+/* In place of an answer that there is no room for. */
+static void
+set_too_large (Item *item)
+{
+  RagifyProblem problem = { 0 };
+  forget_text (item);
+  ragify_problem_set (&problem, 413, "Answers too large", NULL,
+                      "the answers of this batch have more than %u MiB: ask for less of them, for fewer at once "
+                      "(batch_size), or for lines (Accept: application/x-ndjson)",
+                      MOST_BYTES >> 20);
+  set_problem (item, &problem);
+}
+
 /* Head and body are one JSON document, or a prompt's text, which becomes a member. */
 static void
 set_answer (Item *item, const RagifyAnswer *answer)
@@ -141,13 +175,18 @@ set_answer (Item *item, const RagifyAnswer *answer)
     ragify_writer_text (&writer, "}");
   }
   set_text (item, &writer);
+  item->batch->largest = MAX (item->batch->largest, item->size);
+  if (item->batch->kept > MOST_BYTES)
+    set_too_large (item);
 }
 
 /* ---- the reply ---- */
 
 static void
-write_item (Batch *batch, const Item *item)
+write_item (Batch *batch, Item *item)
 {
+  if (batch->stream == NULL && !item->failed && batch->document.size + item->size > MOST_BYTES)
+    set_too_large (item);
   if (item->failed)
     batch->failed++;
   if (batch->stream != NULL) {
@@ -160,18 +199,26 @@ write_item (Batch *batch, const Item *item)
   ragify_writer_bytes (&batch->document, item->text, item->size);
 }
 
-/* What is there and whose turn it is. A text is kept while later items of the wave may be the same. */
+static gboolean
+is_read (const Batch *batch)
+{
+  return batch->stream == NULL || ragify_stream_reply_pending (batch->stream) <= UNREAD_BYTES;
+}
+
+/* What is there and whose turn it is. A text is kept while later items of the wave are the same. */
 static void
 write_ready (Batch *batch)
 {
-  while (batch->written < batch->wave_end) {
+  while (batch->written < batch->wave_end && is_read (batch)) {
     Item *item = &batch->items[batch->written];
     const guint same = ragify_query_groups_first (batch->groups, batch->written - batch->wave_begin);
-    const Item *from = same == RAGIFY_QUERY_NONE ? item : &batch->items[batch->wave_begin + same];
+    Item *from = same == RAGIFY_QUERY_NONE ? item : &batch->items[batch->wave_begin + same];
     if (from->text == NULL)
       return;
     write_item (batch, from);
     batch->written++;
+    if (--from->to_write == 0)
+      forget_text (from);
   }
 }
 
@@ -179,7 +226,6 @@ static void
 finish_batch (Batch *batch)
 {
   RagifyExchange *exchange = batch->exchange;
-  batch->over = TRUE;
   exchange->work = NULL;
   if (batch->stream == NULL) {
     ragify_writer_text (&batch->document, "],\"queries\":");
@@ -195,13 +241,12 @@ finish_batch (Batch *batch)
     char *text = ragify_writer_steal (&batch->document, &size);
     ragify_exchange_reply (exchange, 200, "application/json", text, size);
   }
-  if (!batch->starting)
-    batch_free (batch);
+  batch_free (batch);
 }
 
 /* ---- asking ---- */
 
-static void ask_next (Batch *batch, guint group);
+static void go_on (Batch *batch);
 
 static guint
 group_of (const Batch *batch, guint index)
@@ -219,15 +264,10 @@ static void
 item_done (Item *item)
 {
   Batch *batch = item->batch;
-  const guint group = group_of (batch, (guint)(item - batch->items) - batch->wave_begin);
-  const gboolean inside = batch->starting;
+  batch->busy[group_of (batch, (guint)(item - batch->items) - batch->wave_begin)] = FALSE;
   batch->under_way--;
-  batch->starting = TRUE; /* only the outermost of these begins the next wave, or ends it all */
-  ask_next (batch, group);
-  batch->starting = inside;
-  write_ready (batch);
-  if (batch->under_way == 0 && !inside)
-    next_wave (batch);
+  if (!batch->going_on)
+    go_on (batch);
 }
 
 static void
@@ -238,67 +278,110 @@ answered (RagifyExchange *exchange, RagifyRequest *request, const RagifyAnswer *
   item_done (item);
 }
 
-/* The next question of a group. One that is answered at once leads back here, no deeper than the group is long. */
-static void
+/* For another line; for the one that all wait for there always is. */
+static gboolean
+has_room (const Batch *batch, const Item *item)
+{
+  if (batch->stream == NULL || item == &batch->items[batch->written])
+    return TRUE;
+  const gsize expected =
+      batch->largest > 0
+          ? batch->largest
+          : (gsize)(item->request->max_chunks > 0 ? item->request->max_chunks : USUAL_CHUNKS) * CHUNK_BYTES;
+  return batch->kept + (batch->under_way + 1) * expected <= ENOUGH_BYTES;
+}
+
+/* The next question of a group; FALSE: there is none, or it is not its turn. */
+static gboolean
 ask_next (Batch *batch, guint group)
 {
   guint count;
   const guint *members = ragify_query_groups_members (batch->groups, group, &count);
-  if (batch->turns[group] == count)
-    return;
-  Item *item = &batch->items[batch->wave_begin + members[batch->turns[group]++]];
+  if (batch->busy[group] || batch->turns[group] == count)
+    return FALSE;
+  Item *item = &batch->items[batch->wave_begin + members[batch->turns[group]]];
+  if (!has_room (batch, item))
+    return FALSE;
+  batch->turns[group]++;
   RagifyRequest *request = g_steal_pointer (&item->request);
   request->began = ragify_now ();
+  batch->busy[group] = TRUE;
   batch->under_way++;
   batch->computed++;
-  if (ragify_question_ask (batch->exchange, request, &item->question, answered, item))
-    return;
-  set_problem (item, &batch->exchange->problem);
-  item_done (item);
+  if (!ragify_question_ask (batch->exchange, request, &item->question, answered, item)) {
+    set_problem (item, &batch->exchange->problem);
+    item_done (item);
+  }
+  return TRUE;
+}
+
+static gboolean
+ask_more (Batch *batch)
+{
+  gboolean asked = FALSE;
+  if (!is_read (batch))
+    return FALSE;
+  for (guint group = 0; group < ragify_query_groups_count (batch->groups); group++)
+    asked = ask_next (batch, group) || asked;
+  return asked;
 }
 
 static void
-group_wave (Batch *batch)
+begin_wave (Batch *batch)
 {
+  batch->wave_begin = batch->wave_end;
+  batch->wave_end = MIN (batch->count, batch->wave_begin + batch->wave);
   const guint count = batch->wave_end - batch->wave_begin;
+  Item *items = &batch->items[batch->wave_begin];
   g_autofree const char **keys = g_new (const char *, count);
   g_autofree const char **queries = g_new (const char *, count);
   for (guint i = 0; i < count; i++) {
-    keys[i] = batch->items[batch->wave_begin + i].key;
-    queries[i] = batch->items[batch->wave_begin + i].query;
+    keys[i] = items[i].key;
+    queries[i] = items[i].query;
   }
   g_clear_pointer (&batch->groups, ragify_query_groups_free);
   batch->groups = ragify_query_groups_new (keys, queries, count);
-  g_free (batch->turns);
-  batch->turns = g_new0 (guint, MAX (ragify_query_groups_count (batch->groups), 1));
-}
-
-static void
-forget_texts (Batch *batch)
-{
-  for (guint i = batch->wave_begin; i < batch->wave_end; i++)
-    g_clear_pointer (&batch->items[i].text, g_free);
-}
-
-/* Loops while waves are answered at once. */
-static void
-next_wave (Batch *batch)
-{
-  while (batch->under_way == 0 && batch->wave_end < batch->count) {
-    forget_texts (batch);
-    batch->wave_begin = batch->wave_end;
-    batch->wave_end = MIN (batch->count, batch->wave_begin + batch->wave);
-    group_wave (batch);
-    const gboolean outer = batch->starting;
-    batch->starting = TRUE; /* what is answered at once does not begin the next wave */
-    const guint n_groups = ragify_query_groups_count (batch->groups);
-    for (guint group = 0; group < n_groups; group++)
-      ask_next (batch, group);
-    write_ready (batch); /* of refused ones alone */
-    batch->starting = outer;
+  for (guint i = 0; i < count; i++) {
+    const guint same = ragify_query_groups_first (batch->groups, i);
+    items[same == RAGIFY_QUERY_NONE ? i : same].to_write++;
   }
-  if (batch->under_way == 0 && batch->wave_end == batch->count)
+  const guint n_groups = MAX (ragify_query_groups_count (batch->groups), 1);
+  g_free (batch->turns);
+  g_free (batch->busy);
+  batch->turns = g_new0 (guint, n_groups);
+  batch->busy = g_new0 (gboolean, n_groups);
+}
+
+/* As far as it goes without waiting for an answer or for the client. Ends the batch, and is the last to touch it, once
+ * all is written. */
+static void
+go_on (Batch *batch)
+{
+  batch->going_on = TRUE;
+  for (;;) {
+    write_ready (batch);
+    if (batch->written == batch->wave_end && batch->wave_end < batch->count)
+      begin_wave (batch);
+    else if (!ask_more (batch))
+      break;
+  }
+  batch->going_on = FALSE;
+  if (batch->written == batch->count)
     finish_batch (batch);
+}
+
+static void
+client_reads_on (RagifyDeadline *deadline)
+{
+  go_on ((Batch *)deadline);
+}
+
+/* Not from inside of the server's sending. */
+static void
+stream_drained (void *user)
+{
+  Batch *batch = user;
+  ragify_loop_arm (batch->exchange->listener->loop, &batch->go_on, ragify_now ());
 }
 
 /* ---- the body ---- */
@@ -383,6 +466,7 @@ parse (RagifyExchange *exchange, json_t *body)
   if (take_batch_size (exchange, body, &wave) && check_common (exchange, body)) {
     batch = g_new0 (Batch, 1);
     batch->exchange = exchange;
+    batch->go_on.expired = client_reads_on;
     batch->wave = wave;
     batch->count = (guint)json_array_size (queries);
     batch->items = g_new0 (Item, batch->count);
@@ -425,17 +509,14 @@ finish_post (RagifyExchange *exchange)
   ragify_writer_init (&batch->document, 4096);
   if (wants_stream (exchange->facts.accept)) {
     batch->stream = ragify_stream_reply_new ();
+    ragify_stream_reply_watch (batch->stream, UNREAD_BYTES, stream_drained, batch);
     ragify_exchange_reply_stream (exchange, 200, ndjson, batch->stream);
   } else {
     ragify_writer_text (&batch->document, "{\"request_id\":");
     ragify_writer_string (&batch->document, ragify_str_from (exchange->id));
     ragify_writer_text (&batch->document, ",\"answers\":[");
   }
-  batch->starting = TRUE;
-  next_wave (batch);
-  batch->starting = FALSE;
-  if (batch->over)
-    batch_free (batch);
+  go_on (batch);
 }
 
 static void

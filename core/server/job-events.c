@@ -13,6 +13,7 @@
 #include "stream-reply.h"
 
 #define LOOK_EVERY_US (300 * (guint64)1000)
+#define MOST_UNREAD 65536u /* bytes: of who does not read, no more is kept */
 #define KEEP_ALIVE_US (15 * (guint64)G_USEC_PER_SEC)
 
 typedef struct Watching {
@@ -64,6 +65,8 @@ static gboolean
 tell (Watching *watching)
 {
   const RagifyExchange *exchange = watching->exchange;
+  if (ragify_stream_reply_pending (watching->stream) > MOST_UNREAD && !exchange->listener->draining)
+    return TRUE; /* what it is told later is newer than all that it has not read */
   json_t *json = exchange->listener->draining ? NULL : ragify_job_describe (exchange, watching->name, FALSE);
   if (json == NULL)
     return FALSE;

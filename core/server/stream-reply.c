@@ -12,6 +12,9 @@ struct RagifyStreamReply {
   gsize sent;         /* of it */
   gboolean suspended; /* the connection waits for more */
   gboolean ended, broken;
+  gsize mark;
+  void (*drained) (void *user); /* NULL: nobody waits for it */
+  void *user;
 };
 
 RagifyStreamReply *
@@ -54,6 +57,20 @@ ragify_stream_reply_write (RagifyStreamReply *stream, const char *data, gsize si
   wake (stream);
 }
 
+gsize
+ragify_stream_reply_pending (const RagifyStreamReply *stream)
+{
+  return stream->broken ? 0 : stream->pending->len - stream->sent;
+}
+
+void
+ragify_stream_reply_watch (RagifyStreamReply *stream, gsize mark, void (*drained) (void *user), void *user)
+{
+  stream->mark = mark;
+  stream->drained = drained;
+  stream->user = user;
+}
+
 void
 ragify_stream_reply_end (RagifyStreamReply *stream)
 {
@@ -86,6 +103,8 @@ read_more (void *user, uint64_t position, char *buffer, size_t size)
   const gsize taken = MIN (left, size);
   memcpy (buffer, stream->pending->str + stream->sent, taken);
   stream->sent += taken;
+  if (stream->drained != NULL && left > stream->mark && left - taken <= stream->mark)
+    stream->drained (stream->user);
   return (ssize_t)taken;
 }
 

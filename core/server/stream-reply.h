@@ -2,7 +2,8 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * What the client has not read yet is kept in memory. All on the exchange's loop.
+ * What the client has not read yet is kept in memory: a writer of much asks how much that is, and waits. All on the
+ * exchange's loop.
  */
 #pragma once
 
@@ -12,6 +13,11 @@
 RagifyStreamReply *ragify_stream_reply_new (void);
 /* Appends; dropped when the client is gone. */
 void ragify_stream_reply_write (RagifyStreamReply *stream, const char *data, gsize size);
+/* Bytes that the connection has not taken yet. */
+gsize ragify_stream_reply_pending (const RagifyStreamReply *stream);
+/* `drained` is told each time that no more than `mark` of more bytes are left. It runs inside of the server's sending
+ * and may not write or end the stream. NULL: nobody is told any more. */
+void ragify_stream_reply_watch (RagifyStreamReply *stream, gsize mark, void (*drained) (void *user), void *user);
 /* Nothing more will come; gives up the writer's reference. */
 void ragify_stream_reply_end (RagifyStreamReply *stream);
 

@@ -145,3 +145,53 @@ def test_a_slow_reader_gets_it_all(host):
         answer.begin()
         received = answer.read()
     assert received.count(b'"request_id"') == 1000
+
+
+@pytest.fixture(scope="module")
+def large(make_host):
+    """Where one answer has about 1.3 MB."""
+    host = make_host(name="large", embed=False)
+    filling = "of the lighthouse and of those who keep it " * 50
+    host.ingest([{"id": f"d{i}", "content": f"Chapter {i} {filling}"} for i in range(600)],
+                "/v1/documents?chunking=none")
+    return host
+
+
+def test_a_reply_has_a_bound(large):
+    one = batch(large, {"queries": ["lighthouse"], "max_chunks": 1000})
+    assert one.status == 200 and one.json["failed"] == 0
+    size = len(one.body)
+    count = 3 * (64 << 20) // size
+    answer = batch(large, {"queries": ["lighthouse"] * count, "max_chunks": 1000, "batch_size": 1000})
+    assert answer.status == 200 and len(answer.body) < (64 << 20) + count * 1000
+    whole = answer.json
+    errors = [one["error"] for one in whole["answers"] if "error" in one]
+    assert len(whole["answers"]) == whole["queries"] == count and whole["failed"] == len(errors)
+    assert count // 3 - 2 <= count - len(errors) <= count // 3 + 1
+    assert all(error["status"] == 413 and "application/x-ndjson" in error["detail"] for error in errors)
+
+
+def test_no_more_is_computed_than_a_client_reads(large):
+    count = 120
+    queries = [f"w{number} lighthouse" for number in range(count)]  # side by side: each begins with another word
+    body = json.dumps({"queries": queries, "max_chunks": 1000, "batch_size": 1000, "cache": "bypass"}).encode()
+
+    def asked():
+        return large.get("/v1/sources/words").json["calls"]
+
+    before = asked()
+    connection = http.client.HTTPConnection("127.0.0.1", large.port, timeout=120)
+    connection.connect()
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    connection.request("POST", "/v1/context/batch", body,
+                       {"Content-Type": "application/json", "Accept": "application/x-ndjson"})
+    answer = connection.getresponse()
+    assert answer.status == 200
+    until = time.monotonic() + 5
+    while time.monotonic() < until:  # at any time; without a bound all are asked while nobody reads
+        assert asked() - before < count // 2
+        time.sleep(0.1)
+    lines = [json.loads(line) for line in answer]
+    connection.close()
+    assert [line["query"] for line in lines] == queries
+    assert not [line for line in lines if "error" in line] and all(len(line["chunks"]) > 500 for line in lines)
