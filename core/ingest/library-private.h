@@ -36,7 +36,8 @@ struct RagifyLibrary {
   pthread_t thread;
   pthread_mutex_t lock; /* guards what follows, and the uploads' shared members */
   pthread_cond_t work;
-  GQueue jobs; /* RagifyLibraryJob */
+  GQueue jobs;    /* RagifyLibraryJob */
+  gsize gathered; /* bytes that all uploads have taken and not parsed yet */
   gboolean closing;
   gboolean stuck; /* the thread's: a text index could not be brought up to the store */
 };

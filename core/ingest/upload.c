@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "core/ingest/committer-private.h"
 #include "core/ingest/library-private.h"
 #include "core/ingest/text-intake.h"
 
 #define BUFFERED (1024 * 1024)              /* bytes fed and not yet taken: past that the client waits */
 #define LARGEST_DOCUMENT (64 * 1024 * 1024) /* one NDJSON line, or one JSON body */
+#define MOST_GATHERED (256u * 1024 * 1024)  /* of those, of all uploads together */
+#define MOST_VALUES 1000000u                /* in one of those: as a tree each costs some hundred bytes */
 #define BATCH_BYTES (1024 * 1024)           /* content gathered before it is written */
 #define BATCH_DOCUMENTS 1000u
 #define BATCH_AGE_US (2 * G_USEC_PER_SEC)
@@ -21,6 +24,7 @@ struct RagifyUpload {
   /* Under the library's lock. */
   GString *fed;
   gboolean finished, aborted;
+  gsize counted; /* of library->gathered */
   void (*resume) (void *user);
   void *resume_user;
   RagifyLibraryReplied replied;
@@ -40,9 +44,29 @@ struct RagifyUpload {
   RagifyIngestReport report;
 };
 
+/* With the library's lock held. */
+static void
+count (RagifyUpload *upload, gsize gathered)
+{
+  upload->library->gathered += gathered - upload->counted;
+  upload->counted = gathered;
+}
+
+/* With its memory, which cutting a GString short would keep. */
+static void
+discard (RagifyUpload *upload)
+{
+  g_string_free (upload->unparsed, TRUE);
+  upload->unparsed = g_string_new (NULL);
+  upload->parsed = 0;
+}
+
 static void
 upload_free (RagifyUpload *upload)
 {
+  pthread_mutex_lock (&upload->library->lock);
+  count (upload, 0);
+  pthread_mutex_unlock (&upload->library->lock);
   g_string_free (upload->fed, TRUE);
   g_string_free (upload->unparsed, TRUE);
   g_clear_pointer (&upload->text, ragify_text_intake_free);
@@ -77,6 +101,27 @@ check_owner (const RagifyIncoming *incoming, char **field, char **reason)
   return FALSE;
 }
 
+/* Whether the JSON has so many values that its tree is bounded; it need not be right about what is not JSON. */
+static gboolean
+values_are_bounded (const char *text, gsize size)
+{
+  guint values = 0;
+  gboolean in_string = FALSE;
+  for (gsize i = 0; i < size && values <= MOST_VALUES; i++) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\')
+        i++;
+      else if (c == '"')
+        in_string = FALSE;
+    } else if (c == '"')
+      in_string = TRUE;
+    else
+      values += c == ',' || c == '{' || c == '[' ? 1 : 0;
+  }
+  return values <= MOST_VALUES;
+}
+
 static void
 take_object (RagifyUpload *upload, const json_t *object, const char *where)
 {
@@ -106,6 +151,11 @@ take_line (RagifyUpload *upload, const char *line, gsize size)
   }
   if (strspn (line, " \t\r") >= size)
     return; /* an empty line */
+  if (!values_are_bounded (line, size)) {
+    g_autofree char *reason = g_strdup_printf ("has more than %u values", MOST_VALUES);
+    ragify_ingest_report_fail (&upload->report, NULL, where, reason);
+    return;
+  }
   json_error_t error;
   json_t *object = json_loadb (line, size, JSON_REJECT_DUPLICATES, &error);
   if (object != NULL) {
@@ -194,6 +244,14 @@ parse_body (RagifyUpload *upload)
 {
   GString *text = upload->unparsed;
   json_error_t error;
+  if (!values_are_bounded (text->str, text->len)) {
+    upload->failed = TRUE;
+    ragify_problem_set (&upload->problem, 413, "Body too large", NULL,
+                        "a JSON body may have %u values; send application/x-ndjson, of any size, one document a line",
+                        MOST_VALUES);
+    discard (upload);
+    return;
+  }
   json_t *root = json_loadb (text->str, text->len, JSON_REJECT_DUPLICATES, &error);
   if (root != NULL) {
     parse_object (upload, root);
@@ -203,7 +261,7 @@ parse_body (RagifyUpload *upload)
     ragify_problem_set (&upload->problem, 400, "Malformed JSON", NULL, "%s (line %d, column %d)", error.text,
                         error.line, error.column);
   }
-  g_string_truncate (text, 0);
+  discard (upload);
 }
 
 /* ---- the steps ---- */
@@ -342,6 +400,8 @@ parse (RagifyUpload *upload, gboolean at_end)
   if (upload->type == RAGIFY_BODY_NDJSON) {
     while (!is_due (upload, FALSE) && parse_line (upload, at_end)) {
     }
+    if (upload->parsed == upload->unparsed->len)
+      discard (upload);
     g_string_erase (upload->unparsed, 0, (gssize)upload->parsed);
     upload->parsed = 0;
   } else if (upload->type == RAGIFY_BODY_TEXT) {
@@ -356,8 +416,29 @@ parse (RagifyUpload *upload, gboolean at_end)
     ragify_problem_set (&upload->problem, 413, "Body too large", NULL,
                         "a JSON body may have %d bytes; send application/x-ndjson, of any size, one document a line",
                         LARGEST_DOCUMENT);
-    g_string_truncate (upload->unparsed, 0);
+    discard (upload);
   }
+}
+
+/* Many at once that are large and not whole: each may be, but not all of them. Only then does it fail, for the others
+ * would wait for each other. `gathered`: of all. */
+static void
+bound (RagifyUpload *upload, RagifyCommitter *committer, gsize gathered)
+{
+  if (upload->failed || upload->unparsed->len <= 4 * BUFFERED)
+    return; /* it is being parsed as it comes */
+  if (gathered > MOST_GATHERED) {
+    ragify_problem_set (&upload->problem, 503, "Busy", NULL,
+                        "documents of more than %u MiB that are not whole are being taken: send them one after the "
+                        "other, or as application/x-ndjson, one a line",
+                        MOST_GATHERED / (1024 * 1024));
+    upload->problem.retry_after = 1;
+    upload->failed = TRUE;
+  } else {
+    upload->failed = !ragify_committer_has_memory (committer, &upload->problem);
+  }
+  if (upload->failed)
+    discard (upload);
 }
 
 /* With the library's lock held. */
@@ -375,6 +456,8 @@ upload_step (RagifyLibraryJob *job, RagifyCommitter *committer)
   pthread_mutex_lock (&library->lock);
   const gboolean aborted = upload->aborted;
   take_fed (upload);
+  count (upload, upload->unparsed->len);
+  const gsize gathered = library->gathered;
   const gboolean at_end = upload->finished && upload->fed->len == 0;
   pthread_mutex_unlock (&library->lock);
   if (aborted) {
@@ -383,6 +466,7 @@ upload_step (RagifyLibraryJob *job, RagifyCommitter *committer)
     return FALSE;
   }
 
+  bound (upload, committer, gathered);
   parse (upload, at_end);
   if (at_end && !upload->failed && upload->text != NULL && !write_text (upload, committer))
     return TRUE;
@@ -400,6 +484,7 @@ upload_step (RagifyLibraryJob *job, RagifyCommitter *committer)
     return TRUE;
   pthread_mutex_lock (&library->lock);
   const gboolean idle = !has_more (upload);
+  count (upload, upload->unparsed->len);
   pthread_mutex_unlock (&library->lock);
   if (idle)
     settle (upload, committer); /* nobody else would wait for it */
