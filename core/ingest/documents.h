@@ -71,10 +71,15 @@ void ragify_upload_finish (RagifyUpload *upload, RagifyLibraryReplied replied, v
  * that was on its way may still run. [loop] */
 void ragify_upload_abort (RagifyUpload *upload);
 
+/* Of a document at most so many chunks, of a list so many documents, from the cursor on ("": from the beginning); an
+ * answer's `next_cursor` reads on. */
+#define RAGIFY_LIBRARY_MOST_CHUNKS 10000u
+#define RAGIFY_LIBRARY_MOST_DOCUMENTS 1000u
+
 /* With a `hold` (or NULL), of which a reference is taken, there are only the documents that match it; of a list also
  * only those that match `wanted` (or NULL). [loop] */
-void ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyHold *hold,
-                         RagifyLibraryReplied replied, void *user);
+void ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *document, const char *cursor,
+                         guint limit, RagifyHold *hold, RagifyLibraryReplied replied, void *user);
 void ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *cursor, guint limit, RagifyHold *wanted,
                           RagifyHold *hold, RagifyLibraryReplied replied, void *user);
 /* Deletes all documents that match `wanted`; the answer says how many. */

@@ -8,13 +8,14 @@
 #include "core/ingest/library-private.h"
 
 #define READ_TIMEOUT_US (10 * G_USEC_PER_SEC)
-#define CHUNKS_OF_A_DOCUMENT 10000u
 
 typedef struct Read {
   RagifyOwner owner;
   RagifyLibrary *library;
   RagifyLoop *loop;
   RagifyStr document;
+  RagifyStr cursor;                   /* of its chunks, … */
+  guint limit;                        /* … and how many of them */
   RagifyHold *hold;                   /* NULL: none */
   RagifyHold *wanted;                 /* NULL: all of them */
   const RagifyStoreListResult *found; /* the document itself, once it was found */
@@ -31,7 +32,7 @@ text_of (RagifyStr text)
 static json_t *
 metadata_of (RagifyStr text)
 {
-  json_t *object = text.size > 0 ? json_loadb (text.data, text.size, 0, NULL) : NULL;
+  json_t *object = text.size > 0 ? json_loadb (text.data, text.size, JSON_ALLOW_NUL, NULL) : NULL;
   return object != NULL ? object : json_object ();
 }
 
@@ -117,6 +118,20 @@ ask (Read *read, const RagifyStoreList *what, RagifyCallFinished finished)
                                                            ragify_now () + READ_TIMEOUT_US, finished, read));
 }
 
+static void
+add_cursor (json_t *root, const RagifyStoreListResult *page)
+{
+  if (page->cursor.size > 0)
+    json_object_set_new (root, "next_cursor", text_of (page->cursor));
+}
+
+static RagifyStr
+keep (Read *read, const char *text)
+{
+  const gsize size = strlen (text);
+  return ragify_str (ragify_arena_copy (read->owner.arena, text, size), size);
+}
+
 /* ---- one document ---- */
 
 static void
@@ -140,6 +155,7 @@ got_chunks (RagifyCall *call, void *user)
   }
   json_t *root = describe_document (document_at (read->found, 0));
   json_object_set_new (root, "chunks", chunks);
+  add_cursor (root, page);
   answer (read, root);
 }
 
@@ -160,19 +176,20 @@ got_document (RagifyCall *call, void *user)
     ragify_owner_unref (&read->owner);
     return;
   }
-  const RagifyStoreList what = { .what = RAGIFY_LIST_CHUNKS,
-                                 .limit = CHUNKS_OF_A_DOCUMENT,
-                                 .documents = { &read->document, 1 } };
+  const RagifyStoreList what = {
+    .what = RAGIFY_LIST_CHUNKS, .limit = read->limit, .cursor = read->cursor, .documents = { &read->document, 1 }
+  };
   ask (read, &what, got_chunks);
 }
 
 void
-ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *document, RagifyHold *hold,
-                    RagifyLibraryReplied replied, void *user)
+ragify_library_get (RagifyLibrary *library, RagifyLoop *loop, const char *document, const char *cursor, guint limit,
+                    RagifyHold *hold, RagifyLibraryReplied replied, void *user)
 {
   Read *read = read_new (library, loop, hold, replied, user);
-  const gsize size = strlen (document);
-  read->document = ragify_str (ragify_arena_copy (read->owner.arena, document, size), size);
+  read->document = keep (read, document);
+  read->cursor = keep (read, cursor);
+  read->limit = CLAMP (limit, 1, RAGIFY_LIBRARY_MOST_CHUNKS);
   const RagifyStoreList what = { .what = RAGIFY_LIST_DOCUMENTS, .limit = 1, .documents = { &read->document, 1 } };
   ask (read, &what, got_document);
 }
@@ -195,8 +212,7 @@ got_page (RagifyCall *call, void *user)
     if (document_at (page, i)->chunks > 0)
       json_array_append_new (documents, describe_document (document_at (page, i)));
   json_t *root = json_pack ("{s:o}", "documents", documents);
-  if (page->cursor.size > 0)
-    json_object_set_new (root, "next_cursor", text_of (page->cursor));
+  add_cursor (root, page);
   answer (read, root);
 }
 
@@ -206,10 +222,8 @@ ragify_library_list (RagifyLibrary *library, RagifyLoop *loop, const char *curso
 {
   Read *read = read_new (library, loop, hold, replied, user);
   read->wanted = wanted != NULL ? ragify_hold_ref (wanted) : NULL;
-  const gsize size = cursor != NULL ? strlen (cursor) : 0;
   const RagifyStoreList what = { .what = RAGIFY_LIST_DOCUMENTS,
-                                 .limit = CLAMP (limit, 1, 1000),
-                                 .cursor = ragify_str (
-                                     ragify_arena_copy (read->owner.arena, cursor != NULL ? cursor : "", size), size) };
+                                 .limit = CLAMP (limit, 1, RAGIFY_LIBRARY_MOST_DOCUMENTS),
+                                 .cursor = keep (read, cursor) };
   ask (read, &what, got_page);
 }

@@ -10,7 +10,6 @@
 #include <xxhash.h>
 
 #define PAGE 100
-#define LARGEST_PAGE 1000
 
 /* Between the exchange and the library; ends with the library's last word. */
 typedef struct Work {
@@ -442,15 +441,22 @@ ragify_library_exchange_detach (RagifyExchange *exchange)
 }
 
 static gboolean
-find_limit (RagifyExchange *exchange, guint *limit)
+find_limit (RagifyExchange *exchange, guint largest, guint usual, guint *limit)
 {
   const char *text = ragify_query_get (exchange->query, "limit");
-  guint64 value = PAGE;
-  if (text != NULL && !g_ascii_string_to_unsigned (text, 10, 1, LARGEST_PAGE, &value, NULL))
+  guint64 value = usual;
+  if (text != NULL && !g_ascii_string_to_unsigned (text, 10, 1, largest, &value, NULL))
     return ragify_exchange_refuse (exchange, 400, "Invalid value", "limit",
-                                   "expected a number of 1 to %d, found '%.100s'", LARGEST_PAGE, text);
+                                   "expected a number of 1 to %u, found '%.100s'", largest, text);
   *limit = (guint)value;
   return TRUE;
+}
+
+static const char *
+find_cursor (const RagifyExchange *exchange)
+{
+  const char *text = ragify_query_get (exchange->query, "cursor");
+  return text != NULL ? text : "";
 }
 
 /* What ?filter= says; NULL where it may be left out and is. */
@@ -492,26 +498,24 @@ static void
 list_finish (RagifyExchange *exchange)
 {
   static const char *const known[] = { "store", "cursor", "limit", "filter", NULL };
-  guint limit = PAGE;
+  guint limit = 0;
   RagifyLibrary *library = NULL;
   g_autoptr (RagifyHold) wanted = NULL;
-  if (ragify_query_allow (exchange->query, known, &exchange->problem) && find_limit (exchange, &limit) &&
-      find_filter (exchange, FALSE, &wanted))
+  if (ragify_query_allow (exchange->query, known, &exchange->problem) &&
+      find_limit (exchange, RAGIFY_LIBRARY_MOST_DOCUMENTS, PAGE, &limit) && find_filter (exchange, FALSE, &wanted))
     library = ragify_exchange_library (exchange);
   if (library == NULL) {
     ragify_exchange_reply_problem (exchange, &exchange->problem);
     return;
   }
-  const char *cursor = ragify_query_get (exchange->query, "cursor");
-  ragify_library_list (library, exchange->listener->loop, cursor != NULL ? cursor : "", limit, wanted,
+  ragify_library_list (library, exchange->listener->loop, find_cursor (exchange), limit, wanted,
                        ragify_exchange_hold (exchange), ragify_library_exchange_replied, work_new (exchange));
 }
 
 /* The library and the id that a request for one document means; NULL: refused. */
 static RagifyLibrary *
-find_document (RagifyExchange *exchange, char **id)
+find_document (RagifyExchange *exchange, const char *const *known, char **id)
 {
-  static const char *const known[] = { "store", NULL };
   if (!ragify_query_allow (exchange->query, known, &exchange->problem))
     return NULL;
   *id = ragify_target_decode (exchange->parameter, "id", &exchange->problem);
@@ -521,11 +525,13 @@ find_document (RagifyExchange *exchange, char **id)
 static void
 get_finish (RagifyExchange *exchange)
 {
+  static const char *const known[] = { "store", "cursor", "limit", NULL };
   g_autofree char *id = NULL;
-  RagifyLibrary *library = find_document (exchange, &id);
-  if (library != NULL)
-    ragify_library_get (library, exchange->listener->loop, id, ragify_exchange_hold (exchange),
-                        ragify_library_exchange_replied, work_new (exchange));
+  guint limit = 0;
+  RagifyLibrary *library = find_document (exchange, known, &id);
+  if (library != NULL && find_limit (exchange, RAGIFY_LIBRARY_MOST_CHUNKS, RAGIFY_LIBRARY_MOST_CHUNKS, &limit))
+    ragify_library_get (library, exchange->listener->loop, id, find_cursor (exchange), limit,
+                        ragify_exchange_hold (exchange), ragify_library_exchange_replied, work_new (exchange));
   else
     ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
@@ -533,8 +539,9 @@ get_finish (RagifyExchange *exchange)
 static void
 delete_finish (RagifyExchange *exchange)
 {
+  static const char *const known[] = { "store", NULL };
   g_autofree char *id = NULL;
-  RagifyLibrary *library = find_document (exchange, &id);
+  RagifyLibrary *library = find_document (exchange, known, &id);
   if (library != NULL)
     ragify_library_delete (library, exchange->listener->loop, id, ragify_exchange_hold (exchange),
                            ragify_library_exchange_replied, work_new (exchange));

@@ -9,6 +9,7 @@
 #include "question.h"
 
 #define PAGE 100
+#define CHUNKS 1000 /* of a document at once: more than fit a result, and not all of a very long one */
 
 static const char *const no_parameters[] = { NULL };
 
@@ -19,10 +20,12 @@ typedef struct Work {
   json_t *message;
   void *question; /* while one is asked */
   char *store, *uri;
-  guint64 first;
-  gboolean modern;    /* a revision without `initialize` */
-  gboolean cacheable; /* so is its result */
-  gboolean asking;    /* a library's answer is still to come, whatever the exchange does */
+  RagifyLibrary *library; /* that the document is in */
+  char *document;
+  guint64 first, skipped; /* its first chunk that is wanted; those before what is being read */
+  gboolean modern;        /* a revision without `initialize` */
+  gboolean cacheable;     /* so is its result */
+  gboolean asking;        /* a library's answer is still to come, whatever the exchange does */
   void (*done) (struct Work *work, const char *body, gsize size);
 } Work;
 
@@ -33,6 +36,7 @@ work_free (Work *work)
   json_decref (work->message);
   g_free (work->store);
   g_free (work->uri);
+  g_free (work->document);
   g_free (work);
 }
 
@@ -122,14 +126,13 @@ library_replied (const char *body, gsize size, const RagifyProblem *problem, voi
 }
 
 static void
-ask_library (Work *work, RagifyLibrary *library, const char *document,
-             void (*done) (Work *work, const char *body, gsize size))
+ask_library (Work *work, const char *cursor, void (*done) (Work *work, const char *body, gsize size))
 {
   RagifyExchange *exchange = work->exchange;
   work->done = done;
   work->asking = TRUE;
-  ragify_library_get (library, exchange->listener->loop, document, ragify_exchange_hold (exchange), library_replied,
-                      work);
+  ragify_library_get (work->library, exchange->listener->loop, work->document, cursor, CHUNKS,
+                      ragify_exchange_hold (exchange), library_replied, work);
 }
 
 /* ---- tools ---- */
@@ -165,7 +168,12 @@ search_context (Work *work, const json_t *arguments)
 static void
 got_document (Work *work, const char *body, gsize size)
 {
-  finish_with (work, ragify_mcp_document_result (body, size, work->first));
+  g_autofree char *cursor = NULL;
+  json_t *result = ragify_mcp_document_result (body, size, work->first, &work->skipped, &cursor);
+  if (result != NULL)
+    finish_with (work, result);
+  else
+    ask_library (work, cursor, got_document);
 }
 
 static void
@@ -179,15 +187,16 @@ get_document (Work *work, const json_t *arguments)
                                                  "(a text) and first_chunk (a number from 0 on)"));
     return;
   }
-  RagifyLibrary *library = find_library (work, json_string_value (store));
-  if (library == NULL) {
+  work->library = find_library (work, json_string_value (store));
+  if (work->library == NULL) {
     finish_with (work,
                  ragify_mcp_failed_result (store != NULL ? "there is no such store"
                                                          : "say which store is meant: there are several, or none"));
     return;
   }
   work->first = first != NULL ? (guint64)json_integer_value (first) : 0;
-  ask_library (work, library, json_string_value (id), got_document);
+  work->document = g_strdup (json_string_value (id));
+  ask_library (work, "", got_document);
 }
 
 static void
@@ -255,18 +264,16 @@ read_resource (Work *work)
 {
   const char *uri = json_string_value (parameter (work, "uri"));
   g_autofree char *store = NULL;
-  g_autofree char *document = NULL;
-  RagifyLibrary *library = NULL;
-  if (uri != NULL && ragify_mcp_uri_parse (uri, &store, &document))
-    library = find_library (work, store);
-  if (library == NULL) {
+  if (uri != NULL && ragify_mcp_uri_parse (uri, &store, &work->document))
+    work->library = find_library (work, store);
+  if (work->library == NULL) {
     finish_work (work,
                  ragify_mcp_error (id_of (work), RAGIFY_MCP_RESOURCE_NOT_FOUND,
                                    "no resource '%.200s'; they are ragify://STORE/DOCUMENT", uri != NULL ? uri : ""));
     return;
   }
   work->uri = g_strdup (uri);
-  ask_library (work, library, document, got_contents);
+  ask_library (work, "", got_contents);
 }
 
 /* ---- methods ---- */

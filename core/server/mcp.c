@@ -259,7 +259,7 @@ append_passage (GString *text, gsize number, const json_t *chunk)
 json_t *
 ragify_mcp_search_result (const char *body, gsize size, gboolean failed)
 {
-  json_t *answer = json_loadb (body, size, 0, NULL);
+  json_t *answer = json_loadb (body, size, JSON_ALLOW_NUL, NULL); /* in metadata of sources */
   if (failed || answer == NULL) {
     g_autofree char *words = g_strdup_printf ("%s: %s", text_of (answer, "title"), text_of (answer, "detail"));
     json_decref (answer);
@@ -306,16 +306,40 @@ whole_text (const json_t *document, guint64 first, guint64 *next)
   return text;
 }
 
-json_t *
-ragify_mcp_document_result (const char *body, gsize size, guint64 first)
+/* The text of a part of a document with a line at its end that says how to read on, where there is more. `ask`: whom;
+ * `first`: the chunk to begin with, of those in the part; `skipped`: those before it. */
+static GString *
+bounded_text (const json_t *document, guint64 first, guint64 skipped, const char *ask)
 {
-  json_t *document = json_loadb (body, size, 0, NULL);
   guint64 next = 0;
-  g_autoptr (GString) text = whole_text (document, first, &next);
+  GString *text = whole_text (document, first, &next);
+  if (next == 0 && json_object_get (document, "next_cursor") != NULL)
+    next = json_array_size (json_object_get (document, "chunks"));
   if (next > 0)
-    g_string_append_printf (text, "\n\n(There is more: ask again with first_chunk %" G_GUINT64_FORMAT ".)", next);
+    g_string_append_printf (text, "\n\n(There is more: ask %s with first_chunk %" G_GUINT64_FORMAT ".)", ask,
+                            skipped + next);
+  return text;
+}
+
+json_t *
+ragify_mcp_document_result (const char *body, gsize size, guint64 first, guint64 *skipped, char **cursor)
+{
+  json_t *document = json_loadb (body, size, JSON_ALLOW_NUL, NULL), *result = NULL;
+  const guint64 count = json_array_size (json_object_get (document, "chunks"));
+  const char *more = json_string_value (json_object_get (document, "next_cursor"));
+  if (first < *skipped + count) {
+    g_autoptr (GString) text = bounded_text (document, first - *skipped, *skipped, "again");
+    result = tool_result (text->str, text->len, FALSE);
+  } else if (more != NULL && count > 0) {
+    *cursor = g_strdup (more);
+    *skipped += count;
+  } else {
+    g_autofree char *text = g_strdup_printf (
+        "the document ends before that: it has %" G_GUINT64_FORMAT " chunks, and the first is 0", *skipped + count);
+    result = ragify_mcp_failed_result (text);
+  }
   json_decref (document);
-  return tool_result (text->str, text->len, FALSE);
+  return result;
 }
 
 /* ---- resources ---- */
@@ -348,7 +372,7 @@ ragify_mcp_uri_parse (const char *uri, char **store, char **document)
 json_t *
 ragify_mcp_resources (const char *store, const char *body, gsize size)
 {
-  json_t *page = json_loadb (body, size, 0, NULL), *document = NULL, *resources = json_array ();
+  json_t *page = json_loadb (body, size, JSON_ALLOW_NUL, NULL), *document = NULL, *resources = json_array ();
   gsize i = 0;
   json_array_foreach (json_object_get (page, "documents"), i, document)
   {
@@ -368,9 +392,8 @@ ragify_mcp_resources (const char *store, const char *body, gsize size)
 json_t *
 ragify_mcp_contents (const char *uri, const char *body, gsize size)
 {
-  json_t *document = json_loadb (body, size, 0, NULL);
-  guint64 next = 0;
-  g_autoptr (GString) text = whole_text (document, 0, &next);
+  json_t *document = json_loadb (body, size, JSON_ALLOW_NUL, NULL);
+  g_autoptr (GString) text = bounded_text (document, 0, 0, "the tool get_document");
   json_decref (document);
   return json_pack ("{s:[{s:s, s:s, s:o}]}", "contents", "uri", uri, "mimeType", "text/plain", "text",
                     json_stringn (text->str, text->len));

@@ -47,16 +47,19 @@ json_t *ragify_mcp_resource_templates (void);
 /* A question out of a tool's arguments (an object; NULL: none), with an answer that a model can take in: at most 50
  * chunks, and 8,000 tokens unless the arguments say otherwise. NULL with a problem. */
 RagifyRequest *ragify_mcp_question (const json_t *arguments, RagifyProblem *problem);
-/* A tool's result out of the answer to a question, or out of the document that a library gave: its text from chunk
- * `first` on, bounded. */
+/* A tool's result out of the answer to a question. */
 json_t *ragify_mcp_search_result (const char *body, gsize size, gboolean failed);
-json_t *ragify_mcp_document_result (const char *body, gsize size, guint64 first);
+/* A tool's result out of a part of a document that a library gave: the text from chunk `first` on, bounded. `*skipped`:
+ * the chunks before that part. NULL: the chunk comes later; `*skipped` is then beyond the part, and `*cursor`, to be
+ * freed, where to read on. */
+json_t *ragify_mcp_document_result (const char *body, gsize size, guint64 first, guint64 *skipped, char **cursor);
 /* A tool's result that says in words why there is none. */
 json_t *ragify_mcp_failed_result (const char *text);
 
 /* "ragify://STORE/DOCUMENT" and back; FALSE: it is not one. Free all with g_free. */
 char *ragify_mcp_uri (const char *store, const char *document);
 gboolean ragify_mcp_uri_parse (const char *uri, char **store, char **document);
-/* A page of resources out of a library's list of documents; the contents of one out of a document. */
+/* A page of resources out of a library's list of documents; the contents of one out of the first part of a document,
+ * bounded as a tool's result is. */
 json_t *ragify_mcp_resources (const char *store, const char *body, gsize size);
 json_t *ragify_mcp_contents (const char *uri, const char *body, gsize size);

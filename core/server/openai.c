@@ -174,7 +174,7 @@ result_of (const json_t *chunk)
 char *
 ragify_openai_page (const char *body, gsize size, RagifyStr query, gsize *page_size)
 {
-  json_t *answer = json_loadb (body, size, 0, NULL), *results = json_array (), *chunk = NULL;
+  json_t *answer = json_loadb (body, size, JSON_ALLOW_NUL, NULL), *results = json_array (), *chunk = NULL;
   gsize i = 0;
   json_array_foreach (json_object_get (answer, "chunks"), i, chunk) json_array_append_new (results, result_of (chunk));
   json_t *page = json_pack ("{s:s, s:[o], s:o, s:b, s:n}", "object", "vector_store.search_results.page", "search_query",

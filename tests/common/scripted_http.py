@@ -88,6 +88,7 @@ LIES = {
     "infinite": one(b'"x", "score": 1e999'),
     "large-score": one(b'"x", "score": 17.5'),
     "nul": one(b'"a\\u0000b"', b', {"content": "without"}'),
+    "nul-metadata": one(b'"plain text", "metadata": {"a": "b\\u0000c"}'),
     "deep": b"[" * 100000,
     "many-values": b"[" + b"[]," * 600000 + b"[]]",
     "empty": b"",

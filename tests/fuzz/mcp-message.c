@@ -100,7 +100,14 @@ static void
 try_results (const char *data, gsize size)
 {
   check_json (ragify_mcp_search_result (data, size, FALSE), "a result is JSON");
-  check_json (ragify_mcp_document_result (data, size, 0), "a document is JSON");
+  json_t *result = ragify_mcp_search_result (data, size, FALSE);
+  fuzz_require (!json_is_true (json_object_get (result, "isError")), "an answer that is JSON is no failure");
+  json_decref (result);
+  g_autofree char *cursor = NULL;
+  guint64 skipped = 0;
+  result = ragify_mcp_document_result (data, size, size % 4, &skipped, &cursor);
+  fuzz_require ((result == NULL) == (cursor != NULL), "a document is answered, or read on");
+  check_json (result, "a document is JSON");
   check_json (ragify_mcp_resources ("docs", data, size), "a list is JSON");
   check_json (ragify_mcp_contents ("ragify://docs/a", data, size), "contents are JSON");
 }

@@ -1,6 +1,7 @@
 """/v1/documents: uploads of any size, reading, listing, deleting."""
 
 import json
+import socket
 import threading
 from urllib.parse import quote
 
@@ -138,6 +139,77 @@ def test_an_upload_is_bounded_where_that_is_configured(make_host):
     answer = host.post("/v1/documents", {"documents": [{"id": "large", "content": "x" * 100_000}]})
     assert answer.status == 413
     assert host.get("/v1/documents/large").status == 404
+
+
+def test_the_number_of_values_is_bounded(library):
+    many = b'{"documents": [' + b",".join([b"{}"] * 1_200_000) + b"]}"
+    answer = library.post("/v1/documents", many)
+    assert answer.status == 413 and "ndjson" in answer.json["detail"], answer
+    line = b'{"id": "many", "content": "x", "metadata": {"a": [' + b",".join([b"1"] * 1_200_000) + b"]}}\n"
+    answer = library.request("POST", "/v1/documents", line + ndjson([{"id": "values", "content": "Whole."}]),
+                             {"Content-Type": "application/x-ndjson"})
+    assert answer.status == 200 and answer.json["documents"] == 1
+    assert "values" in answer.json["failed"][0]["reason"], answer
+    assert library.request("DELETE", "/v1/documents/values").status == 200
+
+
+def test_bodies_that_are_not_whole_are_bounded_together(make_host):
+    """Each may have 64 MiB; all of them at once would be 480 MiB."""
+    host = make_host(name="gathered", embed=False)
+    size, connections = 40 << 20, []
+    for number in range(12):
+        body = b'{"id": "d%d", "content": "Text."' % number
+        connection = host.connect(300)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # what was sent, the host has taken
+        connections.append(connection)
+        connection.sendall(b"POST /v1/documents HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                           b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (size + 1) +
+                           body + b" " * (size - len(body)))
+    statuses = []
+    for connection in connections:
+        connection.sendall(b"}")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        connection.close()
+        statuses.append(int(answer.split(b" ")[1]))
+        assert statuses[-1] == 200 or b"retry-after: " in answer.lower(), answer
+    assert set(statuses) == {200, 503}, statuses
+    assert host.ingest([{"id": "later", "content": "There is room again."}])["documents"] == 1
+
+
+def test_a_document_of_any_length_is_read_to_its_end(make_host):
+    host = make_host(name="pages", embed=False, store="chunk-size = 50\noverlap = 0")
+    count = 10_500
+    host.ingest([{"id": "long", "content": " ".join(f"Here is the sentence whose number is {i:06}." for i in range(count))},
+                 {"id": "short", "content": "One sentence."}])
+    whole = host.get("/v1/documents/long").json
+    assert len(whole["chunks"]) == 10_000 and whole["next_cursor"]
+    assert "next_cursor" not in host.get("/v1/documents/short").json
+    chunks, path = [], "/v1/documents/long?limit=4000"
+    while path is not None:
+        page = host.get(path).json
+        chunks += page["chunks"]
+        cursor = page.get("next_cursor")
+        path = f"/v1/documents/long?limit=4000&cursor={quote(cursor)}" if cursor is not None else None
+    assert [chunk["ordinal"] for chunk in chunks] == list(range(len(chunks))) and len(chunks) > 10_000
+    text = " ".join(chunk["content"] for chunk in chunks)
+    assert all(f"is {i:06}." in text for i in range(0, count, 500)) and f"is {count - 1:06}." in text
+
+    def tool(first):
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                   "params": {"name": "get_document", "arguments": {"id": "long", "first_chunk": first}}}
+        result = host.post("/mcp", message).json["result"]
+        return result["isError"], result["content"][0]["text"]
+
+    failed, text = tool(10_100)
+    assert not failed and text.startswith(chunks[10_100]["content"]) and f"is {count - 1:06}." in text
+    failed, text = tool(0)
+    following = int(text.rsplit("first_chunk ", 1)[1].split(".")[0])
+    failed, text = tool(following)
+    assert not failed and text.startswith(chunks[following]["content"])
+    failed, text = tool(len(chunks))
+    assert failed and str(len(chunks)) in text
+    for wrong in ("limit=0", "limit=10001", "cursor=nonsense", "filter={}"):
+        assert host.get(f"/v1/documents/long?{wrong}").status in (400, 422), wrong
 
 
 def test_documents_are_listed_and_deleted_by_a_filter(make_host):

@@ -135,6 +135,14 @@ def test_results_are_bounded(library):
     assert len(document) < 120_000 and "first_chunk" in document
 
 
+def test_a_resource_that_is_cut_says_so(library):
+    text = call(library, "resources/read", {"uri": "ragify://docs/long"})["result"]["contents"][0]["text"]
+    assert len(text) < 120_000
+    following = int(text.rsplit("get_document with first_chunk ", 1)[1].split(".")[0])
+    assert "Sentence number" in tool(library, "get_document", id="long", first_chunk=following)["content"][0]["text"]
+    assert "first_chunk" not in call(library, "resources/read", {"uri": "ragify://docs/otters"})["result"]["contents"][0]["text"]
+
+
 def test_a_document_is_read_to_its_end(library):
     whole, first = "", 0
     while True:

@@ -74,6 +74,19 @@ def host(make_host, api):
     }), name="apis")
 
 
+def test_a_nul_in_metadata_costs_no_client_its_answer(make_host, api):
+    host = make_host(configuration({"odd": [f"base-url = {api.url('lie/nul-metadata')}"]}), name="odd")
+    assert host.context(query="x").json["chunks"][0]["metadata"] == {"a": "b\0c"}
+    page = host.post("/v1/vector_stores/default/search", {"query": "x"}).json
+    assert [(result["content"][0]["text"], result["attributes"]) for result in page["data"]] == \
+        [("plain text", {"a": "b\0c"})]
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+            "params": {"name": "search_context", "arguments": {"query": "x"}}}
+    result = host.post("/mcp", call).json["result"]
+    assert result["isError"] is False and "plain text" in result["content"][0]["text"]
+    assert result["structuredContent"]["chunks"][0]["metadata"] == {"a": "b\0c"}
+
+
 def ask(host, *sources, **fields):
     answer = host.context(query=fields.pop("query", "leek soup"), sources=list(sources), cache="bypass", **fields)
     return answer.json if answer.status == 200 else answer
