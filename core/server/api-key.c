@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/server/gcra.h"
+
 #define KEY_TEXT_MAX 512
 #define RATE_MAX 1e6
 #define COUNT_MAX 1000000
@@ -300,24 +302,10 @@ ragify_key_set_find (const RagifyKeySet *set, RagifyStr text)
 
 /* ---- limits ---- */
 
-/* The generic cell rate algorithm (ITU-T I.371): one number says when the next request would be due. */
 gboolean
 ragify_api_key_take_turn (const RagifyApiKey *key, guint64 now, guint *retry_after)
 {
-  if (key->rate == 0)
-    return TRUE;
-  const guint64 step = (guint64)(G_USEC_PER_SEC / key->rate);
-  const guint64 tolerance = step * (key->burst - 1);
-  guint64 due = __atomic_load_n (&key->use->next_at, __ATOMIC_RELAXED);
-  while (TRUE) {
-    const guint64 from = MAX (due, now);
-    if (from - now > tolerance) {
-      *retry_after = (guint)((from - now - tolerance + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC);
-      return FALSE;
-    }
-    if (__atomic_compare_exchange_n (&key->use->next_at, &due, from + step, TRUE, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-      return TRUE;
-  }
+  return key->rate == 0 || ragify_gcra_take (&key->use->next_at, key->rate, key->burst, now, retry_after);
 }
 
 gboolean

@@ -4,11 +4,13 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "gcra.h"
+
 #define MOST_CLIENTS 65536u
 
 typedef struct Entry {
   RagifyClientKey client; /* first */
-  guint64 due;            /* when the next request would be due if all came evenly (GCRA, as in api-key.c) */
+  guint64 due;            /* of ragify_gcra_take */
 } Entry;
 
 struct RagifyClientRate {
@@ -83,15 +85,10 @@ ragify_client_rate_take (RagifyClientRate *rates, const RagifyClientKey *client,
   static const RagifyClientKey none;
   if (client_equal (client, &none))
     return TRUE;
-  const guint64 step = MAX ((guint64)(G_USEC_PER_SEC / rate), 1), tolerance = step * (burst - 1);
+  guint64 unused = 0;
   pthread_mutex_lock (&rates->lock);
   Entry *entry = find_entry (rates, client, now);
-  const guint64 from = entry != NULL ? MAX (entry->due, now) : now;
-  const gboolean allowed = from - now <= tolerance;
-  if (allowed && entry != NULL)
-    entry->due = from + step;
+  const gboolean allowed = ragify_gcra_take (entry != NULL ? &entry->due : &unused, rate, burst, now, retry_after);
   pthread_mutex_unlock (&rates->lock);
-  if (!allowed)
-    *retry_after = (guint)((from - now - tolerance + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC);
   return allowed;
 }
