@@ -310,8 +310,8 @@ what_is_written_plainly_is_read_without_a_tree (void **state)
     "{\"query\":\"q\"}",
     " {\n \"query\" : \"caf\xc3\xa9 \xe2\x82\xac\" , \"max_chunks\" : 7 }\r\n\t",
     "{\"query\":\"q\",\"min_relevance\":0.25,\"timeout_ms\":400,\"cache\":\"bypass\",\"explain\":true}",
-    "{\"explain\":false,\"min_relevance\":0,\"query\":\"q\",\"mode\":\"dense\",\"format\":\"prompt\",\"pipeline\":"
-    "\"x\"}",
+    "{\"explain\":false,\"min_relevance\":0,\"query\":\"q\",\"mode\":\"dense\",\"pipeline\":\"x\"}",
+    "{\"format\":\"prompt\",\"query\":\"q\"}",
     "{\"min_relevance\":1,\"query\":\"q\",\"max_tokens\":1000000000}",
     "{\"query\":\"q\",\"min_relevance\":0.123456789012345}",
     "{\"query\":\"a \x7f b\"}",
