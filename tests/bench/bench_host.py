@@ -147,6 +147,8 @@ class Client:
 
         def answered(own, reply):
             self.put_back(own)
+            if future.done():  # who asked has given up
+                return
             if isinstance(reply, Exception):
                 future.set_exception(reply)
             else:
