@@ -6,8 +6,6 @@
 #define BATCH_BYTES (1024 * 1024)
 #define BATCH_DOCUMENTS 500u
 #define DELETED_AT_ONCE 500u
-#define FIRST_WAIT_US (G_USEC_PER_SEC / 2)
-#define LONGEST_WAIT_US (30 * (guint64)G_USEC_PER_SEC)
 
 void
 ragify_job_batch_init (RagifyJobBatch *batch, RagifyIngestJob *job)
@@ -74,13 +72,6 @@ ragify_job_count_report (RagifyIngestJob *job, const RagifyIngestReport *report)
 
 /* ---- writing ---- */
 
-/* Whether it is the document's fault and not the store's: then another attempt comes to the same. */
-static gboolean
-is_lasting (const RagifyProblem *problem)
-{
-  return problem->status == 422 || problem->status == 413;
-}
-
 static gboolean
 put (RagifyJobBatch *batch, guint first, guint count, RagifyProblem *problem)
 {
@@ -103,7 +94,7 @@ put (RagifyJobBatch *batch, guint first, guint count, RagifyProblem *problem)
 static gboolean
 put_at_last (RagifyJobBatch *batch, guint first, guint count)
 {
-  guint64 pause = FIRST_WAIT_US;
+  guint64 pause = 0;
   for (;;) {
     RagifyProblem problem = { 0 };
     if (!ragify_job_goes_on (batch->job))
@@ -111,7 +102,7 @@ put_at_last (RagifyJobBatch *batch, guint first, guint count)
     if (put (batch, first, count, &problem))
       return TRUE;
     g_autofree char *detail = g_strdup (problem.detail);
-    const gboolean lasting = is_lasting (&problem);
+    const gboolean lasting = ragify_job_fault_is_lasting (&problem);
     ragify_problem_clear (&problem);
     if (lasting && count > 1)
       return put_at_last (batch, first, count / 2) && put_at_last (batch, first + count / 2, count - count / 2);
@@ -119,9 +110,8 @@ put_at_last (RagifyJobBatch *batch, guint first, guint count)
       refuse (batch, first, detail);
       return TRUE;
     }
-    if (!ragify_job_waits (batch->job, pause, detail))
+    if (!ragify_job_backs_off (batch->job, &pause, detail))
       return FALSE;
-    pause = MIN (2 * pause, LONGEST_WAIT_US);
   }
 }
 
@@ -152,7 +142,7 @@ ragify_job_batch_add (RagifyJobBatch *batch, RagifyIncoming *incoming, const cha
 static gboolean
 delete_some (RagifyIngestJob *job, const char *const *ids, guint count)
 {
-  guint64 pause = FIRST_WAIT_US, chunks = 0;
+  guint64 pause = 0, chunks = 0;
   for (;;) {
     RagifyProblem problem = { 0 };
     if (!ragify_job_goes_on (job))
@@ -161,9 +151,8 @@ delete_some (RagifyIngestJob *job, const char *const *ids, guint count)
       break;
     g_autofree char *detail = g_strdup (problem.detail);
     ragify_problem_clear (&problem);
-    if (!ragify_job_waits (job, pause, detail))
+    if (!ragify_job_backs_off (job, &pause, detail))
       return FALSE;
-    pause = MIN (2 * pause, LONGEST_WAIT_US);
   }
   ragify_job_count (job, &job->progress.deleted, count);
   ragify_series_add (job->deleted, (double)count);

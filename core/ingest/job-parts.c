@@ -5,8 +5,6 @@
 
 #define PART_CHUNKS 1000u
 #define PART_BYTES (2 * 1024 * 1024)
-#define FIRST_WAIT_US (G_USEC_PER_SEC / 2)
-#define LONGEST_WAIT_US (30 * (guint64)G_USEC_PER_SEC)
 
 struct RagifyJobParts {
   RagifyIngestJob *job;
@@ -38,37 +36,29 @@ refuse (RagifyJobParts *parts, const char *reason)
 
 /* ---- asking and writing, until the store can ---- */
 
-/* Whether it is the document's fault and not the store's. */
-static gboolean
-is_lasting (const RagifyProblem *problem)
-{
-  return problem->status == 422 || problem->status == 413;
-}
-
 /* After something failed. FALSE: there is no point in another attempt; the outcome says so. */
 static gboolean
 wait_out (RagifyJobParts *parts, RagifyProblem *problem, guint64 *pause)
 {
   g_autofree char *detail = g_strdup (problem->detail);
-  const gboolean lasting = is_lasting (problem);
+  const gboolean lasting = ragify_job_fault_is_lasting (problem);
   ragify_problem_clear (problem);
   *problem = (RagifyProblem){ 0 };
   if (lasting) {
     refuse (parts, detail);
     return FALSE;
   }
-  if (!ragify_job_waits (parts->job, *pause, detail)) {
+  if (!ragify_job_backs_off (parts->job, pause, detail)) {
     parts->outcome = RAGIFY_PARTS_GIVEN_UP;
     return FALSE;
   }
-  *pause = MIN (2 * *pause, LONGEST_WAIT_US);
   return TRUE;
 }
 
 static void
 look (RagifyJobParts *parts, const RagifyUuid *content)
 {
-  guint64 pause = FIRST_WAIT_US;
+  guint64 pause = 0;
   RagifyProblem problem = { 0 };
   while (
       !ragify_library_look (parts->job->library, parts->document, content, parts->job->hold, &parts->state, &problem))
@@ -103,7 +93,7 @@ write_part (RagifyJobParts *parts, gboolean last)
                             .chunks = (const RagifyPartChunk *)(const void *)parts->chunks->data,
                             .count = parts->chunks->len,
                             .last = last };
-  guint64 pause = FIRST_WAIT_US;
+  guint64 pause = 0;
   RagifyProblem problem = { 0 };
   gboolean written = FALSE;
   do {

@@ -104,6 +104,10 @@ struct RagifyIngestJob {
 gboolean ragify_job_goes_on (RagifyIngestJob *job);
 /* Waits for so long, or less where something is asked of the job. FALSE: the pass is to be given up. */
 gboolean ragify_job_waits (RagifyIngestJob *job, guint64 duration_us, const char *error);
+/* The same, twice as long as `pause_us` says that the last wait was, which it brings up to date; 0 before the first. */
+gboolean ragify_job_backs_off (RagifyIngestJob *job, guint64 *pause_us, const char *error);
+/* Whether it is the document's fault and not the store's: then another attempt comes to the same. */
+gboolean ragify_job_fault_is_lasting (const RagifyProblem *problem);
 void ragify_job_set_aside (RagifyIngestJob *job, const char *path, const char *reason);
 void ragify_job_count (RagifyIngestJob *job, guint64 *counter, guint64 amount);
 

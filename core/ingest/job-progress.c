@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/ingest/job-private.h"
+#include "core/ingest/json-time.h"
 
 void
 ragify_job_progress_init (RagifyJobProgress *progress)
@@ -27,16 +28,6 @@ ragify_job_progress_begin (RagifyJobProgress *progress)
   fresh.ended_at = progress->ended_at;
   ragify_job_progress_clear (progress);
   *progress = fresh;
-}
-
-static json_t *
-time_of (gint64 wall_us)
-{
-  if (wall_us <= 0)
-    return json_null ();
-  g_autoptr (GDateTime) time = g_date_time_new_from_unix_utc (wall_us / G_USEC_PER_SEC);
-  g_autofree char *text = time != NULL ? g_date_time_format (time, "%Y-%m-%dT%H:%M:%SZ") : NULL;
-  return text != NULL ? json_string (text) : json_null ();
 }
 
 /* By the bytes that were looked into so far; JSON null where nothing can be said. */
@@ -75,8 +66,8 @@ ragify_job_progress_describe (const RagifyJobProgress *progress, gboolean detail
                  (json_int_t)progress->documents, "chunks", (json_int_t)progress->chunks, "embedded",
                  (json_int_t)progress->embedded, "reused", (json_int_t)progress->reused, "unchanged",
                  (json_int_t)progress->unchanged, "deleted", (json_int_t)progress->deleted, "set_aside_total",
-                 (json_int_t)progress->n_set_aside, "began_at", time_of (progress->began_at), "ended_at",
-                 time_of (progress->ended_at), "next_at", time_of (progress->next_at), "last_seconds",
+                 (json_int_t)progress->n_set_aside, "began_at", ragify_json_time (progress->began_at), "ended_at",
+                 ragify_json_time (progress->ended_at), "next_at", ragify_json_time (progress->next_at), "last_seconds",
                  (double)progress->took / G_USEC_PER_SEC, "error", progress->error);
   describe_speed (progress, object);
   if (details)

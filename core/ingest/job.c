@@ -16,6 +16,8 @@
 #define SETTLE_US (300 * (guint64)1000)                 /* after a change, for those that come with it */
 #define RETRY_US (5 * (guint64)G_USEC_PER_SEC)          /* after a pass that failed … */
 #define LONGEST_RETRY_US (60 * (guint64)G_USEC_PER_SEC) /* … again and again */
+#define FIRST_WAIT_US (G_USEC_PER_SEC / 2)              /* for a store that is not well … */
+#define LONGEST_WAIT_US (30 * (guint64)G_USEC_PER_SEC)  /* … again and again */
 #define NEVER G_MAXUINT64
 
 /* ---- what others see ---- */
@@ -141,6 +143,19 @@ ragify_job_waits (RagifyIngestJob *job, guint64 duration_us, const char *error)
     sleep_until (job, -1, until);
   set_error (job, "running", NULL);
   return ragify_job_goes_on (job);
+}
+
+gboolean
+ragify_job_backs_off (RagifyIngestJob *job, guint64 *pause_us, const char *error)
+{
+  *pause_us = CLAMP (2 * *pause_us, FIRST_WAIT_US, LONGEST_WAIT_US);
+  return ragify_job_waits (job, *pause_us, error);
+}
+
+gboolean
+ragify_job_fault_is_lasting (const RagifyProblem *problem)
+{
+  return problem->status == 422 || problem->status == 413;
 }
 
 /* ---- the thread ---- */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/call/operations.h"
+#include "core/ingest/json-time.h"
 #include "core/ingest/library-private.h"
 
 #define READ_TIMEOUT_US (10 * G_USEC_PER_SEC)
@@ -36,16 +37,6 @@ metadata_of (RagifyStr text)
   return object != NULL ? object : json_object ();
 }
 
-static json_t *
-time_of (gint64 wall_us)
-{
-  if (wall_us <= 0)
-    return json_null ();
-  g_autoptr (GDateTime) time = g_date_time_new_from_unix_utc (wall_us / G_USEC_PER_SEC);
-  g_autofree char *text = time != NULL ? g_date_time_format (time, "%Y-%m-%dT%H:%M:%SZ") : NULL;
-  return text != NULL ? json_string (text) : json_null ();
-}
-
 static const RagifyDocument *
 document_at (const RagifyStoreListResult *page, guint64 index)
 {
@@ -57,8 +48,8 @@ describe_document (const RagifyDocument *document)
 {
   return json_pack ("{s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "id", text_of (document->id), "uri", text_of (document->uri),
                     "title", text_of (document->title), "metadata", metadata_of (document->metadata), "chunks",
-                    (json_int_t)document->chunks, "created_at", time_of (document->created_at), "updated_at",
-                    time_of (document->updated_at));
+                    (json_int_t)document->chunks, "created_at", ragify_json_time (document->created_at), "updated_at",
+                    ragify_json_time (document->updated_at));
 }
 
 /* Answers and ends the read. Takes `root`. */

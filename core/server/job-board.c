@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "core/ingest/json-time.h"
+
 struct RagifyPostedJob {
   RagifyJobBoard *board;
   char *id, *store, *error;
@@ -181,21 +183,13 @@ find_job (const RagifyJobBoard *board, const char *id)
   return NULL;
 }
 
-static json_t *
-time_of (gint64 wall_us)
-{
-  g_autoptr (GDateTime) time = wall_us > 0 ? g_date_time_new_from_unix_utc (wall_us / G_USEC_PER_SEC) : NULL;
-  g_autofree char *text = time != NULL ? g_date_time_format (time, "%Y-%m-%dT%H:%M:%SZ") : NULL;
-  return text != NULL ? json_string (text) : json_null ();
-}
-
 /* With the lock held. What was said is copied: it is written while others read. */
 static json_t *
 describe (const RagifyPostedJob *job, gboolean details)
 {
   json_t *json = json_pack ("{s:s, s:s, s:s?, s:s, s:o, s:o, s:s?}", "id", job->id, "kind", job->kind, "store",
-                            job->store, "state", job->state, "began_at", time_of (job->began_at), "ended_at",
-                            time_of (job->over ? job->ended_at : 0), "error", job->error);
+                            job->store, "state", job->state, "began_at", ragify_json_time (job->began_at), "ended_at",
+                            ragify_json_time (job->over ? job->ended_at : 0), "error", job->error);
   json_t *said = job->said != NULL ? json_deep_copy (job->said) : NULL;
   if (said != NULL)
     json_object_update (json, said);
