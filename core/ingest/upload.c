@@ -4,6 +4,7 @@
 #include "core/ingest/committer-private.h"
 #include "core/ingest/library-private.h"
 #include "core/ingest/text-intake.h"
+#include "core/pipeline/json-extent.h"
 
 #define BUFFERED (1024 * 1024)              /* bytes fed and not yet taken: past that the client waits */
 #define LARGEST_DOCUMENT (64 * 1024 * 1024) /* one NDJSON line, or one JSON body */
@@ -101,27 +102,6 @@ check_owner (const RagifyIncoming *incoming, char **field, char **reason)
   return FALSE;
 }
 
-/* Whether the JSON has so many values that its tree is bounded; it need not be right about what is not JSON. */
-static gboolean
-values_are_bounded (const char *text, gsize size)
-{
-  guint values = 0;
-  gboolean in_string = FALSE;
-  for (gsize i = 0; i < size && values <= MOST_VALUES; i++) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\')
-        i++;
-      else if (c == '"')
-        in_string = FALSE;
-    } else if (c == '"')
-      in_string = TRUE;
-    else
-      values += c == ',' || c == '{' || c == '[' ? 1 : 0;
-  }
-  return values <= MOST_VALUES;
-}
-
 static void
 take_object (RagifyUpload *upload, const json_t *object, const char *where)
 {
@@ -151,7 +131,7 @@ take_line (RagifyUpload *upload, const char *line, gsize size)
   }
   if (strspn (line, " \t\r") >= size)
     return; /* an empty line */
-  if (!values_are_bounded (line, size)) {
+  if (!ragify_json_is_within (line, size, G_MAXUINT, MOST_VALUES)) {
     g_autofree char *reason = g_strdup_printf ("has more than %u values", MOST_VALUES);
     ragify_ingest_report_fail (&upload->report, NULL, where, reason);
     return;
@@ -244,7 +224,7 @@ parse_body (RagifyUpload *upload)
 {
   GString *text = upload->unparsed;
   json_error_t error;
-  if (!values_are_bounded (text->str, text->len)) {
+  if (!ragify_json_is_within (text->str, text->len, G_MAXUINT, MOST_VALUES)) {
     upload->failed = TRUE;
     ragify_problem_set (&upload->problem, 413, "Body too large", NULL,
                         "a JSON body may have %u values; send application/x-ndjson, of any size, one document a line",

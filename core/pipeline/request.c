@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "json-extent.h"
 #include "request-fields.h"
 #include "request-plain.h"
 
@@ -27,31 +28,6 @@ new_request (void)
   request->mode = RAGIFY_MODE_UNSAID;
   request->min_relevance = -1;
   return request;
-}
-
-/* Whether brackets outside of strings nest at most as deep as allowed. Jansson recurses, so this comes first; it need
- * not be right about what is not JSON. */
-static gboolean
-depth_is_bounded (const char *body, gsize size)
-{
-  guint depth = 0;
-  gboolean in_string = FALSE;
-  for (gsize i = 0; i < size; i++) {
-    const char c = body[i];
-    if (in_string) {
-      if (c == '\\')
-        i++;
-      else if (c == '"')
-        in_string = FALSE;
-    } else if (c == '"')
-      in_string = TRUE;
-    else if (c == '[' || c == '{') {
-      if (++depth > RAGIFY_REQUEST_MAX_DEPTH)
-        return FALSE;
-    } else if ((c == ']' || c == '}') && depth > 0)
-      depth--;
-  }
-  return TRUE;
 }
 
 /* The member that Jansson names in: duplicate object key near '"NAME"'. */
@@ -92,7 +68,8 @@ refuse_text (const json_error_t *error, const char *what, RagifyProblem *problem
 static json_t *
 load (const char *text, gsize size, const char *what, RagifyProblem *problem)
 {
-  if (!depth_is_bounded (text, size)) {
+  /* Jansson recurses, so this comes first. */
+  if (!ragify_json_is_within (text, size, RAGIFY_REQUEST_MAX_DEPTH, G_MAXUINT)) {
     ragify_problem_set (problem, what != NULL ? 422 : 400, MALFORMED, what,
                         "%s: expected at most %d levels of brackets, found more", what != NULL ? what : "body",
                         RAGIFY_REQUEST_MAX_DEPTH);

@@ -167,6 +167,48 @@ is_host (RagifyStr host)
 }
 
 static const char *
+take_host (RagifyHeadFacts *facts, RagifyStr value, gboolean *has_host, RagifyProblem *problem)
+{
+  if (*has_host)
+    return refuse (problem, "several-hosts", "Host", "there is more than one Host");
+  *has_host = TRUE;
+  facts->host = value;
+  if (!is_host (value))
+    return refuse (problem, "host", "Host", "Host must be a name or address, with a port or without");
+  return NULL;
+}
+
+/* Where the value of a header is kept that needs no look at it here; of several the last counts. */
+static RagifyStr *
+place_of (RagifyHeadFacts *facts, RagifyStr name)
+{
+  switch (name.size) {
+  case 6:
+    return ragify_str_is (name, "Accept") ? &facts->accept : ragify_str_is (name, "Origin") ? &facts->origin : NULL;
+  case 8:
+    return ragify_str_is (name, "Mcp-Name") ? &facts->mcp_name : NULL;
+  case 10:
+    return ragify_str_is (name, "Mcp-Method") ? &facts->mcp_method : NULL;
+  case 12:
+    return ragify_str_is (name, "Content-Type")   ? &facts->content_type
+           : ragify_str_is (name, "X-Request-Id") ? &facts->request_id
+                                                  : NULL;
+  case 13:
+    return ragify_str_is (name, "If-None-Match") ? &facts->if_none_match : NULL;
+  case 15:
+    return ragify_str_is (name, "Accept-Encoding")   ? &facts->accept_encoding
+           : ragify_str_is (name, "Idempotency-Key") ? &facts->idempotency_key
+                                                     : NULL;
+  case 16:
+    return ragify_str_is (name, "Content-Encoding") ? &facts->content_encoding : NULL;
+  case 20:
+    return ragify_str_is (name, "MCP-Protocol-Version") ? &facts->mcp_version : NULL;
+  default:
+    return NULL;
+  }
+}
+
+static const char *
 take_field (RagifyHeadFacts *facts, const RagifyHeadField *field, gboolean *has_host, RagifyProblem *problem)
 {
   const RagifyStr name = ragify_str (field->name, field->name_size);
@@ -177,82 +219,27 @@ take_field (RagifyHeadFacts *facts, const RagifyHeadField *field, gboolean *has_
   if (!is_field_value (field->value, field->value_size))
     return refuse (problem, "field-value", NULL, "a header's value has a control character");
 
-  switch (name.size) {
-  case 4:
-    if (!ragify_str_is (name, "Host"))
-      break;
-    if (*has_host)
-      return refuse (problem, "several-hosts", "Host", "there is more than one Host");
-    *has_host = TRUE;
-    facts->host = value;
-    if (!is_host (value))
-      return refuse (problem, "host", "Host", "Host must be a name or address, with a port or without");
-    break;
-  case 6:
-    if (ragify_str_is (name, "Accept"))
-      facts->accept = value;
-    else if (ragify_str_is (name, "Origin"))
-      facts->origin = value;
-    else if (ragify_str_is (name, "Prefer") && facts->prefer.size == 0)
-      facts->prefer = value;
-    else if (ragify_str_is (name, "Expect"))
-      return take_expect (facts, value, problem);
-    break;
-  case 8:
-    if (ragify_str_is (name, "Mcp-Name"))
-      facts->mcp_name = value;
-    break;
-  case 10:
-    if (ragify_str_is (name, "Mcp-Method"))
-      facts->mcp_method = value;
-    else if (ragify_str_is (name, "tracestate"))
-      take_tracestate (facts, value);
-    break;
-  case 11:
-    if (ragify_str_is (name, "traceparent"))
-      take_traceparent (facts, value);
-    break;
-  case 9:
-    if (ragify_str_is (name, "X-API-Key"))
-      return take_credentials (&facts->api_key, value, "X-API-Key", problem);
-    break;
-  case 12:
-    if (ragify_str_is (name, "Content-Type"))
-      facts->content_type = value;
-    else if (ragify_str_is (name, "X-Request-Id"))
-      facts->request_id = value;
-    break;
-  case 13:
-    if (ragify_str_is (name, "If-None-Match"))
-      facts->if_none_match = value;
-    else if (ragify_str_is (name, "Authorization"))
-      return take_credentials (&facts->authorization, value, "Authorization", problem);
-    break;
-  case 14:
-    if (ragify_str_is (name, "Content-Length"))
-      return take_content_length (facts, value, problem);
-    break;
-  case 15:
-    if (ragify_str_is (name, "Accept-Encoding"))
-      facts->accept_encoding = value;
-    else if (ragify_str_is (name, "Idempotency-Key"))
-      facts->idempotency_key = value;
-    break;
-  case 16:
-    if (ragify_str_is (name, "Content-Encoding"))
-      facts->content_encoding = value;
-    break;
-  case 20:
-    if (ragify_str_is (name, "MCP-Protocol-Version"))
-      facts->mcp_version = value;
-    break;
-  case 17:
-    if (ragify_str_is (name, "Transfer-Encoding"))
-      return take_transfer_encoding (facts, value, problem);
-    break;
-  default:
-    break;
-  }
+  RagifyStr *place = place_of (facts, name);
+  if (place != NULL)
+    *place = value;
+  else if (ragify_str_is (name, "Host"))
+    return take_host (facts, value, has_host, problem);
+  else if (ragify_str_is (name, "Content-Length"))
+    return take_content_length (facts, value, problem);
+  else if (ragify_str_is (name, "Transfer-Encoding"))
+    return take_transfer_encoding (facts, value, problem);
+  else if (ragify_str_is (name, "Expect"))
+    return take_expect (facts, value, problem);
+  else if (ragify_str_is (name, "X-API-Key"))
+    return take_credentials (&facts->api_key, value, "X-API-Key", problem);
+  else if (ragify_str_is (name, "Authorization"))
+    return take_credentials (&facts->authorization, value, "Authorization", problem);
+  else if (ragify_str_is (name, "Prefer") && facts->prefer.size == 0)
+    facts->prefer = value;
+  else if (ragify_str_is (name, "traceparent"))
+    take_traceparent (facts, value);
+  else if (ragify_str_is (name, "tracestate"))
+    take_tracestate (facts, value);
   return NULL;
 }
 
