@@ -51,7 +51,7 @@ ragify_approximate_bytes (const RagifyApproximate *approximate)
 
 bool
 ragify_approximate_search (const RagifyApproximate *approximate, const float *query, uint32_t wanted,
-                           const uint8_t *allowed, uint64_t allowed_count, const RagifyApproximateTuning *tuning,
+                           const uint64_t *allowed, uint64_t allowed_count, const RagifyApproximateTuning *tuning,
                            float *scores, int64_t *rows, uint32_t *found, RagifyFault *fault)
 {
   return refuse (fault);

@@ -1,6 +1,4 @@
-#include "approximate.h"
-
-#include "lists.h"
+#include "approximate-private.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -21,45 +19,7 @@
 #include <faiss/index_factory.h>
 #include <faiss/index_io.h>
 
-struct RagifyApproximate {
-  RagifyApproximate () = default;
-  RagifyApproximate (const RagifyApproximate &) = delete;
-  RagifyApproximate &operator= (const RagifyApproximate &) = delete;
-  ~RagifyApproximate ()
-  {
-    index.reset (); /* it looks into the mapping */
-    ragify_mapping_close (&mapping);
-  }
-
-  std::unique_ptr<faiss::Index> index;
-  const ragify::Lists *lists = nullptr; /* the index's own, of an IVF index that is finished */
-  RagifyMapping mapping = {};
-};
-
 namespace {
-
-/* FAISS would start a thread for each core: the host decides how many threads work, so each call has one. */
-void
-use_one_thread ()
-{
-  omp_set_num_threads (1);
-}
-
-/* What was thrown, as a fault. */
-bool
-explain (RagifyFault *fault)
-{
-  try {
-    throw;
-  } catch (const std::bad_alloc &) {
-    return ragify_fault_memory (fault);
-  } catch (const std::exception &error) {
-    return ragify_fault_set (fault, RAGIFY_E_INTERNAL, "FAISS: %.400s", error.what ());
-  }
-}
-
-/* Below this share a graph's way leads past too few of the allowed rows, and looking at just those costs less. */
-constexpr double graph_share = 0.1;
 
 struct Codes {
   const uint8_t *bytes;
@@ -79,29 +39,25 @@ codes_of (const faiss::Index &index)
   return codes == nullptr ? Codes{ nullptr, 0 } : Codes{ codes->codes.data (), codes->codes.size () };
 }
 
-/* What differs from kind to kind in a search. The rest of what is read is passed over by a look at a bit; so where a
- * share of 1 % is allowed, ten times the lists are read, and a tenth of the scores of an unfiltered search computed. */
-std::unique_ptr<faiss::SearchParameters>
-make_parameters (const faiss::Index &index, const RagifyApproximateTuning &tuning, uint32_t wanted, double share)
+} // namespace
+
+void
+ragify::use_one_thread ()
 {
-  const auto *ivf = dynamic_cast<const faiss::IndexIVF *> (&index);
-  if (ivf != nullptr) {
-    auto parameters = std::make_unique<faiss::SearchParametersIVF> ();
-    const double further = tuning.nprobe / std::sqrt (share);
-    const bool all = tuning.exact || further >= static_cast<double> (ivf->nlist);
-    parameters->nprobe = all ? ivf->nlist : static_cast<std::size_t> (std::ceil (further));
-    return parameters;
-  }
-  if (dynamic_cast<const faiss::IndexHNSW *> (&index) != nullptr) {
-    auto parameters = std::make_unique<faiss::SearchParametersHNSW> ();
-    const double kept = std::max (tuning.ef_search, wanted) / std::sqrt (share);
-    parameters->efSearch = static_cast<int> (std::ceil (kept));
-    return parameters;
-  }
-  return std::make_unique<faiss::SearchParameters> ();
+  omp_set_num_threads (1);
 }
 
-} // namespace
+bool
+ragify::explain (RagifyFault *fault)
+{
+  try {
+    throw;
+  } catch (const std::bad_alloc &) {
+    return ragify_fault_memory (fault);
+  } catch (const std::exception &error) {
+    return ragify_fault_set (fault, RAGIFY_E_INTERNAL, "FAISS: %.400s", error.what ());
+  }
+}
 
 bool
 ragify_approximate_available (RagifyFault *)
@@ -113,13 +69,13 @@ RagifyApproximate *
 ragify_approximate_new (const char *name, uint32_t dimension, const float *sample, size_t count, RagifyFault *fault)
 {
   try {
-    use_one_thread ();
+    ragify::use_one_thread ();
     auto approximate = std::make_unique<RagifyApproximate> ();
     approximate->index.reset (faiss::index_factory (static_cast<int> (dimension), name, faiss::METRIC_INNER_PRODUCT));
     approximate->index->train (static_cast<faiss::idx_t> (count), sample);
     return approximate.release ();
   } catch (...) {
-    explain (fault);
+    ragify::explain (fault);
     return nullptr;
   }
 }
@@ -134,11 +90,11 @@ bool
 ragify_approximate_add (RagifyApproximate *approximate, const float *vectors, size_t count, RagifyFault *fault)
 {
   try {
-    use_one_thread ();
+    ragify::use_one_thread ();
     approximate->index->add (static_cast<faiss::idx_t> (count), vectors);
     return true;
   } catch (...) {
-    return explain (fault);
+    return ragify::explain (fault);
   }
 }
 
@@ -156,7 +112,7 @@ ragify_approximate_finish (RagifyApproximate *approximate, uint64_t *order, Ragi
     ivf->replace_invlists (lists.release (), true);
     return true;
   } catch (...) {
-    return explain (fault);
+    return ragify::explain (fault);
   }
 }
 
@@ -181,37 +137,6 @@ ragify_approximate_bytes (const RagifyApproximate *approximate)
 }
 
 bool
-ragify_approximate_search (const RagifyApproximate *approximate, const float *query, uint32_t wanted,
-                           const uint8_t *allowed, uint64_t allowed_count, const RagifyApproximateTuning *tuning,
-                           float *scores, int64_t *rows, uint32_t *found, RagifyFault *fault)
-{
-  *found = 0;
-  if (allowed_count == 0)
-    return true;
-  try {
-    use_one_thread ();
-    const faiss::Index &index = *approximate->index;
-    const double share = static_cast<double> (allowed_count) / static_cast<double> (index.ntotal);
-    faiss::IDSelectorBitmap selector (static_cast<size_t> (index.ntotal + 7) / 8, allowed);
-    const auto *graph = dynamic_cast<const faiss::IndexHNSW *> (&index);
-    const bool past_the_graph = graph != nullptr && (tuning->exact || share < graph_share);
-    const faiss::Index &searched = past_the_graph ? *graph->storage : index;
-    auto parameters = make_parameters (searched, *tuning, wanted, share);
-    if (allowed_count < static_cast<uint64_t> (index.ntotal)) /* asking it for each row costs a tenth of a search */
-      parameters->sel = &selector;
-    static_assert (sizeof (faiss::idx_t) == sizeof (int64_t));
-    searched.search (1, query, wanted, scores, rows, parameters.get ());
-    uint32_t count = 0;
-    while (count < wanted && rows[count] >= 0)
-      count++;
-    *found = count;
-    return true;
-  } catch (...) {
-    return explain (fault);
-  }
-}
-
-bool
 ragify_approximate_row (const RagifyApproximate *approximate, uint64_t row, float *vector, RagifyFault *fault)
 {
   try {
@@ -223,7 +148,7 @@ ragify_approximate_row (const RagifyApproximate *approximate, uint64_t row, floa
     }
     return true;
   } catch (...) {
-    return explain (fault);
+    return ragify::explain (fault);
   }
 }
 
@@ -371,7 +296,7 @@ ragify_approximate_write (const RagifyApproximate *approximate, FILE *stream, Ra
     faiss::write_index (approximate->index.get (), stream);
     return true;
   } catch (...) {
-    return explain (fault);
+    return ragify::explain (fault);
   }
 }
 
@@ -379,7 +304,7 @@ RagifyApproximate *
 ragify_approximate_map (RagifyMapping *mapping, size_t offset, uint32_t dimension, RagifyFault *fault)
 {
   try {
-    use_one_thread ();
+    ragify::use_one_thread ();
     Layout layout;
     const uint8_t *begin = mapping->bytes + offset;
     const size_t size = mapping->size - offset;
@@ -397,7 +322,7 @@ ragify_approximate_map (RagifyMapping *mapping, size_t offset, uint32_t dimensio
     *mapping = {};
     return approximate.release ();
   } catch (...) {
-    explain (fault);
+    ragify::explain (fault);
     return nullptr;
   }
 }
@@ -406,12 +331,12 @@ RagifyApproximate *
 ragify_approximate_read (FILE *stream, uint32_t dimension, RagifyFault *fault)
 {
   try {
-    use_one_thread ();
+    ragify::use_one_thread ();
     auto approximate = std::make_unique<RagifyApproximate> ();
     approximate->index.reset (faiss::read_index (stream));
     return check_dimension (*approximate->index, dimension, fault) ? approximate.release () : nullptr;
   } catch (...) {
-    explain (fault);
+    ragify::explain (fault);
     return nullptr;
   }
 }

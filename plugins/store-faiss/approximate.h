@@ -66,12 +66,27 @@ uint64_t ragify_approximate_count (const RagifyApproximate *approximate);
 /* Of memory or of a mapped file, about. [any] */
 uint64_t ragify_approximate_bytes (const RagifyApproximate *approximate);
 
-/* The best `wanted` of the rows whose bit is set, of which there are `allowed_count`, best first; *found of them. Where
- * few are allowed the search goes further than `tuning` says, since what it meets on its way are mostly others. [any]
- */
+/* The best `wanted` of the rows whose bit is set (words.h), of which there are `allowed_count`, best first; *found of
+ * them. The way is the one that costs least for so many; where few are allowed the search goes further than `tuning`
+ * says, since what it meets on its way are mostly others. [any] */
 bool ragify_approximate_search (const RagifyApproximate *approximate, const float *query, uint32_t wanted,
-                                const uint8_t *allowed, uint64_t allowed_count, const RagifyApproximateTuning *tuning,
+                                const uint64_t *allowed, uint64_t allowed_count, const RagifyApproximateTuning *tuning,
                                 float *scores, int64_t *rows, uint32_t *found, RagifyFault *fault);
+
+/* The ways there are. */
+typedef enum {
+  RAGIFY_APPROXIMATE_BY_FAISS,    /* FAISS's own search, which asks for each row that it meets whether it is allowed */
+  RAGIFY_APPROXIMATE_ALL_ALLOWED, /* all allowed rows, and no others */
+  RAGIFY_APPROXIMATE_BY_LISTS,    /* IVF: allowed rows of the nearest lists, until there were enough of them */
+} RagifyApproximateWay;
+
+/* Which one ragify_approximate_search takes, and a search by one of them; for tests and benchmarks. [any] */
+RagifyApproximateWay ragify_approximate_choose (const RagifyApproximate *approximate, uint32_t wanted,
+                                                uint64_t allowed_count, const RagifyApproximateTuning *tuning);
+bool ragify_approximate_search_by (const RagifyApproximate *approximate, RagifyApproximateWay way, const float *query,
+                                   uint32_t wanted, const uint64_t *allowed, uint64_t allowed_count,
+                                   const RagifyApproximateTuning *tuning, float *scores, int64_t *rows, uint32_t *found,
+                                   RagifyFault *fault);
 
 /* A row as the index keeps it, possibly quantised. [any] */
 bool ragify_approximate_row (const RagifyApproximate *approximate, uint64_t row, float *vector, RagifyFault *fault);

@@ -1,6 +1,7 @@
 #include "flat.h"
 
 #include "top.h"
+#include "words.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,6 +14,10 @@
 #define BLOCK_ROWS 512u /* how many rows are scored before they are looked at: their sums stay in the first cache */
 #define PAGE_BYTES (2u << 20)
 #define SCORE_BINS 2048u /* steps of the cosine, from −1 to 1; much finer than the codes' doubt */
+
+/* One in so many rows or fewer: their floats are looked at one by one, otherwise the codes of all.
+ * `tests/bench/store-filters` shows where the two meet. */
+#define FLAT_ROWS_PAY 5u
 
 /* Added to each bound: more than single precision loses in a sum of unit vectors' products. */
 #define ROUNDING_SLACK 2e-5F
@@ -306,7 +311,7 @@ race_make_room (Race *race)
 
 static void
 race_enter (Race *race, const Query *query, const RowBounds *bounds, const int32_t *sums, uint32_t first, uint32_t rows,
-            const uint8_t *allowed)
+            const uint64_t *allowed)
 {
   /* A row is of unit length but for rounding; its codes are longer by at most what they lose. */
   const float extra = query->lost * 1.1F + ROUNDING_SLACK * query->length;
@@ -321,14 +326,14 @@ race_enter (Race *race, const Query *query, const RowBounds *bounds, const int32
     items[count] = (Candidate){ .low = score - doubt, .high = score + doubt, .row = row };
     bool stays = score + doubt >= floor;
     if (allowed != NULL)
-      stays &= allowed[row >> 3] >> (row & 7) & 1;
+      stays &= ragify_words_has (allowed, row);
     count += stays;
   }
   race->count = count;
 }
 
 static bool
-race_run (const RagifyFlat *flat, const Query *query, const uint8_t *allowed, Race *race)
+race_run (const RagifyFlat *flat, const Query *query, const uint64_t *allowed, Race *race)
 {
   int32_t sums[BLOCK_ROWS];
   for (uint32_t first = 0; first < flat->count; first += BLOCK_ROWS) {
@@ -372,27 +377,34 @@ race_score (const RagifyFlat *flat, const Query *query, const Race *race, uint64
   }
 }
 
+/* The best `wanted` of `count` different keys, which change places. */
+static uint32_t
+take_best (uint64_t *all, size_t count, uint32_t wanted, uint64_t *keys)
+{
+  const uint32_t best = count < wanted ? (uint32_t)count : wanted;
+  if (best == 0)
+    return 0;
+  ragify_top_select (all, count, best);
+  ragify_top_sort (all, best);
+  memcpy (keys, all, best * sizeof *keys);
+  return best;
+}
+
 static bool
 race_answer (const RagifyFlat *flat, const Query *query, const Race *race, uint64_t *keys, uint32_t *found)
 {
-  uint32_t count = race->count < race->wanted ? (uint32_t)race->count : race->wanted;
-  *found = count;
-  if (count == 0)
-    return true;
-  uint64_t *all = malloc (race->count * sizeof *all);
+  uint64_t *all = malloc ((race->count + 1) * sizeof *all);
   if (all == NULL)
     return false;
   race_score (flat, query, race, all);
-  ragify_top_select (all, race->count, count);
-  ragify_top_sort (all, count);
-  memcpy (keys, all, count * sizeof *keys);
+  *found = take_best (all, race->count, race->wanted, keys);
   free (all);
   return true;
 }
 
 bool
-ragify_flat_search (const RagifyFlat *flat, const float *vector, uint32_t wanted, const uint8_t *allowed,
-                    uint64_t *keys, uint32_t *found)
+ragify_flat_search_codes (const RagifyFlat *flat, const float *vector, uint32_t wanted, const uint64_t *allowed,
+                          uint64_t *keys, uint32_t *found)
 {
   Query query = { .codes = aligned_alloc (RAGIFY_CODE_ALIGNMENT, flat->stride * sizeof *query.codes) };
   if (query.codes == NULL)
@@ -403,4 +415,46 @@ ragify_flat_search (const RagifyFlat *flat, const float *vector, uint32_t wanted
   free (query.codes);
   free (race.items);
   return ok;
+}
+
+/* The allowed rows of one word, which lie in one segment. */
+static size_t
+list_word (uint64_t word, uint32_t first, uint32_t *rows)
+{
+  size_t count = 0;
+  for (; word != 0; word &= word - 1)
+    rows[count++] = first + (uint32_t)__builtin_ctzll (word);
+  return count;
+}
+
+bool
+ragify_flat_search_rows (const RagifyFlat *flat, const float *vector, uint32_t wanted, const uint64_t *allowed,
+                         uint64_t allowed_count, uint64_t *keys, uint32_t *found)
+{
+  const size_t ahead = 4;
+  uint32_t *rows = malloc ((allowed_count + 1) * sizeof *rows);
+  uint64_t *all = malloc ((allowed_count + 1) * sizeof *all);
+  const bool ok = rows != NULL && all != NULL;
+  size_t count = 0;
+  for (size_t i = 0; ok && i < ragify_words_for (flat->count); i++)
+    count += list_word (allowed[i], (uint32_t)i * 64, rows + count);
+  for (size_t i = 0; i < count; i++) {
+    if (i + ahead < count)
+      ragify_flat_prefetch (flat, rows[i + ahead]);
+    all[i] = ragify_top_key (ragify_flat_score (flat, vector, rows[i]), rows[i]);
+  }
+  if (ok)
+    *found = take_best (all, count, wanted, keys);
+  free (rows);
+  free (all);
+  return ok;
+}
+
+bool
+ragify_flat_search (const RagifyFlat *flat, const float *vector, uint32_t wanted, const uint64_t *allowed,
+                    uint64_t allowed_count, uint64_t *keys, uint32_t *found)
+{
+  if (allowed != NULL && allowed_count * FLAT_ROWS_PAY < flat->count)
+    return ragify_flat_search_rows (flat, vector, wanted, allowed, allowed_count, keys, found);
+  return ragify_flat_search_codes (flat, vector, wanted, allowed, keys, found);
 }

@@ -44,9 +44,15 @@ float ragify_flat_score (const RagifyFlat *flat, const float *vector, uint32_t r
 void ragify_flat_prefetch (const RagifyFlat *flat, uint32_t row);
 
 /* The best `wanted` rows for a query of any length, best first: keys[] (ragify_top_score, ragify_top_number) holds
- * `wanted` of them, and how many were found goes to *found. `allowed`: a bit for each row, lowest bit first, or NULL.
- * false when memory is exhausted. */
-bool ragify_flat_search (const RagifyFlat *flat, const float *query, uint32_t wanted, const uint8_t *allowed,
-                         uint64_t *keys, uint32_t *found);
+ * `wanted` of them, and how many were found goes to *found. `allowed`: a bit for each row (words.h), of which
+ * `allowed_count` are set; or NULL, and then all count. false when memory is exhausted. */
+bool ragify_flat_search (const RagifyFlat *flat, const float *query, uint32_t wanted, const uint64_t *allowed,
+                         uint64_t allowed_count, uint64_t *keys, uint32_t *found);
+
+/* The same in one of its two ways, by name; which one is used above follows from how many rows are allowed. */
+bool ragify_flat_search_codes (const RagifyFlat *flat, const float *query, uint32_t wanted, const uint64_t *allowed,
+                               uint64_t *keys, uint32_t *found);
+bool ragify_flat_search_rows (const RagifyFlat *flat, const float *query, uint32_t wanted, const uint64_t *allowed,
+                              uint64_t allowed_count, uint64_t *keys, uint32_t *found);
 
 #endif

@@ -10,7 +10,7 @@
 #define RAGIFY_INDEX_H
 
 #include "base.h"
-#include "metadata.h"
+#include "selection.h"
 
 #include <ragify/vector-store.h>
 
@@ -65,9 +65,12 @@ void ragify_index_set_limit (RagifyIndex *index, uint64_t bytes);
 /* [writer] Whether one more vector may be staged; otherwise the fault that staging would give. */
 bool ragify_index_check_limit (const RagifyIndex *index, RagifyFault *fault);
 
+/* [any] Grows with every change of what can be found; not 0. */
+uint64_t ragify_index_version (RagifyIndex *index);
+
 /* [any] The best `wanted` chunks for one query, best first, into hits[wanted]; how many there are into *found.
- * `matches`: only chunks with such metadata; NULL: all. */
-bool ragify_index_search (RagifyIndex *index, const float *query, uint32_t wanted, const RagifyMatches *matches,
+ * `selection`: only what it lets through; NULL: all. */
+bool ragify_index_search (RagifyIndex *index, const float *query, uint32_t wanted, RagifySelection *selection,
                           const RagifyApproximateTuning *tuning, RagifyHit *hits, uint32_t *found, RagifyFault *fault);
 
 /* [any] The scores of `ids` for one query, in their order, read in place; 0 where an id is not known. `scores` comes

@@ -29,6 +29,11 @@ public:
   /* The list that a row is in, and its place there. */
   std::pair<faiss::idx_t, faiss::idx_t> find (uint64_t row) const;
 
+  /* The first row of a list, or behind the last one. */
+  uint64_t first (size_t list) const
+  {
+    return starts[list];
+  }
   uint64_t count () const
   {
     return starts.back ();

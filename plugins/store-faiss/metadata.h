@@ -1,7 +1,7 @@
 /* Metadata, kept once however many chunks carry the same, under a number that is never used for another.
  *
- * So a filter is evaluated once for each different metadata, and what it came to stays true: a matcher remembers it for
- * the filters used last, and looks at new metadata only. */
+ * So a condition is evaluated once for each different metadata, and what it came to stays true: later only new metadata
+ * are looked at. */
 #ifndef RAGIFY_METADATA_H
 #define RAGIFY_METADATA_H
 
@@ -13,20 +13,29 @@
  * connection. */
 bool ragify_metadata_number (RagifyConnection *connection, RagifyStr json, int64_t *number, RagifyFault *fault);
 
-/* Which metadata match a filter, by number. Immutable, counted. */
+/* The largest number that the connection sees. */
+bool ragify_metadata_newest (RagifyConnection *connection, uint64_t *newest, RagifyFault *fault);
+
+/* Which metadata match a condition: a bit for each number up to `known`, the largest that was looked at. Immutable,
+ * counted. */
 typedef struct RagifyMatches RagifyMatches;
+
+/* [any] What matches the filter among the numbers up to `newest`, of which `before` (NULL: none) tells the first. A
+ * reference of the caller's. */
+RagifyMatches *ragify_matches_evaluate (RagifyConnection *connection, const RagifyFilter *filter,
+                                        const RagifyMatches *before, uint64_t newest, RagifyFault *fault);
+
+/* Numbers up to `known`, none of which is in it yet; ragify_matches_words can be filled before anybody else has it.
+ * NULL when memory is exhausted. */
+RagifyMatches *ragify_matches_new (uint64_t known);
 
 /* [any] */
 bool ragify_matches_has (const RagifyMatches *matches, uint64_t number);
-void ragify_matches_unref (RagifyMatches *matches);
-
-typedef struct RagifyMatcher RagifyMatcher;
-
-RagifyMatcher *ragify_matcher_new (void);
-void ragify_matcher_free (RagifyMatcher *matcher);
-
-/* [any] What matches the filter, all metadata that the connection sees included. A reference of the caller's. */
-RagifyMatches *ragify_matcher_find (RagifyMatcher *matcher, RagifyConnection *connection, const RagifyFilter *filter,
-                                    RagifyFault *fault);
+uint64_t ragify_matches_known (const RagifyMatches *matches);
+uint64_t *ragify_matches_words (RagifyMatches *matches);
+const uint64_t *ragify_matches_bits (const RagifyMatches *matches);
+uint64_t ragify_matches_bytes (const RagifyMatches *matches);
+RagifyMatches *ragify_matches_ref (RagifyMatches *matches);
+void ragify_matches_unref (RagifyMatches *matches); /* NULL: nothing */
 
 #endif

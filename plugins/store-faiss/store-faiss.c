@@ -74,6 +74,12 @@ static const RagifyKey keys[] = {
     .default_value = "0",
     .summary = "What the index may take, its mapped snapshot included. Beyond it chunks with vectors are refused; "
                "searches and deletions go on. 0: no limit." },
+  { .name = "filter-cache",
+    .type = RAGIFY_KEY_SIZE,
+    .flags = RAGIFY_KEY_RELOADABLE,
+    .default_value = "32MiB",
+    .summary = "What may be kept of conditions in filters: for each a bit a vector, and a bit for each different "
+               "metadata. Those used longest ago go first. 0: nothing, each search finds out anew." },
   { .name = "lock-wait",
     .type = RAGIFY_KEY_DURATION,
     .default_value = "2s",
@@ -159,6 +165,7 @@ create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *wh
                                  .tuning = read_tuning (host, context) };
   (void)host->config_size (context, "page-cache", &options.database.cache_bytes);
   (void)host->config_size (context, "max-memory", &options.memory_limit);
+  (void)host->config_size (context, "filter-cache", &options.filter_cache);
   (void)host->config_duration (context, "lock-wait", &options.database.lock_wait_us);
   if (plugin != NULL && (folder != NULL || in_memory != 0))
     plugin->store = ragify_store_new (&options);
@@ -274,6 +281,8 @@ reconfigure (void *instance, RagifyCall *call, const RagifyReconfigure *args)
   ragify_store_set_tuning (plugin->store, &tuning);
   if (plugin->host->config_size (plugin->context, "max-memory", &limit) == RAGIFY_OK)
     ragify_store_set_memory_limit (plugin->store, limit);
+  if (plugin->host->config_size (plugin->context, "filter-cache", &limit) == RAGIFY_OK)
+    ragify_store_set_filter_cache (plugin->store, limit);
   plugin->host->call_done (call, NULL);
 }
 
@@ -308,7 +317,9 @@ stats (void *instance, RagifyCall *call, const RagifyNothing *args)
     { "documents", numbers.generation.documents }, { "chunks", numbers.generation.chunks },
     { "vectors", numbers.generation.vectors },     { "generation", numbers.generation.generation.counter },
     { "exact_vectors", numbers.index.exact },      { "dead_vectors", numbers.index.dead },
-    { "index_bytes", numbers.index.bytes },
+    { "index_bytes", numbers.index.bytes },        { "filters_kept", numbers.filters.terms },
+    { "filter_bytes", numbers.filters.bytes },     { "filter_hits", numbers.filters.hits },
+    { "filter_misses", numbers.filters.misses },   { "filters_evicted", numbers.filters.evicted },
   };
   complete_with_numbers (plugin, call, values, sizeof values / sizeof *values);
 }

@@ -20,7 +20,7 @@ struct RagifyStore {
   RagifyDatabaseOptions options;
   RagifyDatabase *database;
   RagifyIndex *index; /* NULL: words alone */
-  RagifyMatcher *matcher;
+  RagifyTerms *terms; /* what filters let through */
   uint64_t without_vector;
   _Atomic uint64_t memory_limit; /* of the index; RAGIFY_INDEX_UNLIMITED: none */
   RagifyUuid id;

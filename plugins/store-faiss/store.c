@@ -19,12 +19,12 @@ ragify_store_new (const RagifyStoreOptions *options)
   store->in_memory = options->database.folder == NULL;
   store->folder = strdup (store->in_memory ? "memory" : options->database.folder);
   store->factory = strdup (options->index);
-  store->matcher = ragify_matcher_new ();
+  store->terms = ragify_terms_new (options->filter_cache);
   store->options.folder = store->in_memory ? NULL : store->folder;
   ragify_store_set_memory_limit (store, options->memory_limit);
   atomic_init (&store->renewed, -1);
   ragify_store_set_tuning (store, &options->tuning);
-  if (store->folder != NULL && store->factory != NULL && store->matcher != NULL)
+  if (store->folder != NULL && store->factory != NULL && store->terms != NULL)
     return store;
   ragify_store_free (store);
   return NULL;
@@ -36,7 +36,7 @@ ragify_store_free (RagifyStore *store)
   if (store == NULL)
     return;
   ragify_store_close (store);
-  ragify_matcher_free (store->matcher);
+  ragify_terms_free (store->terms);
   free (store->factory);
   free (store->folder);
   free (store);
@@ -45,6 +45,7 @@ ragify_store_free (RagifyStore *store)
 void
 ragify_store_close (RagifyStore *store)
 {
+  ragify_terms_clear (store->terms); /* of this index, and of this database */
   ragify_index_free (store->index);
   store->index = NULL;
   ragify_database_close (store->database);
@@ -83,6 +84,12 @@ ragify_store_set_memory_limit (RagifyStore *store, uint64_t bytes)
   atomic_store (&store->memory_limit, limit);
   if (store->index != NULL)
     ragify_index_set_limit (store->index, limit);
+}
+
+void
+ragify_store_set_filter_cache (RagifyStore *store, uint64_t bytes)
+{
+  ragify_terms_set_limit (store->terms, bytes);
 }
 
 uint64_t
@@ -210,6 +217,7 @@ ragify_store_numbers (RagifyStore *store)
   RagifyStoreNumbers numbers = { .generation = { .struct_size = sizeof numbers.generation } };
   if (store->index != NULL)
     numbers.index = ragify_index_counts (store->index);
+  numbers.filters = ragify_terms_counts (store->terms);
   numbers.generation.generation.store = store->id;
   numbers.generation.generation.counter = atomic_load (&store->generation);
   numbers.generation.documents = atomic_load (&store->documents);
@@ -335,14 +343,7 @@ static bool
 find_matches (RagifyStore *store, const RagifyFilter *filter, RagifyMatches **matches, RagifyFault *fault)
 {
   *matches = NULL;
-  if (filter == NULL)
-    return true;
-  RagifyConnection *connection = ragify_database_borrow (store->database, fault);
-  if (connection == NULL)
-    return false;
-  *matches = ragify_matcher_find (store->matcher, connection, filter, fault);
-  ragify_database_give_back (store->database, connection);
-  return *matches != NULL;
+  return filter == NULL || (*matches = ragify_selection_matches (store->terms, filter, store->database, fault)) != NULL;
 }
 
 bool
@@ -447,15 +448,15 @@ make_unit (const float *vector, uint32_t dimension, float *unit, RagifyFault *fa
 /* One query: what is nearest to it, and what the caller has from elsewhere. */
 static bool
 search_one (RagifyStore *store, const RagifyStoreSearch *args, const float *query, uint32_t wanted,
-            const RagifyMatches *matches, const RagifyApproximateTuning *tuning, RagifyHit *hits, uint32_t *count,
+            RagifySelection *selection, const RagifyApproximateTuning *tuning, RagifyHit *hits, uint32_t *count,
             float *scores, RagifyFault *fault)
 {
-  return (wanted == 0 || ragify_index_search (store->index, query, wanted, matches, tuning, hits, count, fault)) &&
+  return (wanted == 0 || ragify_index_search (store->index, query, wanted, selection, tuning, hits, count, fault)) &&
          ragify_index_score (store->index, query, args->scored.items, args->scored.count, scores, fault);
 }
 
 static bool
-search_all (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreSearch *args, const RagifyMatches *matches,
+search_all (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreSearch *args, RagifySelection *selection,
             const RagifyApproximateTuning *tuning, RagifyStoreSearchResult *result, RagifyFault *fault)
 {
   uint32_t dimension = args->vectors.dimension, queries = args->vectors.count;
@@ -475,7 +476,7 @@ search_all (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreSea
       return false;
     if (answer->host->call_cancelled (answer->call))
       return ragify_fault_set (fault, RAGIFY_E_CANCELLED, "the caller gave up");
-    if (!search_one (store, args, query, wanted, matches, tuning, hits + total, &counts[i],
+    if (!search_one (store, args, query, wanted, selection, tuning, hits + total, &counts[i],
                      scores + i * args->scored.count, fault))
       return false;
     total += counts[i];
@@ -492,13 +493,15 @@ ragify_store_search (RagifyStore *store, const RagifyAnswer *answer, const Ragif
                      RagifyStoreSearchResult *result, RagifyFault *fault)
 {
   RagifyApproximateTuning tuning;
-  RagifyMatches *matches;
-  if (!check_search (store, args, fault) || !tune (store, &args->tuning, &tuning, fault) ||
-      !find_matches (store, args->filter, &matches, fault))
+  RagifySelection *selection = NULL;
+  if (!check_search (store, args, fault) || !tune (store, &args->tuning, &tuning, fault))
+    return false;
+  if (args->filter != NULL && (selection = ragify_selection_new (store->terms, args->filter, store->database,
+                                                                 ragify_index_version (store->index), fault)) == NULL)
     return false;
   *result = (RagifyStoreSearchResult){ .struct_size = sizeof *result };
-  bool ok = search_all (store, answer, args, matches, &tuning, result, fault);
-  ragify_matches_unref (matches);
+  bool ok = search_all (store, answer, args, selection, &tuning, result, fault);
+  ragify_selection_free (selection);
   return ok;
 }
 

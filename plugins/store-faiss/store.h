@@ -14,12 +14,14 @@ typedef struct RagifyStoreOptions {
   RagifyDatabaseOptions database;
   RagifyApproximateTuning tuning;
   uint64_t memory_limit; /* bytes of the index, beyond which nothing is taken in; 0: none */
+  uint64_t filter_cache; /* bytes for what filters let through, beside that */
 } RagifyStoreOptions;
 
 /* What the store can tell about itself. */
 typedef struct RagifyStoreNumbers {
   RagifyStoreGeneration generation;
   RagifyIndexCounts index;
+  RagifyTermsCounts filters;
 } RagifyStoreNumbers;
 
 /* [control] Opens nothing. The options are copied. NULL when memory is exhausted. */
@@ -46,6 +48,7 @@ void ragify_store_set_tuning (RagifyStore *store, const RagifyApproximateTuning 
 /* As in the options. Not while it opens or closes. */
 void ragify_store_set_memory_limit (RagifyStore *store, uint64_t bytes);
 uint64_t ragify_store_memory_limit (const RagifyStore *store);
+void ragify_store_set_filter_cache (RagifyStore *store, uint64_t bytes);
 RagifyStoreNumbers ragify_store_numbers (RagifyStore *store);
 
 /* [worker] Reads a little from the database, to see that it can be read. */

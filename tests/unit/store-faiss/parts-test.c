@@ -3,6 +3,7 @@
 #include "kernels.h"
 #include "places.h"
 #include "top.h"
+#include "words.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -110,19 +111,24 @@ test_kernels_agree (void **state)
   }
 }
 
+typedef enum { BY_CODES, BY_ROWS, AS_CHOSEN } FlatWay;
+
 /* Whether the answer is that of a scan over all floats, rows of equal score in any order. */
 static void
 check_search (const RagifyFlat *flat, const float *rows, uint32_t count, uint32_t dimension, const float *query,
-              uint32_t wanted, const uint8_t *allowed)
+              uint32_t wanted, const uint64_t *allowed, FlatWay way)
 {
   uint64_t *keys = malloc ((wanted + 1) * sizeof *keys), *all = malloc ((count + 1) * sizeof *all);
+  const uint64_t set = allowed == NULL ? count : ragify_words_count (allowed, ragify_words_for (count));
   uint32_t found = 0, possible = 0;
-  assert_true (ragify_flat_search (flat, query, wanted, allowed, keys, &found));
+  assert_true (way == BY_CODES  ? ragify_flat_search_codes (flat, query, wanted, allowed, keys, &found)
+               : way == BY_ROWS ? ragify_flat_search_rows (flat, query, wanted, allowed, set, keys, &found)
+                                : ragify_flat_search (flat, query, wanted, allowed, set, keys, &found));
   for (uint32_t i = 0; i < count; i++) {
     double sum = 0;
     for (uint32_t j = 0; j < dimension; j++)
       sum += (double)rows[(size_t)i * dimension + j] * query[j];
-    if (allowed == NULL || (allowed[i >> 3] >> (i & 7) & 1) != 0)
+    if (allowed == NULL || ragify_words_has (allowed, i))
       all[possible++] = ragify_top_key ((float)sum, i);
   }
   qsort (all, possible, sizeof *all, compare_keys);
@@ -130,7 +136,7 @@ check_search (const RagifyFlat *flat, const float *rows, uint32_t count, uint32_
   for (uint32_t i = 0; i < found; i++) {
     assert_true (fabsf (ragify_top_score (keys[i]) - ragify_top_score (all[i])) < 2e-6F);
     uint32_t row = ragify_top_number (keys[i]);
-    assert_true (allowed == NULL || (allowed[row >> 3] >> (row & 7) & 1) != 0);
+    assert_true (allowed == NULL || ragify_words_has (allowed, row));
     for (uint32_t j = 0; j < i; j++)
       assert_int_not_equal (ragify_top_number (keys[j]), row);
   }
@@ -143,7 +149,7 @@ search_in (const RagifyKernels *kernels, uint32_t dimension, uint32_t count, uin
 {
   uint64_t seed = dimension + count;
   float *rows = malloc ((size_t)count * dimension * sizeof *rows), *query = malloc (dimension * sizeof *query);
-  uint8_t *allowed = calloc (1, count / 8 + 1);
+  uint64_t *allowed = calloc (ragify_words_for (count), sizeof *allowed);
   RagifyFlat *flat = ragify_flat_new (dimension, kernels);
   assert_true (ragify_flat_reserve (flat, count));
   for (uint32_t i = 0; i < count; i++) {
@@ -153,13 +159,15 @@ search_in (const RagifyKernels *kernels, uint32_t dimension, uint32_t count, uin
       memcpy (rows + (size_t)i * dimension, rows + (size_t)(i - 1) * dimension, dimension * sizeof *rows);
     ragify_flat_write (flat, i, rows + (size_t)i * dimension);
     if (next_random (&seed) % 3 == 0)
-      allowed[i >> 3] |= (uint8_t)(1u << (i & 7));
+      ragify_words_add (allowed, i);
   }
   ragify_flat_resize (flat, count);
   for (uint32_t wanted = 1; wanted < 2 * count; wanted = wanted * 3 + 1) {
     fill_unit (&seed, query, dimension);
-    check_search (flat, rows, count, dimension, query, wanted, NULL);
-    check_search (flat, rows, count, dimension, query, wanted, allowed);
+    check_search (flat, rows, count, dimension, query, wanted, NULL, AS_CHOSEN);
+    check_search (flat, rows, count, dimension, query, wanted, allowed, AS_CHOSEN);
+    check_search (flat, rows, count, dimension, query, wanted, allowed, BY_CODES);
+    check_search (flat, rows, count, dimension, query, wanted, allowed, BY_ROWS);
   }
   ragify_flat_free (flat);
   free (rows);
