@@ -148,6 +148,12 @@ add_removal (Listing *listing, sqlite3_stmt *row)
   return ragify_answer_copy (listing->answer, document, &item->document_id, listing->fault);
 }
 
+/* What a query has behind (?1, ?2), by generation and number. In two halves: with `(generation, number) > (?1, ?2)`
+ * SQLite looks through all of that generation, and a large document is one. */
+#define BEHIND(query, table, condition)                                                                                \
+  query " WHERE " table "generation = ?1 AND " table "number > ?2" condition " UNION ALL " query " WHERE " table       \
+        "generation > ?1" condition " ORDER BY 1, 2"
+
 /* Rows of (generation, number, …) behind the cursor. A removal's kind is 0, so within a generation it comes first. */
 static sqlite3_stmt *
 prepare_changes (Listing *listing, const char *sql, uint32_t kind)
@@ -216,18 +222,15 @@ merge (Listing *listing, sqlite3_stmt *removals, sqlite3_stmt *rows, bool *whole
 static bool
 list_changes (Listing *listing, bool *whole)
 {
-  static const char documents[] = "SELECT d.generation, d.number, " DOCUMENT_COLUMNS " FROM documents d"
-                                  " WHERE (d.generation, d.number) > (?1, ?2) ORDER BY d.generation, d.number";
-  static const char chunks[] = "SELECT c.generation, c.number, " RAGIFY_READING_COLUMNS
-                               " FROM chunks c JOIN documents d ON d.number = c.document"
-                               " WHERE (c.generation, c.number) > (?1, ?2) AND c.staged = 0"
-                               " ORDER BY c.generation, c.number";
+  static const char documents[] =
+      BEHIND ("SELECT d.generation, d.number, " DOCUMENT_COLUMNS " FROM documents d", "d.", "");
+  static const char chunks[] = BEHIND ("SELECT c.generation, c.number, " RAGIFY_READING_COLUMNS
+                                       " FROM chunks c JOIN documents d ON d.number = c.document",
+                                       "c.", " AND c.staged = 0");
   static const char removed_documents[] =
-      "SELECT generation, number, chunk, document FROM removals"
-      " WHERE (generation, number) > (?1, ?2) AND chunk IS NULL ORDER BY generation, number";
+      BEHIND ("SELECT generation, number, chunk, document FROM removals", "", " AND chunk IS NULL");
   static const char removed_chunks[] =
-      "SELECT generation, number, chunk, document FROM removals"
-      " WHERE (generation, number) > (?1, ?2) AND chunk IS NOT NULL ORDER BY generation, number";
+      BEHIND ("SELECT generation, number, chunk, document FROM removals", "", " AND chunk IS NOT NULL");
   sqlite3_stmt *removals = NULL;
   if (listing->args->since > 0) {
     removals = prepare_changes (listing, listing->chunks ? removed_chunks : removed_documents, 0);
