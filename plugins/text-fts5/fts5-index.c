@@ -409,14 +409,16 @@ look_up_word (RagifyFts5Reader *reader, const char *word, uint32_t times, double
 }
 
 static bool
-look_up (RagifyTextIndex *index, RagifyFts5Reader *reader, const Query *query, const RagifyTextCaller *caller,
-         RagifyFault *fault)
+look_up (RagifyTextIndex *index, RagifyFts5Reader *reader, const Query *query, uint32_t wanted,
+         const RagifyTextCaller *caller, RagifyFault *fault)
 {
   (void)pthread_mutex_lock (&index->mutex);
   uint32_t newest = index->newest;
   double total = (double)index->chunks, mean = total > 0 ? index->words / total : 0;
   (void)pthread_mutex_unlock (&index->mutex);
-  if (!ragify_accumulator_begin (&reader->accumulator, index->roster, newest + 1, &index->options.bm25, mean))
+  ragify_accumulator_begin (&reader->accumulator, index->roster, wanted, &index->options.bm25, mean);
+  /* How many of a word's rows stand for somebody is known only when all have been gathered: one range. */
+  if (!ragify_accumulator_range (&reader->accumulator, 0, newest + 1))
     return ragify_fault_memory (fault);
   for (uint32_t i = 0; i < query->count; i++) {
     if (caller->cancelled (caller->user))
@@ -435,13 +437,13 @@ search_with (RagifyTextIndex *index, RagifyFts5Reader *reader, const RagifyTextC
   Query query;
   read_query (index, args->text, &query);
   bool ok = ragify_connection_execute (reader->connection, "BEGIN", fault) &&
-            look_up (index, reader, &query, caller, fault) &&
+            look_up (index, reader, &query, args->top_k, caller, fault) &&
             ragify_connection_execute (reader->connection, "COMMIT", fault);
   if (!ok) {
     ragify_accumulator_abandon (&reader->accumulator);
     return false;
   }
-  return ragify_accumulator_end (&reader->accumulator, args->top_k, hits, found) || ragify_fault_memory (fault);
+  return ragify_accumulator_end (&reader->accumulator, hits, found) || ragify_fault_memory (fault);
 }
 
 static bool

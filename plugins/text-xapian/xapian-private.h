@@ -59,7 +59,9 @@ struct Word {
   std::string term;
   uint32_t times;
   double frequency;
-  std::shared_ptr<const Postings> postings; // NULL: to be read
+  std::shared_ptr<const Postings> postings = nullptr; // NULL: `posting` reads them
+  size_t next = 0;                                    // of the postings
+  Xapian::PostingIterator posting = {};
 };
 
 /* Thrown where the caller gave up. */
@@ -165,14 +167,16 @@ struct RagifyTextIndex {
   void clear (const RagifyGeneration &after);
   std::string term_of (const RagifyToken &token, const Xapian::Stem &with) const;
   std::vector<ragify_xapian::Word> read_query (const ragify_xapian::Reader &reader, RagifyStr text);
-  void add_word (ragify_xapian::Reader &reader, const ragify_xapian::Word &word);
+  void open_words (ragify_xapian::Reader &reader, std::vector<ragify_xapian::Word> &words);
+  void add_words (ragify_xapian::Reader &reader, std::vector<ragify_xapian::Word> &words, uint32_t past);
   std::shared_ptr<const ragify_xapian::Postings>
   read_postings (const ragify_xapian::Reader &reader, const ragify_xapian::Word &word);
   std::unique_ptr<ragify_xapian::Reader> borrow ();
   void give_back (std::unique_ptr<ragify_xapian::Reader> reader);
   bool search (const RagifyTextCaller &caller, const RagifyTextSearch &args, RagifyHit *hits, uint32_t *found,
                RagifyFault *fault);
-  void look_up (ragify_xapian::Reader &reader, const RagifyTextSearch &args, RagifyHit *hits, uint32_t *found);
+  void look_up (const RagifyTextCaller &caller, ragify_xapian::Reader &reader, const RagifyTextSearch &args,
+                RagifyHit *hits, uint32_t *found);
 };
 
 #endif

@@ -12,6 +12,8 @@ namespace {
 constexpr size_t query_words = 128; // of one query that count; of more, the rarest
 constexpr size_t idle_readers = 64;
 constexpr int attempts = 5; // of a search that a writer overtakes
+constexpr uint32_t range_span =
+    1 << 16; // numbers whose scores are gathered at once: they stay in the processor's cache
 
 } // namespace
 
@@ -70,7 +72,7 @@ RagifyTextIndex::read_query (const Reader &reader, RagifyStr text)
     auto postings = lately.find (word.first, reader.commits);
     double frequency = postings != nullptr ? postings->frequency : reader.database.get_termfreq (word.first);
     if (frequency > 0)
-      known.push_back ({ word.first, word.second, frequency, std::move (postings) });
+      known.push_back ({ word.first, word.second, frequency, std::move (postings), 0, {} });
   }
   auto rarer = [] (const Word &left, const Word &right) {
     return left.frequency != right.frequency ? left.frequency < right.frequency : left.term < right.term;
@@ -94,40 +96,67 @@ RagifyTextIndex::read_postings (const Reader &reader, const Word &word)
   return postings;
 }
 
+/* Postings are decoded and kept as long as all of the query's together stay small; others are read as they are added.
+ */
 void
-RagifyTextIndex::add_word (Reader &reader, const Word &word)
+RagifyTextIndex::open_words (Reader &reader, std::vector<Word> &words)
+{
+  size_t bytes = 0;
+  for (Word &word : words) {
+    size_t size = (size_t)word.frequency * sizeof (Posting);
+    if (word.postings == nullptr && word.frequency <= Words::frequency_limit && bytes + size <= Words::bytes_limit) {
+      word.postings = read_postings (reader, word);
+      bytes += size;
+    }
+    if (word.postings == nullptr)
+      word.posting = reader.database.postlist_begin (word.term);
+  }
+}
+
+/* What the words have below `past`, going on from where they are. */
+void
+RagifyTextIndex::add_words (Reader &reader, std::vector<Word> &words, uint32_t past)
 {
   RagifyAccumulator *accumulator = &reader.accumulator;
-  if (word.postings == nullptr && word.frequency > Words::frequency_limit) {
-    auto end = reader.database.postlist_end (word.term);
-    for (auto posting = reader.database.postlist_begin (word.term); posting != end; ++posting)
-      ragify_accumulator_add (accumulator, *posting, posting.get_wdf ());
-    return;
+  const double total = reader.database.get_doccount ();
+  const Xapian::PostingIterator end;
+  for (Word &word : words) {
+    ragify_accumulator_word (accumulator, word.frequency, total, word.times);
+    if (word.postings != nullptr) {
+      const auto &all = word.postings->all;
+      for (; word.next < all.size () && all[word.next].number < past; word.next++)
+        ragify_accumulator_add (accumulator, all[word.next].number, all[word.next].times);
+    } else {
+      for (; word.posting != end && *word.posting < past; ++word.posting)
+        ragify_accumulator_add (accumulator, *word.posting, word.posting.get_wdf ());
+    }
   }
-  auto postings = word.postings != nullptr ? word.postings : read_postings (reader, word);
-  for (const Posting &posting : postings->all)
-    ragify_accumulator_add (accumulator, posting.number, posting.times);
 }
 
 void
-RagifyTextIndex::look_up (Reader &reader, const RagifyTextSearch &args, RagifyHit *hits, uint32_t *found)
+RagifyTextIndex::look_up (const RagifyTextCaller &caller, Reader &reader, const RagifyTextSearch &args, RagifyHit *hits,
+                          uint32_t *found)
 {
-  Xapian::Database &database = reader.database;
+  RagifyAccumulator *accumulator = &reader.accumulator;
   std::vector<Word> asked = read_query (reader, args.text);
-  double total = database.get_doccount ();
-  if (!ragify_accumulator_begin (&reader.accumulator, reader.roster.get (), database.get_lastdocid () + 1,
-                                 &options.bm25, database.get_avlength ()))
-    throw std::bad_alloc ();
+  const uint64_t limit = (uint64_t)reader.database.get_lastdocid () + 1;
+  ragify_accumulator_begin (accumulator, reader.roster.get (), args.top_k, &options.bm25,
+                            reader.database.get_avlength ());
   try {
-    for (const Word &word : asked) {
-      ragify_accumulator_word (&reader.accumulator, word.frequency, total, word.times);
-      add_word (reader, word);
+    open_words (reader, asked);
+    for (uint64_t first = 0; first < limit; first += range_span) {
+      const auto span = (uint32_t)std::min<uint64_t> (range_span, limit - first);
+      if (caller.cancelled (caller.user))
+        throw Cancelled ();
+      if (!ragify_accumulator_range (accumulator, (uint32_t)first, span))
+        throw std::bad_alloc ();
+      add_words (reader, asked, (uint32_t)std::min<uint64_t> (first + span, UINT32_MAX));
     }
   } catch (...) {
-    ragify_accumulator_abandon (&reader.accumulator);
+    ragify_accumulator_abandon (accumulator);
     throw;
   }
-  if (!ragify_accumulator_end (&reader.accumulator, args.top_k, hits, found))
+  if (!ragify_accumulator_end (accumulator, hits, found))
     throw std::bad_alloc ();
 }
 
@@ -146,7 +175,7 @@ RagifyTextIndex::search (const RagifyTextCaller &caller, const RagifyTextSearch 
       if (caller.cancelled (caller.user))
         throw Cancelled ();
       auto reader = borrow ();
-      look_up (*reader, args, hits, found);
+      look_up (caller, *reader, args, hits, found);
       give_back (std::move (reader));
       return true;
     } catch (const Xapian::DatabaseModifiedError &) {
