@@ -145,6 +145,46 @@ make_schema (RagifyTextIndex *index, RagifyConnection *connection, RagifyFault *
          ragify_connection_execute (connection, "COMMIT", fault);
 }
 
+/* Read only: to open a file for writing changes it. One that cannot be read says so later. */
+static bool
+is_own (const RagifyTextIndex *index, RagifyFault *fault)
+{
+  static const char tables[] = "SELECT (SELECT count(*) FROM sqlite_master) = 0 OR"
+                               " (SELECT count(*) FROM sqlite_master WHERE type = 'table'"
+                               " AND name IN ('facts', 'chunks', 'words')) = 3";
+  RagifyFault ignored;
+  int64_t own = 1;
+  RagifyConnection *connection =
+      ragify_connection_open (index->file, RAGIFY_CONNECTION_READ_ONLY, PAGE_CACHE, &ignored);
+  if (connection != NULL)
+    (void)read_number (connection, tables, &own, &ignored);
+  ragify_connection_close (connection);
+  return own != 0 ||
+         ragify_fault_set (fault, RAGIFY_E_INVALID,
+                           "%s: it is a database, but no text index; it is left as it is: move it away, or give this "
+                           "index another path",
+                           index->file);
+}
+
+/* Whatever else lies in the file's place stays as it is. A file of this index that lost its beginning looks like that,
+ * too: better one that a person has to move than one of somebody else's that is gone. */
+static bool
+is_database (const RagifyTextIndex *index, RagifyFault *fault)
+{
+  static const char magic[] = "SQLite format 3";
+  char begin[sizeof magic];
+  FILE *file = fopen (index->file, "re");
+  if (file == NULL)
+    return true; /* there is none, or opening it says what is wrong */
+  size_t size = fread (begin, 1, sizeof begin, file);
+  bool well = size == 0 || (size == sizeof begin && memcmp (begin, magic, sizeof begin) == 0);
+  (void)fclose (file);
+  return well || ragify_fault_set (fault, RAGIFY_E_INVALID,
+                                   "%s: it is no database; it is left as it is: move it away, or give this index "
+                                   "another path",
+                                   index->file);
+}
+
 /* Whether the file is one that can be gone on with; *why says what is wrong with it ("" for a new one). */
 static bool
 check_file (RagifyTextIndex *index, RagifyConnection *connection, char *why, size_t size)
@@ -222,6 +262,8 @@ open_writer (RagifyTextIndex *index, RagifyFault *fault)
 {
   char why[300], mark[4200];
   damage_mark (index, mark, sizeof mark);
+  if (!is_database (index, fault) || !is_own (index, fault))
+    return false;
   if (access (mark, F_OK) == 0)
     return start_anew (index, "a part of it could not be read", fault);
   index->writer = reader_open (index, RAGIFY_CONNECTION_WRITE, fault);

@@ -93,6 +93,8 @@ ragify_xapian::explain (const RagifyTextIndex &index, RagifyFault *fault)
                           ": another process has this index open; stop it, or give this one a path of its "
                           "own (" +
                           describe (error) + ")");
+  } catch (const Foreign &error) {
+    return set_fault (fault, RAGIFY_E_INVALID, error.what ());
   } catch (const Xapian::DatabaseCorruptError &error) {
     FILE *mark = fopen (index.damage_mark ().c_str (), "w");
     if (mark != nullptr)
@@ -156,10 +158,14 @@ RagifyTextIndex::open ()
   try {
     open_writer (Xapian::DB_CREATE_OR_OPEN);
     std::string found = writer->get_metadata ("format");
+    if (found.empty () &&
+        (writer->get_lastdocid () != 0 || writer->metadata_keys_begin () != writer->metadata_keys_end ()))
+      throw Foreign (folder + ": it is a Xapian database, but no text index of Ragify's; it is left as it is: move it "
+                              "away, or give this index another path");
     bool damaged = access (damage_mark ().c_str (), F_OK) == 0;
     if (damaged)
       start_anew ("a part of it could not be read");
-    else if (found.empty () && writer->get_lastdocid () == 0)
+    else if (found.empty ())
       start_anew ("");
     else if (found != format ())
       start_anew ("it was made with '" + found + "', the settings are now '" + format () + "'");

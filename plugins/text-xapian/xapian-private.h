@@ -11,6 +11,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,11 @@ struct Word {
 
 /* Thrown where the caller gave up. */
 struct Cancelled {};
+
+/* Thrown where what lies in the folder is somebody else's. */
+struct Foreign : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 /* What was thrown, as a fault; false. Marks a damaged database, so that the next start makes it anew. */
 bool explain (const RagifyTextIndex &index, RagifyFault *fault);
