@@ -1,4 +1,6 @@
-"""Documents of any size: in constant memory, resumed where they were, the same as if nothing had happened."""
+"""Documents of any size: in constant memory, resumed where they were, the same as if nothing had happened.
+
+2 GB of it: tests/bench/large-text."""
 
 import hashlib
 import os
@@ -6,8 +8,6 @@ import random
 import sqlite3
 import threading
 import time
-
-import pytest
 
 from conftest import Host, embedded_config
 from test_ingest_jobs import again, aside, documents, finds, job, settled, until
@@ -105,10 +105,10 @@ def killed_and_resumed(make_host, root, rounds, seconds, step, extra=""):
     return host, max(peak, watch.peak), state
 
 
-def check_large(make_host, tmp_path, size, seconds, limit, line=False, rounds=5):
+def check_large(make_host, tmp_path, size, seconds, limit, rounds):
     root = tmp_path / "large"
     root.mkdir()
-    write_text(root / "large.txt", size, line=line)
+    write_text(root / "large.txt", size)
     whole = make_host(config(root))
     idle = proportional(whole)
     with Peak(whole) as watch:
@@ -128,22 +128,11 @@ def check_large(make_host, tmp_path, size, seconds, limit, line=False, rounds=5)
           f"{idle / MIB:.0f}, peak {watch.peak / MIB:.0f}, with {rounds} kills {peak / MIB:.0f} MiB")
     assert max(peak, watch.peak) <= idle + limit
     assert again(broken)["to_read"] == 0
-    return whole, broken
 
 
 def test_a_large_file_is_resumed_and_takes_little_memory(make_host, tmp_path):
     limit = 600 if Host.sanitized(None) else 128  # sanitizers keep what was freed
     check_large(make_host, tmp_path, 16 * MIB, 240, limit * MIB, rounds=3)
-
-
-@pytest.mark.long
-def test_two_gigabytes(make_host, tmp_path):
-    check_large(make_host, tmp_path, 2048 * MIB, 3600, 128 * MIB)
-
-
-@pytest.mark.long
-def test_two_gigabytes_of_one_line(make_host, tmp_path):
-    check_large(make_host, tmp_path, 2048 * MIB, 3600, 128 * MIB, line=True, rounds=1)
 
 
 def test_places_in_large_files_are_exact(make_host, tmp_path):
