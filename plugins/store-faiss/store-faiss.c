@@ -181,6 +181,23 @@ create (const RagifyHost *host, RagifyContext *context, const RagifyInstance *wh
 }
 
 static void
+report_index (const Plugin *plugin)
+{
+  char text[200];
+  if (ragify_store_snapshot_useless (plugin->store))
+    say (plugin, RAGIFY_LOG_WARNING,
+         "index.snapshot is damaged, or of other settings: searches are exact until `optimize` builds it anew");
+  if (ragify_store_missing_vectors (plugin->store) == 0)
+    return;
+  (void)snprintf (text, sizeof text,
+                  "searches are exact for now: the index pays from %" PRIu64
+                  " further vectors on, and is then built by "
+                  "`optimize`",
+                  ragify_store_missing_vectors (plugin->store));
+  say (plugin, RAGIFY_LOG_INFO, text);
+}
+
+static void
 report_start (const Plugin *plugin, uint64_t began_us)
 {
   char text[400];
@@ -197,14 +214,7 @@ report_start (const Plugin *plugin, uint64_t began_us)
                     ragify_store_folder (plugin->store), ragify_store_read_only (plugin->store));
     say (plugin, RAGIFY_LOG_WARNING, text);
   }
-  if (ragify_store_missing_vectors (plugin->store) > 0) {
-    (void)snprintf (text, sizeof text,
-                    "searches are exact for now: the index pays from %" PRIu64
-                    " further vectors on, and is then built by "
-                    "`optimize`",
-                    ragify_store_missing_vectors (plugin->store));
-    say (plugin, RAGIFY_LOG_INFO, text);
-  }
+  report_index (plugin);
   const uint64_t limit = ragify_store_memory_limit (plugin->store);
   if (limit > 0 && numbers.index.bytes >= limit) {
     (void)snprintf (text, sizeof text,

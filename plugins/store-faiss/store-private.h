@@ -22,6 +22,7 @@ struct RagifyStore {
   RagifyIndex *index; /* NULL: words alone */
   RagifyTerms *terms; /* what filters let through */
   uint64_t without_vector;
+  bool snapshot_useless;         /* there was one, and the start could not use it */
   _Atomic uint64_t memory_limit; /* of the index; RAGIFY_INDEX_UNLIMITED: none */
   RagifyUuid id;
   atomic_flag building;    /* an index is; for ever once the store is reindexed */

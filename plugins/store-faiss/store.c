@@ -159,9 +159,10 @@ static bool
 fill_index (RagifyStore *store, RagifyConnection *connection, RagifyFault *fault)
 {
   RagifyBase base;
-  bool have = !store->in_memory && !ragify_approximate_is_exact (store->factory) &&
-              ragify_snapshot_read (store->folder, &store->id, store->factory, ragify_index_dimension (store->index),
-                                    &base, fault);
+  bool wanted = !store->in_memory && !ragify_approximate_is_exact (store->factory);
+  bool have = wanted && ragify_snapshot_read (store->folder, &store->id, store->factory,
+                                              ragify_index_dimension (store->index), &base, fault);
+  store->snapshot_useless = wanted && !have && fault->code != RAGIFY_E_NOT_FOUND;
   if (!ragify_loading_run (connection, store->index, have ? &base : NULL, &store->without_vector, fault))
     return false;
   ragify_index_set_limit (store->index, atomic_load (&store->memory_limit)); /* what is there already is served */

@@ -40,6 +40,9 @@ const char *ragify_store_folder (const RagifyStore *store);
 const char *ragify_store_read_only (const RagifyStore *store);
 uint64_t ragify_store_without_vector (const RagifyStore *store);
 
+/* [any] There was a snapshot, and it is damaged or of other settings: searches are exact until it is built anew. */
+bool ragify_store_snapshot_useless (const RagifyStore *store);
+
 /* [any] How many vectors the configured index wants before it is built; 0: it is exact, or built. */
 uint64_t ragify_store_missing_vectors (RagifyStore *store);
 

@@ -18,6 +18,12 @@ tidy (RagifyConnection *connection, RagifyFault *fault)
                                     fault);
 }
 
+bool
+ragify_store_snapshot_useless (const RagifyStore *store)
+{
+  return store->snapshot_useless;
+}
+
 uint64_t
 ragify_store_missing_vectors (RagifyStore *store)
 {

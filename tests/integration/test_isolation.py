@@ -103,6 +103,31 @@ def test_what_was_ingested_survives_the_death_of_the_store_s_process(isolated):
     assert len(host.context(query="the bittern of the reeds").json["chunks"]) == 2
 
 
+def answers_whole(host, query):
+    answer = host.context(query=query, cache="bypass").json
+    return not answer.get("degraded", True) and len(answer["chunks"]) > 0
+
+
+@pytest.mark.skipif(models_dir() is None, reason="no model")
+def test_a_snapshot_that_loses_its_end_under_the_store_costs_its_process_and_no_answer_after(isolated, tmp_path):
+    environment = {"ASAN_OPTIONS": f"handle_sigbus=0:detect_leaks=1:log_path={tmp_path}/sanitizer"}
+    host = isolated(embedded_config(store="index = IVF4,SQ8\nisolation = process"), environment=environment)
+    host.ingest([{"id": f"doc-{i}", "content": f"Heron number {i} waits by pool {i * 7 % 160}."} for i in range(160)])
+    assert host.post("/v1/admin/optimize?store=docs", {}).status == 200
+    snapshot = host.state / "docs" / "index.snapshot"
+    assert snapshot.stat().st_size > 4096
+    assert answers_whole(host, "heron by pool 3")
+    before = children(host)["docs"]
+    os.truncate(snapshot, 0)
+    wait_for(lambda: host.context(query="heron by the pool", cache="bypass").status == 200
+             and children(host).get("docs", before) != before)
+    wait_for(lambda: answers_whole(host, "heron by pool 4"))
+    assert "Bus error" in host.log() and "index.snapshot is damaged" in host.log()
+    assert host.post("/v1/admin/optimize?store=docs", {}).status == 200
+    assert answers_whole(host, "heron by pool 5")
+    assert snapshot.stat().st_size > 4096
+
+
 def test_a_crash_degrades_the_request_and_the_rest_answers(isolated):
     host = isolated(with_source())
     host.ingest([{"id": "one", "content": "A bittern booms in the reeds. crash"}])
