@@ -117,13 +117,19 @@ wait_until_equal (const gint *value, gint wanted)
 
 /* ---- a client ---- */
 
+static struct sockaddr_in
+server_place (const World *world)
+{
+  const char *port = strrchr (ragify_server_address (world->server), ':') + 1;
+  return (struct sockaddr_in){ .sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl (INADDR_LOOPBACK),
+                               .sin_port = htons ((guint16)g_ascii_strtoull (port, NULL, 10)) };
+}
+
 static int
 client_connect (const World *world)
 {
-  const char *port = strrchr (ragify_server_address (world->server), ':') + 1;
-  const struct sockaddr_in address = { .sin_family = AF_INET,
-                                       .sin_addr.s_addr = htonl (INADDR_LOOPBACK),
-                                       .sin_port = htons ((guint16)g_ascii_strtoull (port, NULL, 10)) };
+  const struct sockaddr_in address = server_place (world);
   const struct timeval patience = { .tv_sec = 20 };
   const int client = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   assert_int_equal (connect (client, (const struct sockaddr *)&address, sizeof address), 0);
@@ -180,6 +186,23 @@ expect_path (const World *world, const char *path, guint status, const char *par
   client_send (client, request);
   expect (client, status, part);
   close (client);
+}
+
+/* Until nobody listens at its address. */
+static void
+wait_until_refused (const World *world)
+{
+  const guint64 deadline = ragify_now () + PATIENCE_US;
+  while (TRUE) {
+    const int client = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct sockaddr_in address = server_place (world);
+    const gboolean refused = connect (client, (const struct sockaddr *)&address, sizeof address) != 0;
+    close (client);
+    if (refused)
+      return;
+    assert_true (ragify_now () < deadline);
+    g_usleep (1000);
+  }
 }
 
 /* ---- tests ---- */
@@ -281,14 +304,12 @@ typedef struct Draining {
   World *world;
   guint64 patience;
   guint left;
-  gint began; /* atomic */
 } Draining;
 
 static void *
 drain (void *data)
 {
   Draining *draining = data;
-  g_atomic_int_set (&draining->began, 1);
   draining->left = ragify_server_drain (draining->world->server, ragify_now () + draining->patience);
   return NULL;
 }
@@ -308,8 +329,7 @@ draining_waits_for_what_is_under_way (void **state)
   pthread_t thread;
   ragify_server_set_unready (world->server, "shutting down");
   assert_int_equal (pthread_create (&thread, NULL, drain, &draining), 0);
-  wait_until_equal (&draining.began, 1);
-  g_usleep (200000);
+  wait_until_refused (world);
   /* Connections that are open are served until the end. */
   client_send (idle, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
   expect (idle, 503, "shutting down");
