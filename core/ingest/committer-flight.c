@@ -2,7 +2,8 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * While it flies the follower belongs to its thread; everything else of the committer stays with the committer's own.
+ * While it flies the follower belongs to the pilot, a thread; everything else of the committer stays with the
+ * committer's own.
  */
 #include <string.h>
 
@@ -14,17 +15,25 @@ struct RagifyFlight {
   RagifyIngestReport *owner;
   RagifyBatch batch;
   const RagifyStoreUpsert *args;
-  pthread_t thread;
   RagifyStoreUpsertResult result;
   RagifyIngestReport report; /* its warnings */
   RagifyProblem problem;
   gboolean well;
 };
 
-static void *
-fly (void *data)
+/* The thread that flies: one flight after the other, for as long as the committer lives, so that a host that is written
+ * to all the time has as many threads as before. */
+struct RagifyPilot {
+  pthread_t thread;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  RagifyFlight *flight; /* NULL: it has landed, or there was none; by the lock */
+  gboolean over;        /* by the lock */
+};
+
+static void
+fly (RagifyFlight *flight)
 {
-  RagifyFlight *flight = data;
   RagifyCommitter *committer = flight->committer;
   RagifyOwner *owner = flight->batch.owner;
   RagifyCall *call = ragify_call_new (owner, &ragify_operation_store_upsert, flight->args,
@@ -32,13 +41,77 @@ fly (void *data)
   if (ragify_call_wait (committer->options.store, call) != RAGIFY_OK) {
     ragify_ingest_problem (&flight->problem, ragify_call_code (call), ragify_call_message (call),
                            ragify_call_retry_after (call));
-    return NULL;
+    return;
   }
   flight->result = *(const RagifyStoreUpsertResult *)ragify_call_result (call);
   ragify_follower_update (committer->follower, owner, flight->args->chunks.items, flight->args->chunks.count,
                           &flight->result.removed, &flight->result.generation, &flight->report);
   flight->well = TRUE;
+}
+
+static void *
+pilot_main (void *data)
+{
+  RagifyPilot *pilot = data;
+  pthread_mutex_lock (&pilot->lock);
+  while (!pilot->over) {
+    RagifyFlight *flight = pilot->flight;
+    if (flight != NULL) {
+      pthread_mutex_unlock (&pilot->lock);
+      fly (flight);
+      pthread_mutex_lock (&pilot->lock);
+      pilot->flight = NULL;
+      pthread_cond_broadcast (&pilot->changed);
+    } else {
+      pthread_cond_wait (&pilot->changed, &pilot->lock);
+    }
+  }
+  pthread_mutex_unlock (&pilot->lock);
   return NULL;
+}
+
+static RagifyPilot *
+pilot_new (void)
+{
+  RagifyPilot *pilot = g_new0 (RagifyPilot, 1);
+  pthread_mutex_init (&pilot->lock, NULL);
+  pthread_cond_init (&pilot->changed, NULL);
+  g_assert (pthread_create (&pilot->thread, NULL, pilot_main, pilot) == 0);
+  pthread_setname_np (pilot->thread, "commit");
+  return pilot;
+}
+
+static void
+pilot_start (RagifyPilot *pilot, RagifyFlight *flight)
+{
+  pthread_mutex_lock (&pilot->lock);
+  pilot->flight = flight;
+  pthread_cond_broadcast (&pilot->changed);
+  pthread_mutex_unlock (&pilot->lock);
+}
+
+static void
+pilot_wait (RagifyPilot *pilot)
+{
+  pthread_mutex_lock (&pilot->lock);
+  while (pilot->flight != NULL)
+    pthread_cond_wait (&pilot->changed, &pilot->lock);
+  pthread_mutex_unlock (&pilot->lock);
+}
+
+void
+ragify_pilot_free (RagifyPilot *pilot)
+{
+  if (pilot == NULL)
+    return;
+  pthread_mutex_lock (&pilot->lock);
+  pilot->over = TRUE;
+  pthread_cond_broadcast (&pilot->changed);
+  pthread_mutex_unlock (&pilot->lock);
+  pthread_join (pilot->thread, NULL);
+  pthread_cond_destroy (&pilot->changed);
+  pthread_mutex_destroy (&pilot->lock);
+  g_free (pilot);
 }
 
 void
@@ -54,7 +127,9 @@ ragify_committer_launch (RagifyCommitter *committer, RagifyBatch *batch, const R
   ragify_batch_init (batch); /* the caller clears it in any case */
   ragify_ingest_report_init (&flight->report);
   committer->flight = flight;
-  g_assert (pthread_create (&flight->thread, NULL, fly, flight) == 0);
+  if (committer->pilot == NULL)
+    committer->pilot = pilot_new ();
+  pilot_start (committer->pilot, flight);
 }
 
 static void
@@ -77,7 +152,7 @@ ragify_committer_land (RagifyCommitter *committer)
   RagifyFlight *flight = g_steal_pointer (&committer->flight);
   if (flight == NULL)
     return;
-  pthread_join (flight->thread, NULL);
+  pilot_wait (committer->pilot);
   if (flight->well) {
     count (flight);
   } else {

@@ -17,12 +17,14 @@
 #define RAGIFY_EMBED_TIMEOUT_US (120 * (guint64)G_USEC_PER_SEC)
 
 typedef struct RagifyFlight RagifyFlight;
+typedef struct RagifyPilot RagifyPilot;
 
 struct RagifyCommitter {
   RagifyRuntime *runtime;
   RagifyLibraryOptions options;
   RagifyFollower *follower; /* the flight's, while there is one */
   RagifyFlight *flight;     /* NULL: nothing is written beside other work */
+  RagifyPilot *pilot;       /* NULL: nothing ever was */
   RagifyGeneration told;    /* the last one that was said to `changed` */
   gboolean unsure;          /* a write failed, and may have been committed nevertheless, or yet be */
   RagifyCutter *cutter;
@@ -82,6 +84,8 @@ ragify_committer_commit (RagifyCommitter *committer, RagifyBatch *batch, guint f
  * way. What comes of it is `owner`'s, from when the flight has landed on. */
 void ragify_committer_launch (RagifyCommitter *committer, RagifyBatch *batch, const RagifyStoreUpsert *args,
                               RagifyIngestReport *owner);
+/* None may be under way. */
+void ragify_pilot_free (RagifyPilot *pilot);
 /* Whether one of the documents is being written now. */
 gboolean
 ragify_committer_flies_with (const RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count_of_all);

@@ -106,6 +106,7 @@ void
 ragify_committer_free (RagifyCommitter *committer)
 {
   ragify_committer_land (committer);
+  g_clear_pointer (&committer->pilot, ragify_pilot_free);
   g_clear_pointer (&committer->cutter, ragify_cutter_free);
   g_free (committer->salt[0]);
   g_free (committer->salt[1]);
