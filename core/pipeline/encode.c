@@ -232,24 +232,32 @@ write_warnings (RagifyWriter *writer, const RagifyRun *run)
 }
 
 static void
+write_each_stage (RagifyWriter *writer, const RagifyRun *run, const guint64 *us)
+{
+  const char *before = "";
+  for (guint i = 0; i < RAGIFY_N_STAGES; i++)
+    if (run->stages & (1u << i)) {
+      ragify_writer_text (writer, before);
+      write_name (writer, ragify_stage_names[i]);
+      write_seconds (writer, us[i]);
+      before = ",";
+    }
+}
+
+static void
 write_stages (RagifyWriter *writer, const RagifyRun *run)
 {
   static const char *const methods[] = {
     [RAGIFY_FUSE_CONVEX] = "convex", [RAGIFY_FUSE_RRF] = "rrf", [RAGIFY_FUSE_MAX] = "max", [RAGIFY_FUSE_DBSF] = "dbsf"
   };
-  const char *before = "";
   ragify_writer_text (writer, ",\"explain\":{\"fuse\":\"");
   ragify_writer_text (writer, methods[run->pipeline->options.fuse]);
   ragify_writer_text (writer, "\",\"candidates\":");
   ragify_writer_uint (writer, run->candidates.count);
   ragify_writer_text (writer, ",\"stages\":{");
-  for (guint i = 0; i < RAGIFY_N_STAGES; i++)
-    if (run->stages & (1u << i)) {
-      ragify_writer_text (writer, before);
-      write_name (writer, ragify_stage_names[i]);
-      write_seconds (writer, run->stage_us[i]);
-      before = ",";
-    }
+  write_each_stage (writer, run, run->stage_us);
+  ragify_writer_text (writer, "},\"began\":{");
+  write_each_stage (writer, run, run->stage_at_us);
   ragify_writer_text (writer, "}}");
 }
 

@@ -131,18 +131,31 @@ ragify_run_late_deadline (const RagifyRun *run)
   return MAX (run->deadline, ragify_now () + LATE_US);
 }
 
+/* A stage that took so long has just ended. */
+static void
+note_stage (RagifyRun *run, RagifyStage stage, guint64 duration_us)
+{
+  if (run->request->explain) {
+    const guint64 since_us = ragify_now () - run->request->began;
+    const guint64 at_us = since_us > duration_us ? since_us - duration_us : 0;
+    const gboolean first = (run->stages & (1u << stage)) == 0;
+    run->stage_at_us[stage] = first ? at_us : MIN (run->stage_at_us[stage], at_us);
+  }
+  run->stages |= 1u << stage;
+}
+
 void
 ragify_run_stage (RagifyRun *run, RagifyStage stage, guint64 duration_us)
 {
+  note_stage (run, stage, duration_us);
   run->stage_us[stage] = MAX (run->stage_us[stage], duration_us);
-  run->stages |= 1u << stage;
 }
 
 void
 ragify_run_stage_add (RagifyRun *run, RagifyStage stage, guint64 duration_us)
 {
+  note_stage (run, stage, duration_us);
   run->stage_us[stage] += duration_us;
-  run->stages |= 1u << stage;
 }
 
 void

@@ -252,7 +252,8 @@ struct RagifyRun {
   guint64 stage_began;
 
   guint64 stage_us[RAGIFY_N_STAGES];
-  guint stages; /* which took place: bits */
+  guint64 stage_at_us[RAGIFY_N_STAGES]; /* its first beginning, since the request's; where `explain` asks for it */
+  guint stages;                         /* which took place: bits */
   gboolean degraded;
   const char **warnings;
   guint n_warnings, warnings_capacity;

@@ -333,6 +333,10 @@ an_explained_answer_has_times_and_ranks (void **state)
   assert_true (json_number_value (json_object_get (stages, "embed")) > 0);
   assert_non_null (json_object_get (stages, "search"));
   assert_non_null (json_object_get (stages, "words"));
+  const json_t *began = json_object_get (json_object_get (answer, "explain"), "began");
+  assert_int_equal (json_object_size (began), json_object_size (stages));
+  const double embedded = json_number_value (json_object_get (began, "embed"));
+  assert_true (embedded >= 0 && json_number_value (json_object_get (began, "search")) >= embedded);
   const json_t *ranks = json_object_get (json_object_get (chunk_at (answer, 0), "explain"), "ranks");
   assert_int_equal (json_integer_value (json_object_get (ranks, "words")), 1);
   json_decref (answer);
