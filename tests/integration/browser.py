@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+TAB, ENTER = "\ue004", "\ue007"
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
              "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"]
 
@@ -18,14 +19,16 @@ def available():
 
 
 class Browser:
-    def __init__(self, folder, width=1280, height=1000, dark=False):
+    def __init__(self, folder, width=1280, height=1000, phone=False):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.driver = subprocess.Popen(["chromedriver", f"--port={self.port}"], stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL)
         arguments = ARGUMENTS + [f"--user-data-dir={folder}", f"--window-size={width},{height}"]
-        options = {"binary": shutil.which("chromium"), "args": arguments + (["--force-dark-mode"] if dark else [])}
+        options = {"binary": shutil.which("chromium"), "args": arguments}
+        if phone:  # a window of its own is never narrower than 500 points
+            options["mobileEmulation"] = {"deviceMetrics": {"width": width, "height": height, "pixelRatio": 2, "touch": True}}
         capabilities = {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options,
                                         "goog:loggingPrefs": {"browser": "ALL"}}}
         self.session = self._begin(capabilities)
@@ -60,6 +63,15 @@ class Browser:
 
     def type(self, selector, text):
         self.call("POST", f"/element/{self.find(selector)}/value", {"text": text})
+
+    def colours(self, scheme):
+        """What the system asks for: "light" or "dark"."""
+        self.call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {
+            "features": [{"name": "prefers-color-scheme", "value": scheme}]}})
+
+    def press(self, keys):
+        """Types where the keyboard is."""
+        self.call("POST", f"/element/{self.call('GET', '/element/active')[ELEMENT]}/value", {"text": keys})
 
     def click(self, selector):
         self.call("POST", f"/element/{self.find(selector)}/click", {})

@@ -1,11 +1,14 @@
 """The dashboard, in a real browser."""
 
 import hashlib
+import re
 
 import pytest
 
-from browser import Browser, available
+from browser import ENTER, TAB, Browser, available
 from conftest import embedded_config
+
+LONG = "support-tickets-of-the-northern-and-of-the-southern-region"
 
 pytestmark = pytest.mark.skipif(not available(), reason="no chromium with its driver")
 
@@ -25,6 +28,12 @@ def browser(tmp_path_factory):
     browser = Browser(tmp_path_factory.mktemp("browser"))
     yield browser
     browser.close()
+
+
+# The texts of the graph that are wider than their boxes.
+OVERFLOWING = ("return [...document.querySelectorAll('#graph g')].flatMap((node) => { const box = node.querySelector('rect').getBBox();"
+               " return [...node.querySelectorAll('text')].filter((text) => { const at = text.getBBox(); return at.x + at.width > box.x + box.width; })"
+               ".map((text) => text.textContent); })")
 
 
 def open_page(browser, host):
@@ -47,6 +56,7 @@ def test_numbers_graph_and_tables_are_shown(library, browser):
     assert "Cache hit rate" in browser.text("#tiles") and "75.0 %" in browser.text("#tiles")
     browser.wait("document.querySelector('#graph svg')")
     graph = browser.text("#graph")
+    assert browser.run(OVERFLOWING) == []
     for words in ("default", "answers", "ram", "docs", "words", "vector-store · faiss", "hit rate 75.0 %"):
         assert words in graph
     assert "words" in browser.text("#sources") and "ram" in browser.text("#cache")
@@ -91,16 +101,76 @@ def test_the_configuration_is_shown_with_origins(library, browser):
 def test_the_keyboard_reaches_everything(library, browser):
     open_page(browser, library)
     browser.wait("document.querySelector('#graph svg g')")
-    reached = browser.run("return [...document.querySelectorAll('a, button, input, select, summary, [tabindex]')]"
-                          ".filter((one) => one.tabIndex >= 0 && one.offsetParent !== null || one.namespaceURI.includes('svg'))"
-                          ".map((one) => one.id || one.textContent).length")
-    assert reached >= 10
+    reached = set()
+    for _ in range(40):
+        browser.press(TAB)
+        reached.add(browser.run("const at = document.activeElement; return at.dataset.node || at.id || at.localName"))
+        if "summary" in reached:
+            break
+    nodes = set(browser.run("return [...document.querySelectorAll('#graph g')].map((one) => one.dataset.node)"))
+    assert nodes and nodes | {"query", "pipeline", "mode", "chunks", "use", "button", "summary"} <= reached
+    browser.press(ENTER)  # on the summary
+    browser.wait("document.querySelector('#config-text').textContent.includes('[pipeline default]')")
+    browser.run("document.querySelector('#query').focus()")
+    browser.press("tides of day 3" + ENTER)
+    browser.wait("document.querySelectorAll('#answer .chunk').length === 5")
+
+
+def test_who_stands_on_a_node_stays_there_while_the_numbers_change(library, browser):
+    open_page(browser, library)
+    browser.wait("document.querySelector('#graph svg g')")
+    browser.run("window.before = document.querySelector('#graph svg'); document.querySelectorAll('#graph g')[1].focus()")
+    node = browser.run("return document.activeElement.dataset.node")
+    browser.wait("document.querySelector('#graph svg') !== window.before")
+    assert node and browser.run("return document.activeElement.dataset.node") == node
+
+
+# The contrast of every text with what is behind it (WCAG 2.2, 1.4.3); `fill` is the colour of a text in the graph.
+CONTRAST = """
+const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const behind = (node) => {
+  for (let at = node; at; at = at.parentElement) {
+    const box = at.localName === 'g' ? at.querySelector('rect') : null;
+    const colour = parse(box ? getComputedStyle(box).fill : getComputedStyle(at).backgroundColor);
+    if (colour.length === 3 || colour[3] > 0) return colour;
+  }
+  return [255, 255, 255];
+};
+const poor = [];
+const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+let seen = 0;
+while (walk.nextNode()) {
+  const node = walk.currentNode.parentElement;
+  if (!walk.currentNode.textContent.trim() || ['script', 'style', 'option', 'title'].includes(node.localName) || node.getClientRects().length === 0) continue;
+  const style = getComputedStyle(node), ink = light(parse(node.namespaceURI.includes('svg') ? style.fill : style.color)), ground = light(behind(node));
+  const contrast = (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
+  seen++;
+  if (contrast < 4.5) poor.push(`${walk.currentNode.textContent.trim().slice(0, 40)}: ${contrast.toFixed(2)}`);
+}
+return [seen, poor, getComputedStyle(document.body).backgroundColor];
+"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_every_text_can_be_read(working, browser, dark):
+    browser.colours("dark" if dark else "light")
+    open_page(browser, working)
+    browser.run("document.querySelector('#pipeline').value = 'both'; document.querySelector('#query').value = 'tides'")
+    browser.click("#ask button")
+    browser.wait("document.querySelector('#answer .chunk') && document.querySelector('#unwell .message')"
+                 " && document.querySelector('#graph .bad') && document.querySelector('#jobs button')")
+    seen, poor, ground = browser.run(CONTRAST)
+    assert seen > 50 and poor == []
+    assert (sum(int(part) for part in re.findall(r"\d+", ground)[:3]) < 300) == dark
 
 
 def test_a_phone_needs_no_sideways_scrolling(library, tmp_path):
-    phone = Browser(tmp_path, 390, 844)
+    phone = Browser(tmp_path, 390, 844, phone=True)
     try:
         open_page(phone, library)
+        assert phone.run("return window.innerWidth") == 390
         assert phone.run("return document.documentElement.scrollWidth <= window.innerWidth")
     finally:
         phone.close()
@@ -135,7 +205,8 @@ def working(make_host, tmp_path_factory):
     (folder / "a.md").write_text("# Tides\n\nThey come and go.\n")
     extra = (f"[ingest notes]\nroot = {folder}\nstore = docs\ninterval = 1h\n"
              "[source gone]\nplugin = http\nbase-url = http://127.0.0.1:1\nretry = 0\nbreaker-failures = 1\nbreaker-open = 1h\n"
-             "[pipeline both]\nretrieve = words; gone\ndeadline = 2s\n")
+             f"[source {LONG}]\nplugin = http\nbase-url = http://127.0.0.1:1\nretry = 0\nbreaker-failures = 1\nbreaker-open = 1h\n"
+             f"[pipeline both]\nretrieve = words; gone; {LONG}\ndeadline = 60s\n")
     host = make_host(embedded_config(embed=False, host="health-interval = 1s", extra=extra), name="dashboard-working")
     for _ in range(3):
         host.post("/v1/p/both/context", {"query": "tides"})
@@ -167,6 +238,14 @@ def test_what_is_wrong_is_said_on_top(working, browser):
     assert "gone" in browser.text("#unwell")
     browser.wait("document.querySelector('#status').textContent !== 'healthy'")
     browser.wait("document.querySelector('#graph .bad')")
+
+
+def test_long_names_stay_in_their_boxes(working, browser):
+    open_page(browser, working)
+    browser.wait("document.querySelector('#graph .bad')")
+    assert browser.run(OVERFLOWING) == []
+    names = browser.run("return [...document.querySelectorAll('#graph g title')].map((one) => one.textContent.split('\\n')[0])")
+    assert LONG in names and "gone" in names
 
 
 def test_a_key_that_may_only_read_is_told_so(make_host, tmp_path, tmp_path_factory):
