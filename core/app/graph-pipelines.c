@@ -116,6 +116,7 @@ source_type_of (const RagifyConfigNode *node)
     const char *component, *type;
   } types[] = { { "files", "document" },
                 { "postgres", "database" },
+                { "postgres-vector", "database" },
                 { "sqlite", "database" },
                 { "http", "api" },
                 { "redis-stream", "realtime" } };

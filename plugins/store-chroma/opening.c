@@ -57,12 +57,13 @@ ended (ChromaJob *job, const RagifyFault *fault)
 json_t *
 chroma_store_facts (const ChromaStore *store, guint64 counter, gint64 documents, gboolean open)
 {
-  char id[37];
+  char id[37], secret[37];
   chroma_write_uuid (&store->id, id);
-  return json_pack ("{s:i, s:s, s:I, s:I, s:i, s:i, s:s}", CHROMA_OWN "format", CHROMA_FORMAT, CHROMA_OWN "store", id,
-                    CHROMA_OWN "generation", (json_int_t)counter, CHROMA_OWN "documents",
-                    (json_int_t)MAX (documents, 0), CHROMA_OWN "open", open ? 1 : 0, CHROMA_OWN "dimension",
-                    (int)store->dimension, CHROMA_OWN "fingerprint", store->fingerprint);
+  chroma_write_uuid (&store->secret, secret);
+  return json_pack ("{s:i, s:s, s:s, s:I, s:I, s:i, s:i, s:s}", CHROMA_OWN "format", CHROMA_FORMAT, CHROMA_OWN "store",
+                    id, CHROMA_OWN "secret", secret, CHROMA_OWN "generation", (json_int_t)counter,
+                    CHROMA_OWN "documents", (json_int_t)MAX (documents, 0), CHROMA_OWN "open", open ? 1 : 0,
+                    CHROMA_OWN "dimension", (int)store->dimension, CHROMA_OWN "fingerprint", store->fingerprint);
 }
 
 json_t *
@@ -102,6 +103,15 @@ counted (ChromaJob *job, const json_t *answer)
       adopted);
 }
 
+/* One that an older host made has none yet: its id, which all hosts know, takes the place until somebody writes. */
+static void
+read_secret (ChromaStore *store, const json_t *facts)
+{
+  const char *secret = json_string_value (json_object_get (facts, CHROMA_OWN "secret"));
+  if (secret == NULL || !chroma_read_uuid (secret, &store->secret))
+    store->secret = store->id;
+}
+
 static void
 check (ChromaJob *job)
 {
@@ -110,7 +120,10 @@ check (ChromaJob *job)
   const json_t *format = json_object_get (opening->facts, CHROMA_OWN "format");
   const char *id = json_string_value (json_object_get (opening->facts, CHROMA_OWN "store"));
   const char *held = json_string_value (json_object_get (opening->facts, CHROMA_OWN "fingerprint"));
-  if (!json_is_integer (format) || id == NULL || held == NULL || !chroma_read_uuid (id, &store->id)) {
+  const gboolean ours = json_is_integer (format) && id != NULL && held != NULL && chroma_read_uuid (id, &store->id);
+  if (ours)
+    read_secret (store, opening->facts);
+  if (!ours) {
     (void)ragify_fault_set (&job->fault, RAGIFY_E_INVALID,
                             "the collection '%s' is there and not Ragify's: give the store another `collection`",
                             store->collection);
@@ -209,7 +222,9 @@ make (ChromaJob *job)
   const gboolean chunks = opening->at == CHROMA_CHUNKS;
   if (chunks) {
     g_autofree char *id = g_uuid_string_random ();
+    g_autofree char *secret = g_uuid_string_random ();
     chroma_read_uuid (id, &store->id);
+    chroma_read_uuid (secret, &store->secret);
   }
   json_t *body = json_pack ("{s:s, s:b, s:{s:{s:s, s:I, s:I, s:I, s:I}}}", "name", name, "get_or_create", 0,
                             "configuration", "hnsw", "space", "cosine", "ef_search", (json_int_t)store->ef_search,

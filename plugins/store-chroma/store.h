@@ -34,6 +34,7 @@ typedef struct ChromaStore {
   char *urls[CHROMA_N_COLLECTIONS]; /* of each collection, by its id */
   char *facts_url;                  /* of the first one, by its name, as it is looked at */
   RagifyUuid id;
+  RagifyUuid secret; /* of the store's hosts, for cursors */
 
   /* ---- while it is being opened ---- */
   gboolean opening;

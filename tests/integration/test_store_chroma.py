@@ -1,5 +1,6 @@
 """The host with its documents on a real Chroma server."""
 
+import hashlib
 import http.server
 import json
 import re
@@ -268,3 +269,41 @@ def test_the_short_form(make_host, server, service):
     assert best(host, "marsh number 2", 1) == ["d2"]
     with urllib.request.urlopen(f"{server.url()}/api/v2/tenants/default_tenant/databases/default_database/collections") as reply:
         assert b'"short-form"' in reply.read()
+
+
+def test_a_list_tells_nothing_of_what_a_key_may_not_see(make_host, server, service, tmp_path):
+    """Chroma has no NOT: the key's filter is looked at here, and neither short pages nor cursors tell what else there is."""
+    key, everybody = "rgf_" + "k" * 43, "rgf_" + "e" * 43
+    keys = tmp_path / "keys"
+    keys.write_text("".join(f"[{name}]\nsha256 = {hashlib.sha256(value.encode()).hexdigest()}\n{more}\n"
+                            for name, value, more in (("own", key, 'filter = {"lang": {"ne": "de"}}'),
+                                                      ("all", everybody, "scopes = admin"))))
+    text = configuration(service, own(server, "held") + "\nrequest-chunks = 100")
+    host = make_host(text.replace("listen = 127.0.0.1:0", f"listen = 127.0.0.1:0\napi-keys-file = {keys}"), name="held")
+
+    def ask(bearer, path, method="GET", body=None):
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {bearer}"}
+        answer = host.request(method, path, body=body and json.dumps(body).encode(), headers=headers)
+        assert answer.status == 200, answer
+        return answer.json
+
+    given = [{"id": f"theirs-{i}", "content": f"Theirs, {i}.", "metadata": {"lang": "de"}} for i in range(330)]
+    given += [{"id": f"ours-{i}", "content": f"Ours, {i}.", "metadata": {"lang": "en"}} for i in range(5)]
+    given += [{"id": f"more-{i}", "content": f"Theirs, {i}.", "metadata": {"lang": "de"}} for i in range(40)]
+    for first in range(0, len(given), 100):
+        ask(everybody, "/v1/documents", "POST", {"documents": given[first:first + 100]})
+    whole = ask(key, "/v1/documents?limit=10")
+    assert len(whole["documents"]) == 5 and "next_cursor" not in whole
+    found, cursor, pages = [], "", []
+    while cursor is not None:
+        page = ask(key, f"/v1/documents?limit=2&cursor={cursor}")
+        found += [document["id"] for document in page["documents"]]
+        cursor = page.get("next_cursor")
+        pages.append((len(page["documents"]), cursor))
+    assert sorted(found) == [f"ours-{i}" for i in range(5)]
+    assert [count for count, _ in pages] == [2, 2, 1]
+    assert all(re.fullmatch("[0-9a-f]{32}", told) for _, told in pages[:-1]), pages
+    wanted = urllib.parse.quote(json.dumps({"lang": "de"}))
+    assert ask(key, f"/v1/documents?limit=3&filter={wanted}") == {"documents": []}
+    wrong = host.get("/v1/documents?limit=2&cursor=330", {"Authorization": f"Bearer {key}"})
+    assert wrong.status in (400, 422) and "cursor" in wrong.json["detail"], wrong
