@@ -262,15 +262,6 @@ def test_the_example_runs_as_it_is(make_host, server, service):
     assert embed("heron") != embed("otter")
 
 
-def test_the_short_form(make_host, server, service):
-    url = f"vector-db-url = chroma://127.0.0.1:{server.port}/short-form"
-    host = make_host(configuration(service, url), name="short")
-    host.ingest(documents(20))
-    assert best(host, "marsh number 2", 1) == ["d2"]
-    with urllib.request.urlopen(f"{server.url()}/api/v2/tenants/default_tenant/databases/default_database/collections") as reply:
-        assert b'"short-form"' in reply.read()
-
-
 def test_a_list_tells_nothing_of_what_a_key_may_not_see(make_host, server, service, tmp_path):
     """Chroma has no NOT: the key's filter is looked at here, and neither short pages nor cursors tell what else there is."""
     key, everybody = "rgf_" + "k" * 43, "rgf_" + "e" * 43

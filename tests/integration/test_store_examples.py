@@ -2,6 +2,7 @@
 
 import json
 import re
+import urllib.request
 
 import pytest
 
@@ -96,6 +97,8 @@ def test_a_store_in_postgresql_by_its_url(make_host, service, postgres):
 def test_a_store_in_chroma_by_its_url(make_host, service, chroma):
     url = changed(url_of_the_page("chroma"), ("chroma.example:8000/docs", f"127.0.0.1:{chroma.port}/by-url"))
     works_and_lasts(make_host(configuration(service, url), name="chroma-url"))
+    with urllib.request.urlopen(f"{chroma.url()}/api/v2/tenants/default_tenant/databases/default_database/collections") as reply:
+        assert b'"by-url"' in reply.read()
 
 
 @needs_pgvector

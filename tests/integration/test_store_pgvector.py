@@ -257,15 +257,6 @@ def test_another_embedder_is_refused_at_start(make_host, server, tmp_path):
         refused.start()
 
 
-def test_the_short_url(make_host, server):
-    text = config(server, "url").replace("plugin = pgvector\ndsn =", "dsn =", 1)
-    url = f"postgresql://ragify@127.0.0.1:{server.port}/postgres"
-    text = re.sub(r"\[vector-store docs\]\ndsn = .*\n", f"[vector-store docs]\nvector-db-url = {url}\n", text)
-    host = make_host(text)
-    host.ingest(DOCUMENTS)
-    assert ids(host.context(query="leek soup"))[:1] == ["soup"]
-
-
 @pytest.mark.long
 @needs_model
 def test_the_same_top_ten_as_faiss(make_host, server):
