@@ -114,12 +114,8 @@ source_type_of (const RagifyConfigNode *node)
 {
   static const struct {
     const char *component, *type;
-  } types[] = { { "files", "document" },
-                { "postgres", "database" },
-                { "postgres-vector", "database" },
-                { "sqlite", "database" },
-                { "http", "api" },
-                { "redis-stream", "realtime" } };
+  } types[] = { { "files", "document" },  { "postgres", "database" }, { "postgres-vector", "database" },
+                { "sqlite", "database" }, { "http", "api" },          { "redis-stream", "realtime" } };
   if (!ragify_graph_is_kind (node, "source"))
     return "vector";
   const char *chosen = ragify_config_node_get_string (node, "source-type");
