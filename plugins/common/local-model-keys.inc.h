@@ -9,14 +9,16 @@
       .name = "precision",
       .type = RAGIFY_KEY_ENUM,
       .default_value = "auto",
-      .choices = "auto|bf16|fp32",
-      .summary = "How numbers are multiplied; auto is the fastest that the CPU has, within 0.0001 of exact in cosine.",
+      .choices = "auto|bf16|fp32|int8",
+      .summary =
+          "How numbers are multiplied; auto is the faster of bf16 and fp32 on this CPU, within 0.0001 of exact in "
+          "cosine. int8, which is never chosen by itself, is faster still and loses about 0.001.",
     },
     {
       .name = "kernel",
       .type = RAGIFY_KEY_ENUM,
       .default_value = "auto",
-      .choices = "auto|amxbf16|avx512bf16|avx512f|avx2|portable",
+      .choices = "auto|amxbf16|avx512bf16|avx512f|avx2|portable|amxint8|avx512vnni|avxvnni|avx2int8|portableint8",
       .summary = "The instructions to use, for tests and comparisons; auto is the best that the CPU has.",
     },
     {

@@ -38,6 +38,14 @@ store_elements (Element *to, Vector values)
   _mm256_storeu_si256 ((__m256i *)to, (__m256i)rounded);
 }
 
+static inline Vector
+load_elements (const Element *from)
+{
+  const __m512i halves = _mm512_cvtepu16_epi32 (_mm256_loadu_si256 ((const __m256i *)from));
+
+  return (Vector)_mm512_slli_epi32 (halves, 16);
+}
+
 /* A row of weights for one step of one panel: elements of the same column and two depths stand side by side. */
 static inline void
 pair_elements (Element *to, const Element *first, const Element *second, size_t count)

@@ -33,6 +33,12 @@ store_elements (Element *to, Vector values)
   store (to, values);
 }
 
+static inline Vector
+load_elements (const Element *from)
+{
+  return load (from);
+}
+
 /* A row of weights for one step of one panel: here each element stands alone. */
 static inline void
 pair_elements (Element *to, const Element *first, const Element *second, size_t count)

@@ -9,7 +9,7 @@
 #include <glib.h>
 
 typedef struct {
-  const char *precision; /* "auto", "bf16" or "fp32"; NULL: auto, the fastest that this CPU has */
+  const char *precision; /* "auto", "bf16", "fp32" or "int8"; NULL: auto, the fastest but for int8 */
   const char *kernel;    /* "auto" or one of kernels.h, for tests; NULL: auto */
   gsize max_tokens;      /* a lower limit than the model's, special tokens included; 0: the model's */
   gsize max_windows;     /* of a longer text that are embedded, see encoder.h; 0 or 1: it is cut at the limit */

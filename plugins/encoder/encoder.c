@@ -35,10 +35,12 @@ make_fingerprint (const RagifyEncoder *self)
   const XXH128_hash_t hash = XXH3_128bits_withSeed (data, size, tokenizer);
 
   return g_strdup_printf ("%s-%" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "-%s-%" G_GSIZE_FORMAT
-                          "%s-unit-float-%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x",
+                          "%s%s-unit-float-%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x",
                           ragify_architecture_name (config->architecture), config->layers, config->hidden_size,
                           config->pooling == RAGIFY_POOLING_MEAN ? "mean" : "cls", config->max_tokens,
-                          self->max_windows > 1 ? "-windows" : "", (guint64)hash.high64, (guint64)hash.low64);
+                          self->max_windows > 1 ? "-windows" : "",
+                          strcmp (ragify_encoder_get_precision (self), "int8") == 0 ? "-int8" : "",
+                          (guint64)hash.high64, (guint64)hash.low64);
 }
 
 static gboolean

@@ -49,7 +49,7 @@ gsize ragify_encoder_get_max_tokens (const RagifyEncoder *self);
 /*
  * Equal exactly when two encoders' vectors may be compared: names the architecture, the dimension, the pooling, the
  * limit, whether there are windows, and a hash of all weights and of the tokenizer. bf16 and fp32 have the same one
- * (cosine above 0.9999).
+ * (cosine above 0.9999); int8, which is further off, one of its own.
  */
 const char *ragify_encoder_get_fingerprint (const RagifyEncoder *self);
 

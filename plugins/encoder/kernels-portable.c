@@ -23,6 +23,7 @@ is_supported (void)
 #include "product.inc.h"
 
 #include "kernels.inc.h"
+#include "linear.inc.h"
 
 const RagifyKernels ragify_kernels_portable = {
   .name = "portable",
@@ -30,10 +31,11 @@ const RagifyKernels ragify_kernels_portable = {
   .element_size = sizeof (Element),
   .vector_lanes = LANES,
   .panel_columns = PANEL_COLUMNS,
-  .depth_step = DEPTH_STEP,
   .row_slack = ROW_SLACK,
   .is_supported = is_supported,
+  .packed_size = packed_size,
   .pack_row = pack_row,
+  .linear_scratch = linear_scratch,
   .linear = linear,
   .normalise = normalise,
   .attention_scratch = attention_scratch,

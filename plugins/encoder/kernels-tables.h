@@ -14,4 +14,10 @@ extern const RagifyKernels ragify_kernels_avx512f;
 extern const RagifyKernels ragify_kernels_avx2;
 extern const RagifyKernels ragify_kernels_portable;
 
+extern const RagifyKernels ragify_kernels_amxint8; /* where there is ragify_kernels_amxbf16, too */
+extern const RagifyKernels ragify_kernels_avx512vnni;
+extern const RagifyKernels ragify_kernels_avxvnni;
+extern const RagifyKernels ragify_kernels_avx2int8;
+extern const RagifyKernels ragify_kernels_portableint8;
+
 #endif

@@ -18,7 +18,20 @@ static const RagifyKernels *const tables[] = {
 #ifdef RAGIFY_HAVE_AVX2
   &ragify_kernels_avx2,
 #endif
-  &ragify_kernels_portable,   NULL,
+  &ragify_kernels_portable,
+#ifdef RAGIFY_HAVE_AMXINT8
+  &ragify_kernels_amxint8,
+#endif
+#ifdef RAGIFY_HAVE_AVX512VNNI
+  &ragify_kernels_avx512vnni,
+#endif
+#ifdef RAGIFY_HAVE_AVXVNNI
+  &ragify_kernels_avxvnni,
+#endif
+#ifdef RAGIFY_HAVE_AVX2INT8
+  &ragify_kernels_avx2int8,
+#endif
+  &ragify_kernels_portableint8, NULL,
 };
 
 const RagifyKernels *const *
@@ -36,11 +49,10 @@ ragify_kernels_choose (const char *precision, const char *name)
   for (size_t i = 0; tables[i] != NULL; i++) {
     const RagifyKernels *const table = tables[i];
 
-    if (!any_precision && strcmp (precision, table->precision) != 0)
-      continue;
-    if (!any_name && strcmp (name, table->name) != 0)
-      continue;
-    if (table->is_supported ())
+    const bool wanted =
+        any_precision ? !any_name || strcmp (table->precision, "int8") != 0 : strcmp (precision, table->precision) == 0;
+
+    if (wanted && (any_name || strcmp (name, table->name) == 0) && table->is_supported ())
       return table;
   }
   return NULL;

@@ -1,6 +1,7 @@
 /*
- * The functions of a RagifyKernels table, written once over `Vector` (vector.inc.h), `Element` with its operations
- * (element-*.inc.h), and products of a few rows (product-type.inc.h says what they must have).
+ * The functions of a RagifyKernels table but for its linear layers, written once over `Vector` (vector.inc.h),
+ * `Element` with its operations (element-*.inc.h), and products of a few rows (product-type.inc.h says what they must
+ * have). Behind it comes linear.inc.h or linear-int8.inc.h.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -29,72 +30,16 @@ rows_of_tile (size_t rows, size_t tiles, size_t tile, size_t row)
   return steps * ROW_STEP < rows - row ? steps * ROW_STEP : rows - row;
 }
 
-static void
-pack_row (void *packed, size_t depth, size_t row, const float *weights)
-{
-  Element *const panel = (Element *)packed + row / PANEL_COLUMNS * PANEL_COLUMNS * depth;
-  Element *to = panel + row % PANEL_COLUMNS * DEPTH_STEP;
-  Element converted[4 * LANES];
-
-  for (size_t k = 0; k < depth; k += LANES) {
-    store_elements (converted, load (weights + k));
-    for (size_t i = 0; i < LANES; i += DEPTH_STEP, to += (size_t)PANEL_COLUMNS * DEPTH_STEP)
-      memcpy (to, converted + i, DEPTH_STEP * sizeof *to);
-  }
-}
-
+/* Hands on the outputs of a layer from `at` on. */
 static inline __attribute__ ((always_inline)) void
-finish_tile (const RagifyOutput kind, const float *sums, size_t rows, const float *bias, void *output, size_t stride)
+write_outputs (const RagifyOutput kind, void *output, size_t at, Vector value)
 {
-  for (size_t row = 0; row < rows; row++)
-    for (size_t column = 0; column < PANEL_COLUMNS; column += LANES) {
-      const Vector value = load (sums + row * PANEL_COLUMNS + column) + load (bias + column);
-      const size_t at = row * stride + column;
-
-      if (kind == RAGIFY_OUTPUT_RESIDUAL)
-        store ((float *)output + at, load ((float *)output + at) + value);
-      else if (kind == RAGIFY_OUTPUT_GELU)
-        store_elements ((Element *)output + at, gelu (value));
-      else
-        store_elements ((Element *)output + at, value);
-    }
-}
-
-static void
-linear (const RagifyLinear *layer, RagifyOutput kind, size_t rows, const void *input, size_t input_stride, void *output,
-        size_t output_stride)
-{
-  const size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-  _Alignas(VECTOR_BYTES) float sums[TILE_ROWS * PANEL_COLUMNS];
-
-  begin_products ();
-  for (size_t column = 0; column < layer->columns; column += PANEL_COLUMNS) {
-    const Element *const panel = (const Element *)layer->weights + column * layer->depth;
-
-    for (size_t tile = 0, row = 0; tile < tiles; tile++) {
-      const size_t tile_rows = rows_of_tile (rows, tiles, tile, row);
-      const size_t at = row * output_stride + column;
-      const Product product = {
-        .input = (const Element *)input + row * input_stride,
-        .input_stride = input_stride,
-        .panel = panel,
-        .depth = layer->depth,
-        .output = sums,
-        .output_stride = PANEL_COLUMNS,
-      };
-
-      multiply (&product, tile_rows, PANEL_VECTORS);
-      if (kind == RAGIFY_OUTPUT_RESIDUAL)
-        finish_tile (RAGIFY_OUTPUT_RESIDUAL, sums, tile_rows, layer->bias + column, (float *)output + at,
-                     output_stride);
-      else if (kind == RAGIFY_OUTPUT_GELU)
-        finish_tile (RAGIFY_OUTPUT_GELU, sums, tile_rows, layer->bias + column, (Element *)output + at, output_stride);
-      else
-        finish_tile (RAGIFY_OUTPUT_PLAIN, sums, tile_rows, layer->bias + column, (Element *)output + at, output_stride);
-      row += tile_rows;
-    }
-  }
-  end_products ();
+  if (kind == RAGIFY_OUTPUT_RESIDUAL)
+    store ((float *)output + at, load ((float *)output + at) + value);
+  else if (kind == RAGIFY_OUTPUT_GELU)
+    store_elements ((Element *)output + at, gelu (value));
+  else
+    store_elements ((Element *)output + at, value);
 }
 
 /* The mean is taken off before squares are summed: a variance as a difference of large numbers would lose its digits.

@@ -185,12 +185,12 @@ finish_layer (const RagifyBatch *batch, const RagifyLayer *layer, gsize first, g
 
   kernels->linear (&layer->attention_output, RAGIFY_OUTPUT_RESIDUAL, tokens,
                    element_at (weights, workspace->context, first * weights->context_stride), weights->context_stride,
-                   hidden, stride);
+                   hidden, stride, workspace->scratch);
   kernels->normalise (&layer->attention_norm, tokens, hidden, elements, stride);
   kernels->linear (&layer->up, RAGIFY_OUTPUT_GELU, tokens, elements, stride, workspace->intermediate,
-                   weights->intermediate_stride);
+                   weights->intermediate_stride, workspace->scratch);
   kernels->linear (&layer->down, RAGIFY_OUTPUT_RESIDUAL, tokens, workspace->intermediate, weights->intermediate_stride,
-                   hidden, stride);
+                   hidden, stride, workspace->scratch);
   kernels->normalise (&layer->output_norm, tokens, hidden, elements, stride);
 }
 
@@ -201,7 +201,7 @@ compute_layer (const RagifyBatch *batch, const RagifyLayer *layer)
   const RagifyWorkspace *const workspace = batch->workspace;
 
   weights->kernels->linear (&layer->qkv, RAGIFY_OUTPUT_PLAIN, batch->tokens, workspace->elements,
-                            weights->hidden_stride, workspace->qkv, weights->qkv_stride);
+                            weights->hidden_stride, workspace->qkv, weights->qkv_stride, workspace->scratch);
   attend (batch);
   for (gsize first = 0; first < batch->tokens; first += RAGIFY_WORKSPACE_BLOCK)
     finish_layer (batch, layer, first, MIN (batch->tokens - first, RAGIFY_WORKSPACE_BLOCK));

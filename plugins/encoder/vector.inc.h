@@ -9,6 +9,7 @@
 typedef float Vector __attribute__ ((vector_size (VECTOR_BYTES)));
 typedef int32_t Lanes __attribute__ ((vector_size (VECTOR_BYTES)));
 typedef float UnalignedVector __attribute__ ((vector_size (VECTOR_BYTES), aligned (4), may_alias));
+typedef int32_t UnalignedLanes __attribute__ ((vector_size (VECTOR_BYTES), aligned (4), may_alias));
 
 enum { LANES = VECTOR_BYTES / 4 };
 
@@ -22,6 +23,18 @@ static inline void
 store (float *to, Vector values)
 {
   *(UnalignedVector *)to = values;
+}
+
+static inline Lanes
+load_integers (const int32_t *from)
+{
+  return *(const UnalignedLanes *)from;
+}
+
+static inline void
+store_integers (int32_t *to, Lanes values)
+{
+  *(UnalignedLanes *)to = values;
 }
 
 static inline Vector

@@ -98,7 +98,7 @@ static void
 place_linear (Loader *loader, RagifyLinear *linear, gsize columns, gsize depth)
 {
   *linear = (RagifyLinear){
-    .weights = take (loader, columns * depth * loader->weights->kernels->element_size),
+    .weights = take (loader, loader->weights->kernels->packed_size (columns, depth)),
     .bias = take (loader, columns * sizeof (float)),
     .columns = columns,
     .depth = depth,

@@ -14,6 +14,24 @@ struct _RagifyWorkspacePool {
   gsize kept_count;
 };
 
+/* The parts of a layer follow each other: one memory is enough for what each needs for itself. */
+static gsize
+scratch_size (const RagifyWeights *weights, gsize tokens)
+{
+  const RagifyKernels *const kernels = weights->kernels;
+  const gsize wanted[] = {
+    kernels->attention_scratch (&weights->attention, weights->config.max_tokens),
+    kernels->linear_scratch (tokens, weights->hidden_stride),
+    kernels->linear_scratch (RAGIFY_WORKSPACE_BLOCK, weights->context_stride),
+    kernels->linear_scratch (RAGIFY_WORKSPACE_BLOCK, weights->intermediate_stride),
+  };
+  gsize most = 0;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (wanted); i++)
+    most = MAX (most, wanted[i]);
+  return most;
+}
+
 static gsize
 place (const RagifyWeights *weights, RagifyWorkspace *workspace, char *memory)
 {
@@ -27,7 +45,7 @@ place (const RagifyWeights *weights, RagifyWorkspace *workspace, char *memory)
     tokens * weights->qkv_stride * element,
     tokens * weights->context_stride * element,
     (RAGIFY_WORKSPACE_BLOCK + weights->kernels->row_slack) * weights->intermediate_stride * element,
-    weights->kernels->attention_scratch (&weights->attention, weights->config.max_tokens),
+    scratch_size (weights, workspace->tokens),
   };
   void *starts[G_N_ELEMENTS (sizes)] = { NULL };
   gsize used = 0;

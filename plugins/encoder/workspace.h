@@ -33,7 +33,7 @@ typedef struct {
   void *qkv;          /* tokens x qkv_stride */
   void *context;      /* tokens x context_stride */
   void *intermediate; /* RAGIFY_WORKSPACE_BLOCK x intermediate_stride */
-  void *scratch;      /* of the attention over config.max_tokens */
+  void *scratch;      /* of the attention over config.max_tokens, and of each linear layer */
 } RagifyWorkspace;
 
 typedef struct _RagifyWorkspacePool RagifyWorkspacePool;

@@ -8,13 +8,14 @@ import sys
 
 import pytest
 
-from conftest import ROOT, build_dir, embedded_config, models_dir
+from conftest import ROOT, Host, build_dir, embedded_config, models_dir
 
 sys.path.insert(0, str(ROOT / "tests" / "common"))
 import model_folder  # noqa: E402
 
 real_model = pytest.mark.skipif(models_dir() is None, reason="no model")
 OK, FAILED, USAGE = 0, 1, 2
+INT8_KERNELS = ("amxint8", "avx512vnni", "avxvnni", "avx2int8", "portableint8")
 
 DOCUMENTS = {
     "lease": "The lease of the house ends in March of next year, as agreed with the owner.",
@@ -160,6 +161,30 @@ def test_a_benchmark_without_texts_has_its_own(models):
     assert "kernel 'abacus' is not to be had" in done.stderr
 
 
+def test_int8_is_measured_when_it_is_asked_for(models):
+    kernels = {}
+    for kind in ("small", "judge"):
+        for precision in ("auto", "int8"):
+            wanted = () if precision == "auto" else ("--precision", precision)
+            model, = control_json("bench", "--model", models / kind, "--threads", 1, *wanted)["models"]
+            assert model["passages"] > 0 and model["passages_per_cpu_second"] > 0
+            kernels[kind, precision] = model["kernel"]
+    assert kernels["small", "int8"] == kernels["judge", "int8"] in INT8_KERNELS
+    assert kernels["small", "auto"] == kernels["judge", "auto"] not in INT8_KERNELS
+    done = control("bench", "--model", models / "small", "--precision", "int8", "--kernel", "avx2", expect=FAILED)
+    assert "precision 'int8' with kernel 'avx2' is not to be had" in done.stderr and "portableint8 (int8)" in done.stderr
+
+
+@real_model
+def test_int8_takes_less_memory_and_finds_the_same(models, tmp_path):
+    judged = write_collection(tmp_path / "judged", {"1": ("when does our tenancy run out", "lease"),
+                                                    "2": ("how do bees show the way", "bees")})
+    fast = {precision: control_json("bench", "--model", models_dir() / "fast", "--judged", judged, "--threads", 1,
+                                    "--precision", precision)["models"][0] for precision in ("fp32", "int8")}
+    assert fast["int8"]["ndcg_10"] == fast["fp32"]["ndcg_10"] == 1
+    assert fast["int8"]["memory_mb"] < fast["fp32"]["memory_mb"] - 20, fast  # 10.6 MB of weights instead of 42.5
+
+
 # ---- models in a host ----
 
 def test_the_accurate_model_is_a_folder_of_twelve_layers(make_host, tmp_path):
@@ -176,10 +201,33 @@ def test_the_accurate_model_is_a_folder_of_twelve_layers(make_host, tmp_path):
     assert answer["chunks"][0]["document_id"] == "cats" and answer["chunks"][0]["relevance_score"] > 0.999, answer
 
 
-def test_a_cross_encoder_here_reranks(make_host, tmp_path):
+def test_a_store_takes_int8_or_the_others_and_never_both(make_host, tmp_path):
+    model_folder.make(tmp_path / "small")
+
+    def config(precision):
+        return "\n".join(["[host]", "threads = 1", "[http public]", "listen = 127.0.0.1:0", "[embedder own]", "plugin = local",
+                          f"model = {tmp_path / 'small'}", f"precision = {precision}", "[vector-store docs]", "plugin = faiss",
+                          f"path = {tmp_path / 'docs'}", "embedder = own", "[pipeline default]", "retrieve = docs",
+                          "deadline = 20s", ""])
+
+    documents = [{"id": id, "content": text} for id, text in DOCUMENTS.items()]
+    host = make_host(config("int8"), name="int8")
+    host.ingest(documents)
+    answer = host.context(query=DOCUMENTS["cats"]).json
+    assert answer["chunks"][0]["document_id"] == "cats" and answer["chunks"][0]["relevance_score"] > 0.99, answer
+    host.stop()
+    refused = Host(tmp_path / "refused", config("fp32"))
+    with pytest.raises(RuntimeError, match="bert-2x48-mean-128-int8-unit-float-.*bert-2x48-mean-128-unit-float-.*ragify-ctl reindex"):
+        refused.start()
+    again = make_host(config("int8"), name="again")
+    assert again.context(query=DOCUMENTS["bees"]).json["chunks"][0]["document_id"] == "bees"
+
+
+@pytest.mark.parametrize("precision", ["auto", "int8"])
+def test_a_cross_encoder_here_reranks(make_host, tmp_path, precision):
     model_folder.make(tmp_path / "judge", labels=1)
-    extra = "\n".join(["[reranker cross]", "plugin = local", f"model = {tmp_path / 'judge'}", "deadline = 20s",
-                       "[pipeline judged]", "retrieve = words", "rerank = cross", "deadline = 25s"])
+    extra = "\n".join(["[reranker cross]", "plugin = local", f"model = {tmp_path / 'judge'}", f"precision = {precision}",
+                       "deadline = 20s", "[pipeline judged]", "retrieve = words", "rerank = cross", "deadline = 25s"])
     host = make_host(embedded_config(embed=False, extra=extra), name="cross")
     host.ingest([{"id": id, "content": text} for id, text in DOCUMENTS.items()])
     question = {"query": "the house at the harbour", "explain": True}

@@ -403,8 +403,8 @@ ragify_control_models (RagifyControlOptions *control, int argc, char **argv)
       "PATH" },
     { "threads", 0, 0, G_OPTION_ARG_INT, &options.threads, "bench: for passages (default: as many as processors)",
       "N" },
-    { "precision", 0, 0, G_OPTION_ARG_STRING, &options.precision, "bench: bf16 or fp32 (default: the fastest)",
-      "NAME" },
+    { "precision", 0, 0, G_OPTION_ARG_STRING, &options.precision,
+      "bench: bf16, fp32 or int8 (default: the faster of the first two)", "NAME" },
     { "kernel", 0, 0, G_OPTION_ARG_STRING, &options.kernel, "bench: this kernel", "NAME" },
     G_OPTION_ENTRY_NULL,
   };

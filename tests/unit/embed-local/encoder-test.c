@@ -85,6 +85,13 @@ embed (const RagifyEncoder *encoder, const char *const *strings, gsize count, Ra
   return vectors;
 }
 
+/* The smallest cosine to the reference that a precision may have, on these models. */
+static double
+least_cosine (const char *precision)
+{
+  return strcmp (precision, "int8") == 0 ? 0.99 : strcmp (precision, "bf16") == 0 ? 0.9999 : 0.999999;
+}
+
 static void
 assert_windows_agree (const char *folder, gsize max_tokens, gsize max_windows)
 {
@@ -101,7 +108,7 @@ assert_windows_agree (const char *folder, gsize max_tokens, gsize max_windows)
       continue;
     encoder = open_windowed (folder, (*table)->name, max_tokens, max_windows);
     cosine = reference_encoder_compare (reference, encoder, MAX (max_windows, 1), list, TEXTS);
-    if (!(cosine >= (strcmp ((*table)->precision, "bf16") == 0 ? 0.9999 : 0.999999)))
+    if (!(cosine >= least_cosine ((*table)->precision)))
       fail_msg ("%s: cosine %.9f to the reference", (*table)->name, cosine);
   }
 }
@@ -148,17 +155,20 @@ static void
 twelve_layers_agree_with_the_reference (void **state)
 {
   const RagifyText list[] = { { .data = texts[0], .size = strlen (texts[0]) }, { .data = "a", .size = 1 } };
+  const char *const best_int8 = ragify_kernels_choose ("int8", "auto")->name;
   g_autoptr (ReferenceEncoder) reference = NULL;
-  g_autoptr (RagifyEncoder) encoder = NULL;
-  double cosine;
 
   model_folder_fill (*state, &accurate);
   reference = reference_encoder_new (*state);
-  encoder = open_with (*state, "auto", 0);
-  assert_int_equal (ragify_encoder_get_layers (encoder), 12);
-  cosine = reference_encoder_compare (reference, encoder, 1, list, G_N_ELEMENTS (list));
-  if (!(cosine >= 0.9999))
-    fail_msg ("cosine %.9f to the reference", cosine);
+  for (int integers = 0; integers <= 1; integers++) {
+    g_autoptr (RagifyEncoder) encoder = open_with (*state, integers ? best_int8 : "auto", 0);
+    double cosine;
+
+    assert_int_equal (ragify_encoder_get_layers (encoder), 12);
+    cosine = reference_encoder_compare (reference, encoder, 1, list, G_N_ELEMENTS (list));
+    if (!(cosine >= (integers ? 0.99 : 0.9999)))
+      fail_msg ("%s: cosine %.9f to the reference", ragify_encoder_get_kernel (encoder), cosine);
+  }
 }
 
 static void
@@ -313,7 +323,7 @@ the_fingerprint_names_the_vectors_and_not_the_machine (void **state)
 {
   ModelShape other = bert;
   g_autoptr (RagifyEncoder) first = NULL;
-  g_autoptr (RagifyEncoder) portable = NULL;
+  g_autoptr (RagifyEncoder) integers = NULL;
   g_autoptr (RagifyEncoder) shorter = NULL;
   g_autoptr (RagifyEncoder) changed = NULL;
   const char *fingerprint;
@@ -322,8 +332,17 @@ the_fingerprint_names_the_vectors_and_not_the_machine (void **state)
   first = open_with (*state, "auto", 0);
   fingerprint = ragify_encoder_get_fingerprint (first);
   assert_true (g_str_has_prefix (fingerprint, "bert-2x50-mean-300-unit-float-"));
-  portable = open_with (*state, "portable", 0);
-  assert_string_equal (ragify_encoder_get_fingerprint (portable), fingerprint);
+  integers = open_with (*state, "portableint8", 0);
+  assert_string_not_equal (ragify_encoder_get_fingerprint (integers), fingerprint);
+  assert_true (g_str_has_prefix (ragify_encoder_get_fingerprint (integers), "bert-2x50-mean-300-int8-unit-float-"));
+  for (const RagifyKernels *const *table = ragify_kernels_list (); *table != NULL; table++)
+    if ((*table)->is_supported ()) {
+      g_autoptr (RagifyEncoder) same = open_with (*state, (*table)->name, 0);
+
+      assert_string_equal (ragify_encoder_get_fingerprint (same), strcmp ((*table)->precision, "int8") == 0
+                                                                      ? ragify_encoder_get_fingerprint (integers)
+                                                                      : fingerprint);
+    }
   shorter = open_with (*state, "auto", 64);
   assert_string_not_equal (ragify_encoder_get_fingerprint (shorter), fingerprint);
   other.half = FALSE;
@@ -342,6 +361,18 @@ assert_refused (const char *folder, const char *kernel, RagifyEncoderError code,
   if (strstr (error->message, reason) == NULL)
     fail_msg ("expected '%s' in: %s", reason, error->message);
   assert_true (g_error_matches (error, RAGIFY_ENCODER_ERROR, (int)code));
+}
+
+static void
+assert_precision_refused (const char *folder, const char *precision, const char *kernel, const char *reason)
+{
+  const RagifyEncoderOptions options = { .precision = precision, .kernel = kernel };
+  g_autoptr (GError) error = NULL;
+
+  assert_null (ragify_encoder_open (folder, &options, &error));
+  if (strstr (error->message, reason) == NULL)
+    fail_msg ("expected '%s' in: %s", reason, error->message);
+  assert_true (g_error_matches (error, RAGIFY_ENCODER_ERROR, RAGIFY_ENCODER_ERROR_CPU));
 }
 
 static void
@@ -386,14 +417,15 @@ kernels_that_are_not_there_are_refused (void **state)
 {
   model_folder_fill (*state, &bert);
   assert_refused (*state, "abacus", RAGIFY_ENCODER_ERROR_CPU, "portable (fp32)");
+  assert_refused (*state, "abacus", RAGIFY_ENCODER_ERROR_CPU, "portableint8 (int8)");
+  assert_precision_refused (*state, "int8", "avx512f", "precision 'int8' with kernel 'avx512f' is not to be had");
+  assert_precision_refused (*state, "int4", NULL, "precision 'int4' with kernel 'auto' is not to be had");
 }
 
 static void
 weights_that_are_not_finite_are_noticed (void **state)
 {
   g_autofree char *path = g_build_filename (*state, "model.safetensors", NULL);
-  g_autoptr (RagifyEncoder) encoder = NULL;
-  g_autoptr (GError) error = NULL;
   g_autofree char *file = NULL;
   const RagifyText text = { .data = "the", .size = 3 };
   float vector[64];
@@ -403,9 +435,16 @@ weights_that_are_not_finite_are_noticed (void **state)
   assert_true (g_file_get_contents (path, &file, &size, NULL));
   memset (file + size - 400, 0xff, 400);
   model_folder_write (*state, "model.safetensors", file, (gssize)size);
-  encoder = open_with (*state, "auto", 0);
-  assert_false (ragify_encoder_embed (encoder, &text, 1, NULL, NULL, vector, NULL, &error));
-  assert_non_null (strstr (error->message, "expected weights that give a finite vector"));
+  for (const RagifyKernels *const *table = ragify_kernels_list (); *table != NULL; table++) {
+    g_autoptr (RagifyEncoder) encoder = NULL;
+    g_autoptr (GError) error = NULL;
+
+    if (!(*table)->is_supported ())
+      continue;
+    encoder = open_with (*state, (*table)->name, 0);
+    assert_false (ragify_encoder_embed (encoder, &text, 1, NULL, NULL, vector, NULL, &error));
+    assert_non_null (strstr (error->message, "expected weights that give a finite vector"));
+  }
 }
 
 int

@@ -1,7 +1,9 @@
-/* Each table of kernels that this CPU has, against plain loops in double. SPDX-License-Identifier: MIT */
-#include "kernels.h"
+/* Each table of kernels that this CPU has, against plain loops in double; the linear layers of integers are in
+ * kernels-int8-test.c.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "kernel-values.h"
 
-#include <glib.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,67 +11,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static guint32 random_state = 1;
-
-static float
-next_random (void)
-{
-  random_state = random_state * 1664525 + 1013904223;
-  return (float)(random_state >> 8) / (float)(1 << 23) - 1;
-}
-
-static void *
-allocate (gsize bytes)
-{
-  const gsize size = (bytes + 63) / 64 * 64 + 64;
-  void *const memory = aligned_alloc (64, size);
-
-  assert_non_null (memory);
-  memset (memory, 0, size);
-  return memory;
-}
-
-static gsize
-round_up (gsize value, gsize step)
-{
-  return (value + step - 1) / step * step;
-}
-
-/* Elements of either type from floats and back; the floats are rounded to what an element can hold. */
-static void
-to_elements (const RagifyKernels *kernels, float *values, gsize count, void *elements)
-{
-  for (gsize i = 0; i < count; i++) {
-    guint32 bits;
-
-    memcpy (&bits, &values[i], sizeof bits);
-    if (kernels->element_size == 2) {
-      const guint16 half = (guint16)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-
-      memcpy ((char *)elements + 2 * i, &half, sizeof half);
-      bits = (guint32)half << 16;
-      memcpy (&values[i], &bits, sizeof bits);
-    } else
-      memcpy ((char *)elements + 4 * i, &values[i], sizeof values[i]);
-  }
-}
-
-static double
-from_element (const RagifyKernels *kernels, const void *elements, gsize i)
-{
-  float value;
-
-  if (kernels->element_size == 4)
-    memcpy (&value, (const char *)elements + 4 * i, sizeof value);
-  else {
-    guint32 bits = 0;
-
-    memcpy ((char *)&bits + 2, (const char *)elements + 2 * i, 2);
-    memcpy (&value, &bits, sizeof value);
-  }
-  return (double)value;
-}
 
 static void
 assert_close (const RagifyKernels *kernels, double found, double expected, const char *what)
@@ -90,35 +31,35 @@ gelu (double x)
 static void
 check_linear (const RagifyKernels *kernels, gsize rows, gsize columns, gsize depth)
 {
-  const gsize padded_columns = round_up (columns, kernels->panel_columns);
-  const gsize padded_depth = round_up (depth, kernels->panel_columns);
-  float *const input = allocate (rows * padded_depth * sizeof (float));
-  void *const elements = allocate ((rows + kernels->row_slack) * padded_depth * kernels->element_size);
-  float *const weights = allocate (padded_columns * padded_depth * sizeof (float));
-  void *const row_elements = allocate (padded_depth * kernels->element_size);
-  void *const packed = allocate (padded_columns * padded_depth * kernels->element_size);
-  float *const bias = allocate (padded_columns * sizeof (float));
-  float *const output = allocate (rows * padded_columns * sizeof (float));
+  const gsize padded_columns = kernel_round_up (columns, kernels->panel_columns);
+  const gsize padded_depth = kernel_round_up (depth, kernels->panel_columns);
+  float *const input = kernel_allocate (rows * padded_depth * sizeof (float));
+  void *const elements = kernel_allocate ((rows + kernels->row_slack) * padded_depth * kernels->element_size);
+  float *const weights = kernel_allocate (padded_columns * padded_depth * sizeof (float));
+  void *const row_elements = kernel_allocate (padded_depth * kernels->element_size);
+  void *const packed = kernel_allocate (kernels->packed_size (padded_columns, padded_depth));
+  float *const bias = kernel_allocate (padded_columns * sizeof (float));
+  float *const output = kernel_allocate (rows * padded_columns * sizeof (float));
   const RagifyLinear layer = { .weights = packed, .bias = bias, .columns = padded_columns, .depth = padded_depth };
 
   for (gsize row = 0; row < rows; row++)
     for (gsize k = 0; k < depth; k++)
-      input[row * padded_depth + k] = next_random ();
-  to_elements (kernels, input, rows * padded_depth, elements);
+      input[row * padded_depth + k] = kernel_random ();
+  kernel_to_elements (kernels, input, rows * padded_depth, elements);
   memset ((char *)elements + rows * padded_depth * kernels->element_size, 0xff,
           kernels->row_slack * padded_depth * kernels->element_size);
   for (gsize column = 0; column < columns; column++) {
     for (gsize k = 0; k < depth; k++)
-      weights[column * padded_depth + k] = next_random ();
+      weights[column * padded_depth + k] = kernel_random ();
     kernels->pack_row (packed, padded_depth, column, weights + column * padded_depth);
-    to_elements (kernels, weights + column * padded_depth, padded_depth, row_elements);
-    bias[column] = next_random ();
+    kernel_to_elements (kernels, weights + column * padded_depth, padded_depth, row_elements);
+    bias[column] = kernel_random ();
   }
 
   for (int kind = RAGIFY_OUTPUT_PLAIN; kind <= RAGIFY_OUTPUT_RESIDUAL; kind++) {
     for (gsize i = 0; i < rows * padded_columns; i++)
       output[i] = 0.5F;
-    kernels->linear (&layer, (RagifyOutput)kind, rows, elements, padded_depth, output, padded_columns);
+    kernels->linear (&layer, (RagifyOutput)kind, rows, elements, padded_depth, output, padded_columns, NULL);
     for (gsize row = 0; row < rows; row++)
       for (gsize column = 0; column < columns; column++) {
         const gsize at = row * padded_columns + column;
@@ -127,9 +68,9 @@ check_linear (const RagifyKernels *kernels, gsize rows, gsize columns, gsize dep
         for (gsize k = 0; k < depth; k++)
           sum += (double)input[row * padded_depth + k] * (double)weights[column * padded_depth + k];
         if (kind == RAGIFY_OUTPUT_PLAIN)
-          assert_close (kernels, from_element (kernels, output, at), sum, "plain product");
+          assert_close (kernels, kernel_from_element (kernels, output, at), sum, "plain product");
         else if (kind == RAGIFY_OUTPUT_GELU)
-          assert_close (kernels, from_element (kernels, output, at), gelu (sum), "gelu");
+          assert_close (kernels, kernel_from_element (kernels, output, at), gelu (sum), "gelu");
         else
           assert_close (kernels, (double)output[at], sum + 0.5, "residual");
       }
@@ -143,11 +84,17 @@ check_linear (const RagifyKernels *kernels, gsize rows, gsize columns, gsize dep
   free (output);
 }
 
+static gboolean
+multiplies_elements (const RagifyKernels *kernels)
+{
+  return kernels->is_supported () && strcmp (kernels->precision, "int8") != 0;
+}
+
 static void
 products_agree_at_every_number_of_rows (void **state)
 {
   for (const RagifyKernels *const *table = ragify_kernels_list (); *table != NULL; table++)
-    for (gsize rows = 1; (*table)->is_supported () && rows <= 18; rows++)
+    for (gsize rows = 1; multiplies_elements (*table) && rows <= 18; rows++)
       check_linear (*table, rows, 50, 37);
 }
 
@@ -158,27 +105,27 @@ products_agree_at_odd_sizes (void **state)
                                     { 8, 144, 96 }, { 48, 64, 33 }, { 70, 20, 64 } };
 
   for (const RagifyKernels *const *table = ragify_kernels_list (); *table != NULL; table++)
-    for (gsize i = 0; (*table)->is_supported () && i < G_N_ELEMENTS (sizes); i++)
+    for (gsize i = 0; multiplies_elements (*table) && i < G_N_ELEMENTS (sizes); i++)
       check_linear (*table, sizes[i][0], sizes[i][1], sizes[i][2]);
 }
 
 static void
 check_normalise (const RagifyKernels *kernels, gsize size)
 {
-  const gsize stride = round_up (size, kernels->panel_columns);
+  const gsize stride = kernel_round_up (size, kernels->panel_columns);
   const gsize rows = 3;
-  float *const values = allocate (rows * stride * sizeof (float));
-  float *const original = allocate (rows * stride * sizeof (float));
-  float *const gain = allocate (stride * sizeof (float));
-  float *const bias = allocate (stride * sizeof (float));
-  void *const elements = allocate (rows * stride * kernels->element_size);
+  float *const values = kernel_allocate (rows * stride * sizeof (float));
+  float *const original = kernel_allocate (rows * stride * sizeof (float));
+  float *const gain = kernel_allocate (stride * sizeof (float));
+  float *const bias = kernel_allocate (stride * sizeof (float));
+  void *const elements = kernel_allocate (rows * stride * kernels->element_size);
   const RagifyNorm norm = { .gain = gain, .bias = bias, .size = size, .padded_size = stride, .epsilon = 1e-12F };
 
   for (gsize i = 0; i < size; i++) {
-    gain[i] = 1 + next_random ();
-    bias[i] = next_random ();
+    gain[i] = 1 + kernel_random ();
+    bias[i] = kernel_random ();
     for (gsize row = 0; row < rows; row++)
-      values[row * stride + i] = 100 + next_random (); /* a large mean costs a naive variance its digits */
+      values[row * stride + i] = 100 + kernel_random (); /* a large mean costs a naive variance its digits */
   }
   memcpy (original, values, rows * stride * sizeof (float));
   kernels->normalise (&norm, rows, values, elements, stride);
@@ -196,8 +143,8 @@ check_normalise (const RagifyKernels *kernels, gsize size)
 
       if (fabs ((double)values[row * stride + i] - expected) > 1e-3)
         fail_msg ("%s, norm: expected %g, found %g", kernels->name, expected, (double)values[row * stride + i]);
-      assert_close (kernels, from_element (kernels, elements, row * stride + i), (double)values[row * stride + i],
-                    "norm");
+      assert_close (kernels, kernel_from_element (kernels, elements, row * stride + i),
+                    (double)values[row * stride + i], "norm");
     }
   }
   free (values);
@@ -249,13 +196,13 @@ static void
 check_attention (const RagifyKernels *kernels, gsize tokens, gsize head_size, gboolean biased)
 {
   const gsize heads = 3;
-  const gsize size = round_up (head_size, kernels->vector_lanes);
-  const gsize stride = round_up (3 * heads * size, kernels->panel_columns);
-  const gsize bias_stride = round_up (2 * tokens + kernels->vector_lanes, 16);
-  float *const input = allocate (tokens * stride * sizeof (float));
-  void *const elements = allocate ((tokens + kernels->row_slack) * stride * kernels->element_size);
-  void *const output = allocate (tokens * heads * size * kernels->element_size);
-  float *const bias = allocate (heads * bias_stride * sizeof (float));
+  const gsize size = kernel_round_up (head_size, kernels->vector_lanes);
+  const gsize stride = kernel_round_up (3 * heads * size, kernels->panel_columns);
+  const gsize bias_stride = kernel_round_up (2 * tokens + kernels->vector_lanes, 16);
+  float *const input = kernel_allocate (tokens * stride * sizeof (float));
+  void *const elements = kernel_allocate ((tokens + kernels->row_slack) * stride * kernels->element_size);
+  void *const output = kernel_allocate (tokens * heads * size * kernels->element_size);
+  float *const bias = kernel_allocate (heads * bias_stride * sizeof (float));
   g_autofree double *expected = g_new0 (double, size);
   const RagifyAttention attention = {
     .heads = heads,
@@ -264,19 +211,19 @@ check_attention (const RagifyKernels *kernels, gsize tokens, gsize head_size, gb
     .position_bias_stride = bias_stride,
     .position_bias_origin = tokens - 1,
   };
-  void *const scratch = allocate (kernels->attention_scratch (&attention, tokens));
+  void *const scratch = kernel_allocate (kernels->attention_scratch (&attention, tokens));
 
   for (gsize i = 0; i < tokens * stride; i++)
-    input[i] = i % stride % size < head_size ? 2 * next_random () : 0;
+    input[i] = i % stride % size < head_size ? 2 * kernel_random () : 0;
   for (gsize i = 0; i < heads * bias_stride; i++)
-    bias[i] = next_random ();
-  to_elements (kernels, input, tokens * stride, elements);
+    bias[i] = kernel_random ();
+  kernel_to_elements (kernels, input, tokens * stride, elements);
   kernels->attend (&attention, tokens, elements, stride, output, heads * size, scratch);
   for (gsize query = 0; query < tokens; query++)
     for (gsize head = 0; head < heads; head++) {
       attend_one (&attention, tokens, input, stride, head, query, expected);
       for (gsize i = 0; i < size; i++)
-        assert_close (kernels, from_element (kernels, output, (query * heads + head) * size + i), expected[i],
+        assert_close (kernels, kernel_from_element (kernels, output, (query * heads + head) * size + i), expected[i],
                       "attention");
     }
   free (input);
@@ -308,6 +255,11 @@ the_best_table_is_chosen_and_others_by_name (void **state)
   assert_string_equal (ragify_kernels_choose ("fp32", "auto")->precision, "fp32");
   assert_string_equal (ragify_kernels_choose ("auto", "portable")->name, "portable");
   assert_null (ragify_kernels_choose ("bf16", "portable"));
+  assert_string_not_equal (best->precision, "int8");
+  assert_string_equal (ragify_kernels_choose ("int8", "auto")->precision, "int8");
+  assert_string_equal (ragify_kernels_choose ("auto", "portableint8")->precision, "int8");
+  assert_null (ragify_kernels_choose ("fp32", "portableint8"));
+  assert_null (ragify_kernels_choose ("int8", "portable"));
   assert_null (ragify_kernels_choose ("auto", "abacus"));
 }
 

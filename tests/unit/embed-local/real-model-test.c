@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+enum { DIMENSION = 384 };
+
 static const char *const texts[] = {
   "How do mitochondria move calcium?",
   "0-dimensional biomaterials show inductive properties.",
@@ -38,6 +40,12 @@ open_with (const char *folder, const char *kernel)
   return encoder;
 }
 
+static gboolean
+is_int8 (const RagifyKernels *kernels)
+{
+  return strcmp (kernels->precision, "int8") == 0;
+}
+
 static void
 all_kernels_agree_with_the_reference (void **state)
 {
@@ -54,9 +62,75 @@ all_kernels_agree_with_the_reference (void **state)
       continue;
     encoder = open_with (*state, (*table)->name);
     cosine = reference_encoder_compare (reference, encoder, 1, list, G_N_ELEMENTS (list));
-    if (!(cosine >= 0.9999))
+    if (!(cosine >= (is_int8 (*table) ? 0.985 : 0.9999)))
       fail_msg ("%s: cosine %.9f to the reference", (*table)->name, cosine);
   }
+}
+
+/* --- what 8 bits lose on real texts: paragraphs of this project's own pages --- */
+
+enum { PARAGRAPHS = 16 };
+
+static GPtrArray *
+read_paragraphs (void)
+{
+  static const char *const pages[] = { "docs/architecture.md", "docs/pipeline.md", "docs/stores.md",
+                                       "docs/security.md" };
+  GPtrArray *const paragraphs = g_ptr_array_new_with_free_func (g_free);
+
+  for (gsize page = 0; page < G_N_ELEMENTS (pages); page++) {
+    g_autofree char *text = NULL;
+    g_auto (GStrv) parts = NULL;
+
+    assert_true (g_file_get_contents (pages[page], &text, NULL, NULL));
+    parts = g_strsplit (text, "\n\n", -1);
+    for (gsize i = 0; parts[i] != NULL && paragraphs->len < PARAGRAPHS * (page + 1) / G_N_ELEMENTS (pages); i++)
+      if (g_ascii_isalpha (parts[i][0]) && strlen (parts[i]) > 80)
+        g_ptr_array_add (paragraphs, g_strndup (parts[i], 500));
+  }
+  assert_true (paragraphs->len >= PARAGRAPHS / 2);
+  return paragraphs;
+}
+
+static float *
+embed_paragraphs (const char *folder, const char *kernel, const GPtrArray *paragraphs)
+{
+  g_autoptr (RagifyEncoder) encoder = open_with (folder, kernel);
+  float *const vectors = g_new (float, paragraphs->len *ragify_encoder_get_dimension (encoder));
+  g_autofree RagifyText *list = g_new (RagifyText, paragraphs->len);
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < paragraphs->len; i++) {
+    const char *const text = g_ptr_array_index (paragraphs, i);
+
+    list[i] = (RagifyText){ .data = text, .size = strlen (text) };
+  }
+  if (!ragify_encoder_embed (encoder, list, paragraphs->len, NULL, NULL, vectors, NULL, &error))
+    fail_msg ("%s", error->message);
+  return vectors;
+}
+
+/* The figures over 3,000 texts of judged collections are in docs/embedders.md; these bounds leave some room to them. */
+static void
+integers_stay_close_to_floats_on_real_texts (void **state)
+{
+  g_autoptr (GPtrArray) paragraphs = read_paragraphs ();
+  const char *const best = ragify_kernels_choose ("int8", "auto")->name;
+  g_autofree float *floats = embed_paragraphs (*state, ragify_kernels_choose ("fp32", "auto")->name, paragraphs);
+  g_autofree float *integers = embed_paragraphs (*state, best, paragraphs);
+  double sum = 0;
+
+  for (gsize i = 0; i < paragraphs->len; i++) {
+    double cosine = 0;
+
+    for (gsize k = 0; k < DIMENSION; k++)
+      cosine += (double)floats[i * DIMENSION + k] * (double)integers[i * DIMENSION + k];
+    if (!(cosine >= 0.99))
+      fail_msg ("%s: cosine %.6f: %s", best, cosine, (const char *)g_ptr_array_index (paragraphs, i));
+    sum += cosine;
+  }
+  if (!(sum / paragraphs->len >= 0.998))
+    fail_msg ("%s: mean cosine %.6f", best, sum / paragraphs->len);
 }
 
 static void
@@ -65,7 +139,7 @@ the_sentence_encoders_limit_goes_before_the_tokenizers (void **state)
   g_autoptr (RagifyEncoder) encoder = open_with (*state, "auto");
 
   assert_int_equal (ragify_encoder_get_max_tokens (encoder), 256);
-  assert_int_equal (ragify_encoder_get_dimension (encoder), 384);
+  assert_int_equal (ragify_encoder_get_dimension (encoder), DIMENSION);
 }
 
 static void
@@ -94,6 +168,7 @@ main (void)
   g_autofree char *folder = g_strdup (variable == NULL ? ".deps/models/fast" : variable);
   const struct CMUnitTest tests[] = {
     cmocka_unit_test_prestate (all_kernels_agree_with_the_reference, folder),
+    cmocka_unit_test_prestate (integers_stay_close_to_floats_on_real_texts, folder),
     cmocka_unit_test_prestate (the_sentence_encoders_limit_goes_before_the_tokenizers, folder),
     cmocka_unit_test_prestate (the_vocabulary_is_one_in_both_files, folder),
   };
