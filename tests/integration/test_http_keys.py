@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from conftest import Host, build_dir, embedded_config, host_executable
+from conftest import Host, build_dir, embedded_config, host_executable, models_dir
 
 ADMIN, READER, WRITER, ACME, BETA = "rgf_admin", "rgf_reader", "rgf_writer", "rgf_acme", "rgf_beta"
 SLOW, NARROW, PAST = "rgf_slow", "rgf_narrow", "rgf_past"
@@ -130,6 +130,62 @@ def test_a_tenant_sees_and_changes_only_its_own(kept):
     assert "tenant" in json.dumps(foreign.json), foreign
     assert kept.get("/v1/documents/acme-2", bearer(READER)).status == 404
     assert "finches" in kept.get("/v1/documents/beta-1", bearer(BETA)).json["chunks"][0]["content"]
+
+
+def rewordings(words):
+    """Questions that mean the same and are not the same."""
+    return (" ".join(word.upper() if bits >> i & 1 else word for i, word in enumerate(words.split())) for bits in range(1, 256))
+
+
+def test_tenants_do_not_meet_by_whatever_way_they_ask(make_host, tmp_path):
+    """The same words, the same semantic cache: not by it, nor by explain, a batch, MCP, OpenAI's search, a stream, or an error."""
+    if models_dir() is None:
+        pytest.skip("no models/fast")
+    keys = tmp_path / "keys"
+    keys.write_text(keys_text())
+    host = make_host(name="keys-semantic", http=f"api-keys-file = {keys}",
+                     tier="semantic = true\nsemantic-threshold = 0.9\ninvalidate-every = 1h")
+    secrets = {ACME: "quokkas", BETA: "narwhals"}
+    for key, secret in secrets.items():
+        assert put(host, key, {"id": f"the-{secret}", "content": f"How the zebra crossings are striped: ask the {secret}."}).status == 200
+    assert put(host, WRITER, {"id": "common", "content": "How the zebra crossings are striped: ask the walruses."}).status == 200
+
+    def asked(key, query, **fields):
+        answer = host.post("/v1/context", {"query": query, "explain": True, **fields}, bearer(key))
+        assert answer.status == 200
+        for other in {*secrets.values(), "walruses"} - {secrets[key]}:
+            assert other not in answer.body.decode(), answer
+        assert [chunk["document_id"] for chunk in answer.json["chunks"]] == [f"the-{secrets[key]}"]
+        assert answer.json["total_chunks"] == 1
+        return answer.json["cache"]
+
+    words = "how are the zebra crossings at the harbour striped"
+    assert asked(ACME, words) == "miss"
+    assert asked(BETA, words) == "miss"  # the very same question of somebody else
+    # Once a tenant is answered out of what it has asked before, the other still is not, in the same words.
+    for query in rewordings(words):
+        if asked(ACME, query) == "semantic":
+            break
+    else:
+        pytest.fail("nothing was ever answered by its meaning")
+    for query in list(rewordings(words))[:8]:
+        asked(BETA, query)
+        asked(ACME, query, mode="dense")
+    for key, secret in secrets.items():
+        called = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                  "params": {"name": "search_context", "arguments": {"query": words, "max_chunks": 50}}}
+        ways = [host.post("/v1/context/batch", {"queries": [words, {"query": words, "cache": "bypass"}]}, bearer(key)),
+                host.post("/mcp", called, {"Accept": "application/json, text/event-stream", **bearer(key)}),
+                host.post("/v1/vector_stores/docs/search", {"query": words}, bearer(key)),
+                host.get("/v1/context?format=prompt&q=" + quote(words), bearer(key)),
+                host.post("/v1/context", {"query": words, "filter": {"tenant": {"ne": secret}}}, bearer(key)),
+                host.post("/v1/context", {"query": words, "filter": {"tenant": 7, "colour": {"like": 1}}}, bearer(key)),
+                host.get("/v1/documents", bearer(key)), host.get("/metrics", bearer(key)), host.get("/v1/stats", bearer(key)),
+                host.get("/v1/cache", bearer(key)), host.get("/v1/history", bearer(key)), host.get("/v1/jobs", bearer(key))]
+        assert [way.status for way in ways[:5]] == [200] * 5 and ways[5].status == 422, ways
+        assert sum(secret in way.body.decode() for way in ways) >= 5, ways
+        for way in ways:
+            assert not any(other in way.body.decode() for other in {*secrets.values(), "walruses"} - {secret}), way
 
 
 def test_a_list_tells_a_tenant_nothing_of_others(kept):
@@ -263,6 +319,29 @@ def test_a_file_that_cannot_be_used_is_refused_at_start(tmp_path, text, words):
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ended.returncode == 78
     assert words in ended.stderr
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--scopes", "wirte"], "unknown scope 'wirte'"), (["--filter", "tenant=acme"], "not JSON"), (["--filter", "[1]"], "expected an object"),
+    (["--scopes", "admin", "--filter", '{"tenant": "a"}'], "admin"),
+    (["--scopes", "write", "--filter", '{"year": {"gte": 2020}}'], "plain values"), (["--rate", "0"], "above 0"), (["--rate=-5"], "above 0"),
+    (["--rate", "inf"], "above 0"), (["--rate", "nan"], "above 0"), (["--expires", "tomorrow"], "2027-01-31"),
+    (["--scopes", "read\n[evil]"], "line break")])
+def test_ragify_ctl_writes_nothing_that_the_host_would_refuse(tmp_path, arguments, words):
+    """A file with a mistake in it would keep the host from starting."""
+    file = tmp_path / "keys"
+    file.write_text("")
+    tool = build_dir() / "tools" / "ragify-ctl" / "ragify-ctl"
+    done = subprocess.run([tool, "keys", "new", "made", "--file", file, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and words in done.stderr and done.stdout == "", done
+    assert file.read_text() == ""
+
+
+def test_rates_are_written_as_the_host_reads_them(tmp_path):
+    tool = build_dir() / "tools" / "ragify-ctl" / "ragify-ctl"
+    for name, rate in (("quick", "999999"), ("slow", "0.25")):
+        subprocess.run([tool, "keys", "new", name, "--rate", rate, "--file", tmp_path / "keys"], capture_output=True, check=True)
+    assert "rate = 999999\n" in (tmp_path / "keys").read_text() and "rate = 0.25\n" in (tmp_path / "keys").read_text()
 
 
 def test_ragify_ctl_makes_keys(kept, keys_file):

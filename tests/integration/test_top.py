@@ -107,6 +107,7 @@ def test_without_a_terminal_pictures_are_printed(host):
 def test_json_has_the_numbers(host):
     done = run("--url", host.address, "--json", "top", "--count", "2", "--interval", "0.5")
     first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert abs(second["at"] - time.time()) < 3600 and 0 < second["at"] - first["at"] < 3600
     assert first["host"]["answers"] is None and second["host"]["answers"] >= 0
     assert 0 <= second["host"]["hit_rate"] <= 1 and second["host"]["memory"] > 1e6
     assert [one["name"] for one in second["pipelines"]] == ["default"]

@@ -5,12 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #define SECRET_BYTES 32
+#define RATE_MAX 1e6   /* the host's */
+#define NO_RATE (-1e9) /* no rate was given */
 
 static const char description[] =
     "  new NAME     Make a key: print it once, and the lines for the file of api-keys-file\n"
@@ -48,13 +51,14 @@ make_secret (char **key, char **hash)
 static char *
 make_lines (const char *name, const char *hash, const KeyOptions *options)
 {
+  char rate[G_ASCII_DTOSTR_BUF_SIZE];
   GString *lines = g_string_new (NULL);
   g_string_append_printf (lines, "[%s]\nsha256 = %s\nscopes = %s\n", name, hash,
                           options->scopes != NULL ? options->scopes : "read");
   if (options->filter != NULL)
     g_string_append_printf (lines, "filter = %s\n", options->filter);
   if (options->rate > 0)
-    g_string_append_printf (lines, "rate = %g\n", options->rate);
+    g_string_append_printf (lines, "rate = %s\n", g_ascii_formatd (rate, sizeof rate, "%.15g", options->rate));
   if (options->expires != NULL)
     g_string_append_printf (lines, "expires = %s\n", options->expires);
   return g_string_free (lines, FALSE);
@@ -106,6 +110,80 @@ print_json (const char *name, const char *key, const char *hash, const char *lin
   ragify_json_writer_print (writer);
 }
 
+/* ---- what the host would refuse is not written: a file with a mistake would keep it from starting ---- */
+
+static gboolean
+check_scopes (const char *text)
+{
+  static const char *const known[] = { "read", "write", "admin", NULL };
+  g_auto (GStrv) names = g_strsplit (text, ";", -1);
+  for (char **name = names; *name != NULL; name++)
+    if (*g_strstrip (*name) != '\0' && !g_strv_contains (known, *name)) {
+      ragify_tool_complain ("--scopes: unknown scope '%s'; there are read, write and admin", *name);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+/* Documents of a key that may write are marked with what its filter says. */
+static gboolean
+can_mark (json_t *filter)
+{
+  const char *name;
+  json_t *value;
+  json_object_foreach (filter, name, value) if (json_is_object (value) || json_is_array (value)) return FALSE;
+  return TRUE;
+}
+
+static gboolean
+check_filter (const char *text, const char *scopes)
+{
+  json_error_t at;
+  json_t *json = json_loads (text, JSON_REJECT_DUPLICATES, &at);
+  gboolean well = FALSE;
+  if (json == NULL)
+    ragify_tool_complain ("--filter is not JSON: column %d: %s", at.column, at.text);
+  else if (!json_is_object (json) || json_object_size (json) == 0)
+    ragify_tool_complain ("--filter: expected an object such as {\"tenant\": \"acme\"}, found %s", text);
+  else if (strstr (scopes, "admin") != NULL)
+    ragify_tool_complain ("--filter: a key with the scope 'admin' sees everything: it cannot have one");
+  else if (strstr (scopes, "write") != NULL && !can_mark (json))
+    ragify_tool_complain ("--filter: a key with the scope 'write' needs plain values such as {\"tenant\": \"acme\"}, "
+                          "which its documents are marked with");
+  else
+    well = TRUE;
+  json_decref (json);
+  return well;
+}
+
+static gboolean
+check_expires (const char *text)
+{
+  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
+  g_autoptr (GDateTime) time = g_date_time_new_from_iso8601 (text, utc);
+  if (time == NULL)
+    ragify_tool_complain ("--expires: expected a time such as 2027-01-31T00:00:00Z, found '%s'", text);
+  return time != NULL;
+}
+
+static gboolean
+check_options (const KeyOptions *options)
+{
+  const char *const texts[] = { options->scopes, options->filter, options->expires };
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
+    if (texts[i] != NULL && strpbrk (texts[i], "\r\n") != NULL) {
+      ragify_tool_complain ("a key is described on one line each: no value can have a line break");
+      return FALSE;
+    }
+  if (options->rate != NO_RATE && !(options->rate > 0 && options->rate <= RATE_MAX)) {
+    ragify_tool_complain ("--rate: expected a number above 0 and up to %.0f, found %g", RATE_MAX, options->rate);
+    return FALSE;
+  }
+  return (options->scopes == NULL || check_scopes (options->scopes)) &&
+         (options->filter == NULL || check_filter (options->filter, options->scopes != NULL ? options->scopes : "")) &&
+         (options->expires == NULL || check_expires (options->expires));
+}
+
 static int
 make_key (const char *name, const KeyOptions *options, gboolean json)
 {
@@ -115,6 +193,8 @@ make_key (const char *name, const KeyOptions *options, gboolean json)
     ragify_tool_complain ("'%s': a key's name is made of letters, digits, '-', '_' and '.'", name);
     return RAGIFY_TOOL_EXIT_USAGE;
   }
+  if (!check_options (options))
+    return RAGIFY_TOOL_EXIT_USAGE;
   if (!make_secret (&key, &hash)) {
     ragify_tool_complain ("no random numbers: %s", g_strerror (errno));
     return RAGIFY_TOOL_EXIT_FAILED;
@@ -146,7 +226,7 @@ clear_options (KeyOptions *options)
 int
 ragify_control_keys (RagifyControlOptions *common, int argc, char **argv)
 {
-  KeyOptions options = { 0 };
+  KeyOptions options = { .rate = NO_RATE };
   const GOptionEntry entries[] = {
     { "scopes", 's', 0, G_OPTION_ARG_STRING, &options.scopes, "read, write or admin (default: read)", "SCOPES" },
     { "filter", 0, 0, G_OPTION_ARG_STRING, &options.filter, "What the key is held to, as JSON", "JSON" },

@@ -160,7 +160,7 @@ show (const Screen *screen, gboolean json, const json_t *picture, const json_t *
 {
   if (json) {
     json_t *summary = ragify_top_summarise (picture, before);
-    char *text = json_dumps (summary, JSON_COMPACT | JSON_REAL_PRECISION (6));
+    char *text = json_dumps (summary, JSON_COMPACT | JSON_REAL_PRECISION (13));
     puts (text);
     fflush (stdout);
     free (text);
