@@ -362,7 +362,8 @@ run_chroma (Bench *bench, const Answer *right, const char *ef_search, double bou
   (void)snprintf (url, sizeof url, "base-url=%s", bench->options.chroma_url);
   (void)snprintf (key, sizeof key, "ef-search=%s", ef_search);
   (void)snprintf (collection, sizeof collection, "collection=recall-%s", ef_search);
-  const char *config[] = { url, collection, key, NULL };
+  /* A batch may wait for the server's index, on a machine that does other things as well. */
+  const char *config[] = { url, collection, key, "timeout=30min", "read-timeout=30min", NULL };
   Store store = open_store (bench, bench->options.chroma, "chroma", config);
   fill (&store);
   (void)snprintf (name, sizeof name, "chroma: recall@10 at ef_search %s", ef_search);
