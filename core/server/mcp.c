@@ -260,7 +260,7 @@ json_t *
 ragify_mcp_search_result (const char *body, gsize size, gboolean failed)
 {
   json_t *answer = json_loadb (body, size, JSON_ALLOW_NUL, NULL); /* in metadata of sources */
-  if (failed || answer == NULL) {
+  if (failed || !json_is_object (answer)) {
     g_autofree char *words = g_strdup_printf ("%s: %s", text_of (answer, "title"), text_of (answer, "detail"));
     json_decref (answer);
     return ragify_mcp_failed_result (words);
