@@ -1,4 +1,5 @@
-/* Vectors of chunks: those that the store has already for the same text, and the others from the embedder.
+/* Vectors of chunks: those that the store has already for the same text, and the others from the embedder, beside other
+ * work.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -9,11 +10,6 @@
 #include "core/call/operations.h"
 #include "core/ingest/committer-private.h"
 
-/* In one call: little, so that a query does not wait long behind it. Short texts go together, up to so many bytes. */
-#define EMBED_TEXTS 8u
-#define EMBED_BYTES 4096u
-#define MOST_EMBED_TEXTS 32u
-#define EMBED_CALLS 9u /* at once, at most */
 #define PAGE_CHUNKS 1000u
 #define MOST_KNOWN 100000u /* chunks of replaced documents that are looked at, for one batch */
 #define NEAR 1000u         /* chunks that a document may have grown or shrunk by, where it is written in parts */
@@ -161,18 +157,18 @@ fetch_vectors (Reuse *reuse, const GArray *ids, const GArray *places)
 }
 
 static void
-reuse_vectors (Reuse *reuse, const RagifyBatch *batch, const GPtrArray *texts)
+reuse_vectors (Reuse *reuse, const RagifyBatch *batch, guint first, guint count)
 {
   g_autofree char *cursor = g_strdup ("");
   g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (RagifyUuid));
   g_autoptr (GArray) places = g_array_new (FALSE, FALSE, sizeof (guint));
   if (batch->there > 0)
-    fetch_near (reuse, batch, texts->len);
+    fetch_near (reuse, batch, count);
   else
     while (list_page (reuse, batch->replaced, &cursor)) {
     }
-  for (guint i = 0; i < texts->len; i++) {
-    const RagifyUuid hash = hash_text (g_ptr_array_index (texts, i));
+  for (guint i = 0; i < count; i++) {
+    const RagifyUuid hash = hash_text (g_ptr_array_index (batch->texts, first + i));
     const RagifyUuid *id = g_hash_table_lookup (reuse->known, &hash);
     if (id == NULL)
       continue;
@@ -183,124 +179,41 @@ reuse_vectors (Reuse *reuse, const RagifyBatch *batch, const GPtrArray *texts)
     fetch_vectors (reuse, ids, places);
 }
 
-/* ---- vectors that are to be made ---- */
+/* ---- the whole ---- */
 
-typedef struct Embedding {
-  RagifyCall *call;
-  guint first, count;
-} Embedding;
-
-/* How many of the texts from `first` on go into one call. */
-static guint
-measure_call (const RagifyCommitter *committer, const GPtrArray *wanted, guint first)
+void
+ragify_committer_embed (RagifyCommitter *committer, const RagifyBatch *batch, guint first, guint count, float *vectors,
+                        gconstpointer group, RagifyVectorsAhead *ahead)
 {
-  const guint wish = committer->max_batch > 0 ? MIN (committer->max_batch, MOST_EMBED_TEXTS) : MOST_EMBED_TEXTS;
-  const guint most = MIN (wish, wanted->len - first);
-  guint count = MIN (EMBED_TEXTS, most);
-  gsize bytes = 0;
-  for (guint i = 0; i < count; i++)
-    bytes += strlen (g_ptr_array_index (wanted, first + i));
-  while (count < most) {
-    bytes += strlen (g_ptr_array_index (wanted, first + count));
-    if (bytes > EMBED_BYTES)
-      break;
-    count++;
+  g_autofree gboolean *done = g_new0 (gboolean, MAX (count, 1));
+  g_autoptr (GHashTable) known = g_hash_table_new_full (hash_id, equal_ids, g_free, g_free);
+  GArray *wanted = g_array_new (FALSE, FALSE, sizeof (RagifyWantedVector));
+  Reuse reuse = { .committer = committer, .known = known, .vectors = vectors, .done = done };
+  if (batch->replaced->len > 0)
+    reuse_vectors (&reuse, batch, first, count);
+  for (guint i = 0; i < count; i++) {
+    const RagifyWantedVector one = { g_ptr_array_index (batch->texts, first + i),
+                                     vectors + (gsize)i * committer->dimension };
+    if (!done[i])
+      g_array_append_val (wanted, one);
   }
-  return count;
-}
-
-static Embedding
-begin_embedding (RagifyCommitter *committer, const GPtrArray *wanted, RagifyOwner *owner, guint first)
-{
-  const guint count = measure_call (committer, wanted, first);
-  RagifyStr *texts = ragify_arena_alloc (owner->arena, count * sizeof *texts);
-  for (guint i = 0; i < count; i++) { /* copies: an embedder that is too slow reads on when the batch is over */
-    const char *text = g_ptr_array_index (wanted, first + i);
-    const gsize size = strlen (text);
-    texts[i] = ragify_str (ragify_arena_copy (owner->arena, text, size), size);
-  }
-  RagifyEmbedderEmbed *args = ragify_arena_alloc (owner->arena, sizeof *args);
-  *args = (RagifyEmbedderEmbed){ .struct_size = sizeof *args,
-                                 .purpose = RAGIFY_PURPOSE_DOCUMENT,
-                                 .texts = { texts, count } };
-  Embedding embedding = { .first = first, .count = count };
-  embedding.call = ragify_call_new (owner, &ragify_operation_embedder_embed, args,
-                                    ragify_now () + RAGIFY_EMBED_TIMEOUT_US, NULL, NULL);
-  ragify_call_begin (committer->options.embedder, embedding.call);
-  return embedding;
-}
-
-/* Waits for one embedding and copies its vectors to their place. */
-static gboolean
-end_embedding (RagifyCommitter *committer, const Embedding *embedding, float *vectors, RagifyProblem *problem,
-               gboolean quiet)
-{
-  const gint32 code = ragify_call_end (embedding->call);
-  if (code != RAGIFY_OK)
-    return quiet ? FALSE
-                 : ragify_ingest_problem (problem, code, ragify_call_message (embedding->call),
-                                          ragify_call_retry_after (embedding->call));
-  const RagifyEmbedderEmbedResult *result = ragify_call_result (embedding->call);
-  if (result->vectors.dimension != committer->dimension)
-    return quiet ? FALSE
-                 : ragify_problem_set (problem, 500, "Embedder failed", NULL, "%s returned %u dimensions instead of %u",
-                                       ragify_node_name (committer->options.embedder), result->vectors.dimension,
-                                       committer->dimension);
-  memcpy (vectors + (gsize)embedding->first * committer->dimension, result->vectors.items,
-          (gsize)result->vectors.count * committer->dimension * sizeof (float));
-  return TRUE;
-}
-
-/* All texts, several calls at once. */
-static gboolean
-embed (RagifyCommitter *committer, const GPtrArray *wanted, float *vectors, RagifyProblem *problem)
-{
-  const guint at_once = CLAMP (ragify_node_component (committer->options.embedder)->max_parallel, 1, EMBED_CALLS);
-  /* One more than there is to compute on: it is there when another one ends. */
-  const guint width = MIN (at_once, MAX (committer->runtime->n_loops, 1) + 1);
-  Embedding under_way[EMBED_CALLS] = { 0 };
-  RagifyOwner *owners[EMBED_CALLS] = { NULL };
-  guint begun = 0, ended = 0, next = 0;
-  gboolean well = TRUE;
-  while (ended < begun || (well && next < wanted->len)) {
-    while (well && next < wanted->len && begun - ended < width) {
-      owners[begun % EMBED_CALLS] = ragify_owner_new (sizeof (RagifyOwner), NULL);
-      under_way[begun % EMBED_CALLS] = begin_embedding (committer, wanted, owners[begun % EMBED_CALLS], next);
-      next += under_way[begun % EMBED_CALLS].count;
-      begun++;
-    }
-    well = end_embedding (committer, &under_way[ended % EMBED_CALLS], vectors, problem, !well) && well;
-    ragify_owner_unref (owners[ended % EMBED_CALLS]);
-    ended++;
-  }
-  return well;
+  *ahead = (RagifyVectorsAhead){ .embedded = wanted->len, .reused = reuse.count };
+  ahead->embedding = ragify_lanes_add (committer->lanes, wanted, group);
 }
 
 gboolean
-ragify_committer_embed (RagifyCommitter *committer, const RagifyBatch *batch, const GPtrArray *texts, float *vectors,
-                        RagifyIngestReport *report, RagifyProblem *problem)
+ragify_committer_end_embedding (RagifyCommitter *committer, RagifyVectorsAhead *ahead, RagifyIngestReport *report,
+                                RagifyProblem *problem)
 {
-  const gsize size = committer->dimension * sizeof *vectors;
-  g_autoptr (GHashTable) known = g_hash_table_new_full (hash_id, equal_ids, g_free, g_free);
-  g_autofree gboolean *done = g_new0 (gboolean, MAX (texts->len, 1));
-  g_autoptr (GPtrArray) left = g_ptr_array_new ();
-  Reuse reuse = { .committer = committer, .known = known, .vectors = vectors, .done = done };
-  if (batch->replaced->len > 0)
-    reuse_vectors (&reuse, batch, texts);
-  for (guint i = 0; i < texts->len; i++)
-    if (!done[i])
-      g_ptr_array_add (left, g_ptr_array_index (texts, i));
-  g_autofree float *made = g_new (float, MAX ((gsize)left->len * committer->dimension, 1));
-  if (!embed (committer, left, reuse.count > 0 ? made : vectors, problem))
+  if (ahead->embedding == NULL)
+    return TRUE;
+  if (!ragify_embedding_end (g_steal_pointer (&ahead->embedding), problem))
     return FALSE;
-  for (guint i = 0, next = 0; i < texts->len && reuse.count > 0; i++)
-    if (!done[i])
-      memcpy (vectors + (gsize)i * committer->dimension, made + (gsize)next++ * committer->dimension, size);
-  report->embedded += left->len;
-  report->reused += reuse.count;
+  report->embedded += ahead->embedded;
+  report->reused += ahead->reused;
   if (committer->embedded != NULL) {
-    ragify_series_add (committer->embedded, left->len);
-    ragify_series_add (committer->reused, (double)reuse.count);
+    ragify_series_add (committer->embedded, (double)ahead->embedded);
+    ragify_series_add (committer->reused, (double)ahead->reused);
   }
   return TRUE;
 }

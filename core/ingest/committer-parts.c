@@ -115,7 +115,7 @@ acknowledge (RagifyCommitter *committer, const RagifyPart *part, const RagifySto
   g_autofree char *reason = NULL;
   ragify_follower_distrust (committer->follower);
   ragify_follower_catch_up (committer->follower, FOLLOW_US, &reason);
-  ragify_committer_tell (committer, &result->generation, &result->removed);
+  ragify_committer_tell (committer, &result->generation, &result->removed, ragify_follower_lags (committer->follower));
   report->documents++;
   report->replaced += before->chunks > 0 ? 1 : 0;
   report->generation = result->generation;

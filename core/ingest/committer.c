@@ -8,6 +8,8 @@
 
 #define LISTED_DOCUMENTS 1000u
 #define UPSERT_BATCH 1000u
+#define EMBED_CALLS 8u /* at once, at most */
+#define DESCRIBE_TIMEOUT_US (120 * (guint64)G_USEC_PER_SEC)
 #define CATCH_UP_US (10 * (guint64)G_USEC_PER_SEC)
 
 /* ---- batches ---- */
@@ -47,20 +49,33 @@ ragify_batch_clear (RagifyBatch *batch)
 
 /* ---- making ---- */
 
+/* As many as there is to compute on, so that they do not keep each other from it; where it is computed elsewhere one
+ * more, which is there when another one ends. */
+static guint
+count_lanes (const RagifyCommitter *committer)
+{
+  const RagifyComponent *component = ragify_node_component (committer->options.embedder);
+  const guint loops = MAX (committer->runtime->n_loops, 1);
+  const guint wish =
+      component->run_class == RAGIFY_RUN_WORKER ? MAX (loops, MIN (loops + 1, g_get_num_processors ())) : loops + 1;
+  return MIN (wish, CLAMP (component->max_parallel, 1, EMBED_CALLS));
+}
+
 static gboolean
 describe_embedder (RagifyCommitter *committer, char **fingerprint, GError **error)
 {
   static const RagifyNothing nothing = { .struct_size = sizeof nothing };
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   RagifyCall *call = ragify_call_new (owner, &ragify_operation_embedder_describe, &nothing,
-                                      ragify_now () + RAGIFY_EMBED_TIMEOUT_US, NULL, NULL);
+                                      ragify_now () + DESCRIBE_TIMEOUT_US, NULL, NULL);
   if (ragify_call_wait (committer->options.embedder, call) != RAGIFY_OK) {
     g_set_error_literal (error, RAGIFY_NODE_ERROR, ragify_call_code (call), ragify_call_message (call));
     return FALSE;
   }
   const RagifyEmbedderInfo *info = ragify_call_result (call);
   committer->dimension = info->dimension;
-  committer->max_batch = info->max_batch;
+  committer->lanes =
+      ragify_lanes_new (committer->options.embedder, count_lanes (committer), info->dimension, info->max_batch);
   *fingerprint = g_strndup (info->fingerprint.data, info->fingerprint.size);
   return TRUE;
 }
@@ -82,6 +97,7 @@ ragify_committer_new (RagifyRuntime *runtime, const RagifyLibraryOptions *option
   committer->runtime = runtime;
   committer->options = *options;
   committer->options.upsert_batch = options->upsert_batch > 0 ? options->upsert_batch : UPSERT_BATCH;
+  committer->convoy = ragify_convoy_new ();
   committer->follower = ragify_follower_new (options->store, options->text_indexes, options->n_text_indexes);
   committer->embedded = new_series (runtime, options->name, "embedded");
   committer->reused = new_series (runtime, options->name, "reused");
@@ -106,7 +122,8 @@ void
 ragify_committer_free (RagifyCommitter *committer)
 {
   ragify_committer_land (committer);
-  g_clear_pointer (&committer->pilot, ragify_pilot_free);
+  ragify_convoy_free (committer->convoy);
+  g_clear_pointer (&committer->lanes, ragify_lanes_free);
   g_clear_pointer (&committer->cutter, ragify_cutter_free);
   g_free (committer->salt[0]);
   g_free (committer->salt[1]);
@@ -128,12 +145,13 @@ ragify_committer_lags (const RagifyCommitter *committer)
 }
 
 void
-ragify_committer_tell (RagifyCommitter *committer, const RagifyGeneration *generation, const RagifyUuidList *removed)
+ragify_committer_tell (RagifyCommitter *committer, const RagifyGeneration *generation, const RagifyUuidList *removed,
+                       gboolean lags)
 {
   const RagifyLibraryOptions *options = &committer->options;
   committer->told = *generation;
   if (options->changed != NULL)
-    options->changed (options->user, options->store, generation, removed, ragify_follower_lags (committer->follower));
+    options->changed (options->user, options->store, generation, removed, lags);
 }
 
 /* ---- writes whose outcome is not known ---- */
@@ -158,15 +176,23 @@ write_failed (RagifyCommitter *committer, const RagifyCall *call, RagifyProblem 
 gboolean
 ragify_committer_make_sure (RagifyCommitter *committer, RagifyProblem *problem)
 {
+  if (!committer->unsure)
+    return TRUE;
+  ragify_committer_land (committer);
+  return ragify_committer_ask_store (committer, problem);
+}
+
+gboolean
+ragify_committer_ask_store (RagifyCommitter *committer, RagifyProblem *problem)
+{
   RagifyStoreGeneration store;
   g_autofree char *reason = NULL;
   if (!committer->unsure)
     return TRUE;
-  ragify_committer_land (committer);
   if (!ragify_store_generation (committer->options.store, &store, &reason))
     return ragify_ingest_problem (problem, RAGIFY_E_UNAVAILABLE, reason, 0);
   ragify_follower_catch_up (committer->follower, CATCH_UP_US, &reason);
-  ragify_committer_tell (committer, &store.generation, NULL);
+  ragify_committer_tell (committer, &store.generation, NULL, ragify_follower_lags (committer->follower));
   committer->unsure = FALSE;
   return TRUE;
 }
@@ -282,8 +308,8 @@ ragify_committer_describe (RagifyBatch *batch, const RagifyIncoming *incoming, c
 }
 
 RagifyStoreUpsert *
-ragify_committer_prepare (RagifyCommitter *committer, RagifyBatch *batch, guint first, guint count,
-                          RagifyIngestReport *report, RagifyProblem *problem)
+ragify_committer_prepare (RagifyCommitter *committer, RagifyBatch *batch, guint first, guint count, gconstpointer group,
+                          RagifyVectorsAhead *ahead)
 {
   RagifyStoreUpsert *args = ragify_arena_alloc (batch->owner->arena, sizeof *args);
   *args = (RagifyStoreUpsert){
@@ -297,15 +323,12 @@ ragify_committer_prepare (RagifyCommitter *committer, RagifyBatch *batch, guint 
                 .count = count,
                 .stride = sizeof (RagifyChunk) },
   };
+  *ahead = (RagifyVectorsAhead){ .embedding = NULL };
   if (committer->options.embedder == NULL)
     return args;
   float *vectors =
       ragify_arena_alloc (batch->owner->arena, MAX ((gsize)count * committer->dimension, 1) * sizeof *vectors);
-  g_autoptr (GPtrArray) texts = g_ptr_array_new ();
-  for (guint i = 0; i < count; i++)
-    g_ptr_array_add (texts, g_ptr_array_index (batch->texts, first + i));
-  if (!ragify_committer_embed (committer, batch, texts, vectors, report, problem))
-    return NULL;
+  ragify_committer_embed (committer, batch, first, count, vectors, group, ahead);
   args->vectors = (RagifyVectors){ vectors, count, committer->dimension };
   return args;
 }
@@ -314,8 +337,9 @@ gboolean
 ragify_committer_commit (RagifyCommitter *committer, RagifyBatch *batch, guint first, guint count, guint64 timeout_us,
                          RagifyStoreUpsertResult *result, RagifyIngestReport *report, RagifyProblem *problem)
 {
-  const RagifyStoreUpsert *args = ragify_committer_prepare (committer, batch, first, count, report, problem);
-  if (args == NULL)
+  RagifyVectorsAhead ahead;
+  const RagifyStoreUpsert *args = ragify_committer_prepare (committer, batch, first, count, report, &ahead);
+  if (!ragify_committer_end_embedding (committer, &ahead, report, problem))
     return FALSE;
   RagifyCall *call =
       ragify_call_new (batch->owner, &ragify_operation_store_upsert, args, ragify_now () + timeout_us, NULL, NULL);
@@ -332,7 +356,7 @@ acknowledge (RagifyCommitter *committer, RagifyBatch *batch, const RagifyStoreUp
   const gsize size = batch->chunks->len * sizeof (RagifyChunk);
   ragify_follower_update (committer->follower, batch->owner, ragify_batch_lasting (batch, batch->chunks->data, size),
                           batch->chunks->len, &result->removed, &result->generation, report);
-  ragify_committer_tell (committer, &result->generation, &result->removed);
+  ragify_committer_tell (committer, &result->generation, &result->removed, ragify_follower_lags (committer->follower));
   report->documents += batch->documents->len;
   report->chunks += batch->chunks->len;
   committer->written += batch->chunks->len;
@@ -355,19 +379,22 @@ write_in_pieces (RagifyCommitter *committer, RagifyBatch *batch, RagifyIngestRep
   return TRUE;
 }
 
-/* Has the batch written, beside what the caller does next. */
+/* Has the batch embedded and written, beside what the caller does next. */
 static gboolean
 write_batch (RagifyCommitter *committer, RagifyBatch *batch, RagifyIngestReport *report, RagifyProblem *problem)
 {
+  RagifyVectorsAhead ahead;
   if (batch->documents->len == 0)
     return TRUE;
   if (batch->chunks->len > committer->options.upsert_batch && batch->documents->len == 1)
     return ragify_committer_settle (committer, report, problem) && write_in_pieces (committer, batch, report, problem);
-  const RagifyStoreUpsert *args = ragify_committer_prepare (committer, batch, 0, batch->chunks->len, report, problem);
-  if (args == NULL || !ragify_committer_settle (committer, report, problem) ||
-      !ragify_committer_make_sure (committer, problem))
+  ragify_committer_clear_for (committer);
+  if (report->broken.status != 0)
+    return ragify_committer_settle (committer, report, problem);
+  if (!ragify_committer_make_sure (committer, problem))
     return FALSE;
-  ragify_committer_launch (committer, batch, args, report);
+  const RagifyStoreUpsert *args = ragify_committer_prepare (committer, batch, 0, batch->chunks->len, report, &ahead);
+  ragify_committer_launch (committer, batch, args, &ahead, report);
   return TRUE;
 }
 
@@ -523,7 +550,7 @@ ragify_committer_delete (RagifyCommitter *committer, const char *const *document
   if (result->removed.count == 0)
     return TRUE;
   ragify_follower_update (committer->follower, owner, NULL, 0, &result->removed, &result->generation, NULL);
-  ragify_committer_tell (committer, &result->generation, &result->removed);
+  ragify_committer_tell (committer, &result->generation, &result->removed, ragify_follower_lags (committer->follower));
   return TRUE;
 }
 
@@ -545,7 +572,7 @@ ragify_committer_announce (RagifyCommitter *committer)
   if (options->changed == NULL)
     return;
   if (ragify_store_generation (options->store, &found, &reason))
-    ragify_committer_tell (committer, &found.generation, NULL);
+    ragify_committer_tell (committer, &found.generation, NULL, ragify_follower_lags (committer->follower));
   else
     g_warning ("%s: answers are not cached until its next write: %s", ragify_node_name (options->store), reason);
 }
@@ -569,5 +596,5 @@ ragify_committer_ask (RagifyCommitter *committer)
     return;
   ragify_follower_distrust (committer->follower);
   ragify_follower_catch_up (committer->follower, CATCH_UP_US, &reason);
-  ragify_committer_tell (committer, &found.generation, NULL);
+  ragify_committer_tell (committer, &found.generation, NULL, ragify_follower_lags (committer->follower));
 }

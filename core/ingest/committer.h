@@ -23,9 +23,9 @@ gboolean ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const
                                RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
                                RagifyProblem *problem);
 
-/* The same, but what is written last may still be under way when it returns, so that the next documents are embedded
- * meanwhile. Before the report is read for the last time, or goes, ragify_committer_settle must have waited for it.
- * Documents that are under way are waited for by whatever else is asked of the committer. */
+/* The same, but what is put last may still be embedded and written when it returns, so that the next documents follow
+ * without a pause. Before the report is read for the last time, or goes, ragify_committer_settle must have waited for
+ * it. Documents that are under way are waited for by whatever else is asked of the committer. */
 gboolean ragify_committer_put_ahead (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count,
                                      RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
                                      RagifyProblem *problem);
@@ -33,6 +33,10 @@ gboolean ragify_committer_put_ahead (RagifyCommitter *committer, RagifyIncoming 
 gboolean ragify_committer_settle (RagifyCommitter *committer, RagifyIngestReport *report, RagifyProblem *problem);
 /* Waits for what is under way; whose it is learns of it when it settles. */
 void ragify_committer_land (RagifyCommitter *committer);
+/* Waits for what was put first. FALSE: nothing is under way. */
+gboolean ragify_committer_land_first (RagifyCommitter *committer);
+/* Whether something is under way: the text indexes and the store's generation are not to be asked after then. */
+gboolean ragify_committer_flies (const RagifyCommitter *committer);
 
 /* ---- documents that are written in parts, of any size ---- */
 

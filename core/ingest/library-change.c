@@ -13,6 +13,7 @@ change_step (RagifyLibraryJob *job, RagifyCommitter *former)
   Change *change = (Change *)job;
   RagifyLibrary *library = change->errand.library;
   g_autofree char *reason = NULL;
+  ragify_committer_land (former); /* while those whose reports it writes to wait for this thread */
   library->written += ragify_committer_take_written (former);
   library->optimize_every = change->optimize_every;
   library->committer = change->committer;

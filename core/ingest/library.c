@@ -127,6 +127,17 @@ follow_again (RagifyLibrary *library)
   pthread_mutex_lock (&library->lock);
 }
 
+/* Nobody has anything else to do: whoever put it may have stopped for a while. With the lock held, which is given up
+ * meanwhile. */
+static void
+land_first (RagifyLibrary *library)
+{
+  pthread_mutex_unlock (&library->lock);
+  ragify_committer_land_first (library->committer);
+  optimize_when_due (library);
+  pthread_mutex_lock (&library->lock);
+}
+
 static void *
 library_main (void *data)
 {
@@ -136,6 +147,8 @@ library_main (void *data)
     RagifyLibraryJob *job = g_queue_pop_head (&library->jobs);
     if (job != NULL)
       run_step (library, job);
+    else if (ragify_committer_flies (library->committer))
+      land_first (library);
     else if (!wait_for_work (library))
       follow_again (library);
   }

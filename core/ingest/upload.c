@@ -463,12 +463,7 @@ upload_step (RagifyLibraryJob *job, RagifyCommitter *committer)
   if (at_end || unparsed)
     return TRUE;
   pthread_mutex_lock (&library->lock);
-  const gboolean idle = !has_more (upload);
   count (upload, upload->unparsed->len);
-  pthread_mutex_unlock (&library->lock);
-  if (idle)
-    settle (upload, committer); /* nobody else would wait for it */
-  pthread_mutex_lock (&library->lock);
   const gboolean more = has_more (upload);
   if (!more)
     upload->job.running = FALSE; /* from here on feeding schedules it */
