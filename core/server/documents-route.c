@@ -160,9 +160,10 @@ find_chunking (RagifyExchange *exchange, RagifyChunking *chunking)
                                  text);
 }
 
-/* What the address says of a document that comes as text. NULL: refused. */
+/* What the address says of a document that comes as text; its members as JSON, too, unless `members` is NULL. NULL:
+ * refused. */
 static RagifyIncoming *
-describe_text (RagifyExchange *exchange, RagifyHold *hold)
+describe_text (RagifyExchange *exchange, RagifyHold *hold, json_t **members)
 {
   static const char *const texts[] = { "id", "title", "uri", "created_at", "updated_at" };
   const char *metadata = ragify_query_get (exchange->query, "metadata");
@@ -180,8 +181,11 @@ describe_text (RagifyExchange *exchange, RagifyHold *hold)
     reason = g_strdup_printf ("is not JSON: %s (column %d)", error.text, error.column);
   else
     document = ragify_incoming_parse (described, &field, &reason);
+  const gboolean well = document != NULL && (hold == NULL || ragify_hold_mark (hold, document, &field, &reason));
+  if (well && members != NULL)
+    *members = json_incref (described);
   json_decref (described);
-  if (document != NULL && (hold == NULL || ragify_hold_mark (hold, document, &field, &reason)))
+  if (well)
     return g_steal_pointer (&document);
   const char *name = field != NULL ? field : "metadata";
   ragify_exchange_refuse (exchange, 400, "Invalid value", name, "%s: %s", name, reason);
@@ -196,7 +200,7 @@ new_upload (RagifyExchange *exchange, RagifyLibrary *library, RagifyBodyType typ
   RagifyHold *hold = ragify_exchange_hold (exchange);
   if (type != RAGIFY_BODY_TEXT)
     return ragify_upload_new (library, loop, type, chunking, hold);
-  RagifyIncoming *document = describe_text (exchange, hold);
+  RagifyIncoming *document = describe_text (exchange, hold, NULL);
   return document != NULL ? ragify_upload_new_text (library, loop, document, chunking, hold) : NULL;
 }
 
@@ -266,19 +270,28 @@ replay (RagifyExchange *exchange)
   ragify_exchange_reply_problem (exchange, &exchange->problem);
 }
 
-/* Where the upload goes that is to be answered before its documents are in; NULL: its answer waits for them. A tenant
- * could not ask what became of it, and what came with a key of its own is answered once, with what came of it. */
-static RagifySpool *
-spool_for (RagifyExchange *exchange, RagifyLibrary *library, RagifyBodyType type, RagifyChunking chunking)
+/* Whether the upload is to be answered before its documents are in. A tenant could not ask what became of it, and what
+ * came with a key of its own is answered once, with what came of it. */
+static gboolean
+is_deferred (const RagifyExchange *exchange)
 {
   const RagifyAdmin *admin = exchange->listener->shared->options.admin;
-  if (admin == NULL || admin->uploads == NULL || !ragify_prefers_async (exchange->facts.prefer) ||
-      ragify_exchange_hold (exchange) != NULL || exchange->facts.idempotency_key.data != NULL)
+  return admin != NULL && admin->uploads != NULL && ragify_prefers_async (exchange->facts.prefer) &&
+         ragify_exchange_hold (exchange) == NULL && exchange->facts.idempotency_key.data == NULL;
+}
+
+/* Where such an upload goes. NULL: refused. */
+static RagifySpool *
+new_spool (RagifyExchange *exchange, RagifyLibrary *library, RagifyBodyType type, RagifyChunking chunking)
+{
+  json_t *members = NULL;
+  g_autoptr (RagifyIncoming) document = type == RAGIFY_BODY_TEXT ? describe_text (exchange, NULL, &members) : NULL;
+  if (type == RAGIFY_BODY_TEXT && document == NULL)
     return NULL;
-  const RagifyUploadTicket ticket = { .store = g_strdup (ragify_library_name (library)),
-                                      .type = type,
-                                      .chunking = chunking };
-  return ragify_spool_new (admin->uploads, exchange->listener->loop, &ticket);
+  const RagifyUploadTicket ticket = {
+    .store = g_strdup (ragify_library_name (library)), .type = type, .chunking = chunking, .document = members
+  };
+  return ragify_spool_new (exchange->listener->shared->options.admin->uploads, exchange->listener->loop, &ticket);
 }
 
 static gboolean
@@ -293,9 +306,10 @@ upload_begin (RagifyExchange *exchange)
     return FALSE;
   Work *work = work_new (exchange);
   gboolean well = check_key (exchange, work);
-  if (well && !work->replay && type != RAGIFY_BODY_TEXT)
-    work->spool = spool_for (exchange, library, type, chunking);
-  if (well && !work->replay && work->spool == NULL) {
+  if (well && !work->replay && is_deferred (exchange)) {
+    work->spool = new_spool (exchange, library, type, chunking);
+    well = work->spool != NULL;
+  } else if (well && !work->replay) {
     work->upload = new_upload (exchange, library, type, chunking);
     well = work->upload != NULL;
   }

@@ -60,13 +60,22 @@ typedef enum {
   ATTEMPT_CANCELLED,
 } Attempt;
 
-static const char *const type_names[] = { [RAGIFY_BODY_JSON] = "json", [RAGIFY_BODY_NDJSON] = "ndjson" };
+static const char *const type_names[] = {
+  [RAGIFY_BODY_JSON] = "json", [RAGIFY_BODY_NDJSON] = "ndjson", [RAGIFY_BODY_TEXT] = "text"
+};
+
+void
+ragify_upload_ticket_clear (RagifyUploadTicket *ticket)
+{
+  g_free (ticket->store);
+  json_decref (ticket->document);
+}
 
 static void
 item_free (gpointer data)
 {
   Item *item = data;
-  g_free (item->ticket.store);
+  ragify_upload_ticket_clear (&item->ticket);
   g_free (item->id);
   g_free (item);
 }
@@ -106,9 +115,9 @@ settle_folder (const RagifyUploadQueue *queue)
 static json_t *
 note_of (const Item *item)
 {
-  return json_pack ("{s:s, s:s, s:s, s:I}", "store", item->ticket.store, "type", type_names[item->ticket.type],
+  return json_pack ("{s:s, s:s, s:s, s:I, s:O*}", "store", item->ticket.store, "type", type_names[item->ticket.type],
                     "chunking", item->ticket.chunking == RAGIFY_CHUNKING_NONE ? "none" : "default", "began_at",
-                    (json_int_t)item->began_at);
+                    (json_int_t)item->began_at, "document", item->ticket.document);
 }
 
 /* Takes `note`. */
@@ -207,6 +216,7 @@ ragify_upload_queue_accept (RagifyUploadQueue *queue, const char *id, const Ragi
   Item *item = g_new0 (Item, 1);
   *item = (Item){ .queue = queue, .id = g_strdup (id), .ticket = *ticket, .began_at = g_get_real_time () };
   item->ticket.store = g_strdup (ticket->store);
+  json_incref (item->ticket.document);
   if (!write_note (queue, id, note_of (item), &error)) {
     item_free (item);
     return ragify_problem_set (problem, 507, "No room to store", NULL, "%s", error->message);
@@ -339,12 +349,31 @@ judge (const Item *item, const Feeding *feeding)
   return status == 429 || status == 503 || status == 504 || status == 507 ? ATTEMPT_AGAIN : ATTEMPT_FAILED;
 }
 
+/* NULL with a problem: what was kept of it is not what was written. */
+static RagifyUpload *
+new_upload (const Item *item, RagifyLibrary *library, RagifyProblem *problem)
+{
+  RagifyLoop *loop = item->queue->runtime->loops[0];
+  const RagifyUploadTicket *ticket = &item->ticket;
+  g_autofree char *field = NULL;
+  g_autofree char *reason = NULL;
+  if (ticket->type != RAGIFY_BODY_TEXT)
+    return ragify_upload_new (library, loop, ticket->type, ticket->chunking, NULL);
+  RagifyIncoming *document = ragify_incoming_parse (ticket->document, &field, &reason);
+  if (document != NULL)
+    return ragify_upload_new_text (library, loop, document, ticket->chunking, NULL);
+  ragify_problem_set (problem, 500, "Internal error", field, "%s.json: %s %s", item->id, field != NULL ? field : "it",
+                      reason);
+  return NULL;
+}
+
 static Attempt
 put_in (const Item *item, RagifyLibrary *library, int fd, Feeding *feeding)
 {
   struct stat facts;
-  RagifyLoop *loop = item->queue->runtime->loops[0];
-  RagifyUpload *upload = ragify_upload_new (library, loop, item->ticket.type, item->ticket.chunking, NULL);
+  RagifyUpload *upload = new_upload (item, library, &feeding->problem);
+  if (upload == NULL)
+    return ATTEMPT_FAILED;
   if (fstat (fd, &facts) == 0 && feed (item, upload, fd, (guint64)facts.st_size, feeding)) {
     ragify_upload_finish (upload, replied, feeding);
     wait_until (feeding, &feeding->answered, TRUE);
@@ -489,6 +518,15 @@ compare_found (gconstpointer a, gconstpointer b)
   return one < other ? -1 : one > other;
 }
 
+static RagifyBodyType
+find_type (const char *name)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (type_names); i++)
+    if (strcmp (type_names[i], name) == 0)
+      return (RagifyBodyType)i;
+  return RAGIFY_BODY_JSON;
+}
+
 /* FALSE: it says nothing that can be understood. */
 static gboolean
 read_note (RagifyUploadQueue *queue, const char *name, Found *found)
@@ -503,9 +541,10 @@ read_note (RagifyUploadQueue *queue, const char *name, Found *found)
     *item = (Item){ .queue = queue,
                     .id = g_strndup (name, strlen (name) - strlen (".json")),
                     .ticket = { .store = g_strdup (store),
-                                .type = strcmp (type, "ndjson") == 0 ? RAGIFY_BODY_NDJSON : RAGIFY_BODY_JSON,
-                                .chunking = g_strcmp0 (chunking, "none") == 0 ? RAGIFY_CHUNKING_NONE
-                                                                              : RAGIFY_CHUNKING_DEFAULT },
+                                .type = find_type (type),
+                                .chunking =
+                                    g_strcmp0 (chunking, "none") == 0 ? RAGIFY_CHUNKING_NONE : RAGIFY_CHUNKING_DEFAULT,
+                                .document = json_incref (json_object_get (note, "document")) },
                     .began_at = json_integer_value (json_object_get (note, "began_at")) };
     *found = (Found){ .item = item,
                       .ended_at = json_integer_value (json_object_get (note, "ended_at")),

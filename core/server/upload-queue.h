@@ -22,10 +22,13 @@ RagifyUploadQueue *ragify_upload_queue_ref (RagifyUploadQueue *queue);
 void ragify_upload_queue_unref (RagifyUploadQueue *queue);
 
 typedef struct RagifyUploadTicket {
-  char *store; /* the receiver's */
+  char *store; /* the receiver's, as `document` is */
   RagifyBodyType type;
   RagifyChunking chunking;
+  struct json_t *document; /* of a text: its other members, with any content; NULL: it is none */
 } RagifyUploadTicket;
+/* Frees what the ticket holds. */
+void ragify_upload_ticket_clear (RagifyUploadTicket *ticket);
 
 /* ---- for the receiver of a body ---- */
 

@@ -34,7 +34,7 @@ spool_free (RagifySpool *spool)
   g_string_free (spool->gathered, TRUE);
   ragify_problem_clear (&spool->problem);
   ragify_upload_queue_unref (spool->queue);
-  g_free (spool->ticket.store);
+  ragify_upload_ticket_clear (&spool->ticket);
   g_free (spool->id);
   g_free (spool);
 }

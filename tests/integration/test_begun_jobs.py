@@ -106,6 +106,33 @@ def test_an_upload_is_put_in_after_its_answer(host):
     assert again["result"]["documents"] == 1
 
 
+def test_one_document_as_text_is_put_in_after_its_answer(host):
+    headers = {"Content-Type": "text/plain", **ASYNC}
+    path = "/v1/documents?id=notes/heron.txt&title=Herons&metadata=%7B%22lang%22:%22en%22%7D"
+    answer = host.request("POST", path, "The heron stands in the käsebrook.".encode("latin-1"), headers)
+    assert answer.headers["preference-applied"] == "respond-async"
+    done = over(host, begun(answer))
+    assert done["state"] == "done" and done["result"]["documents"] == 1, done
+    found = host.get("/v1/documents/notes%2Fheron.txt").json
+    assert found["title"] == "Herons" and found["metadata"] == {"lang": "en"}
+    assert "käsebrook" in found["chunks"][0]["content"]
+    # What can be refused at once is; what only its bytes tell, by the job.
+    for wrong in ("/v1/documents", "/v1/documents?id=x&metadata=1", "/v1/documents?id=x&updated_at=yesterday"):
+        assert host.request("POST", wrong, b"text", headers).status == 400
+    failed = over(host, begun(host.request("POST", "/v1/documents?id=x", b"\x7fELF\x00\x01\x02\x00", headers)))
+    assert failed["state"] == "failed" and failed["error"], failed
+
+
+@pytest.mark.long
+def test_a_long_text_is_written_in_parts_after_its_answer(host):
+    text = "\n".join(f"Line {i} of what the bittern wrote." for i in range(130000)).encode()
+    assert len(text) > 4 << 20
+    name = begun(host.request("POST", "/v1/documents?id=long", text, {"Content-Type": "text/plain", **ASYNC}))
+    done = wait_for(host, name, "done", "failed", "cancelled", seconds=1800)
+    assert done["state"] == "done" and done["read_bytes"] == done["to_read_bytes"] == len(text), done
+    assert done["result"]["chunks"] > 1000
+
+
 def test_what_is_wrong_with_it_is_said_by_the_job(host):
     failed = over(host, begun(host.post("/v1/documents", b"{not json", ASYNC)))
     assert failed["state"] == "failed" and "line 1" in failed["error"], failed
@@ -154,6 +181,8 @@ def test_what_was_answered_survives_a_kill(tmp_path, service):
     host = Host(tmp_path, slow_config(service, "switch")).start()
     try:
         names = [begun(host.request("POST", "/v1/documents", lines(i * 300, 300), {**NDJSON, **ASYNC})) for i in range(3)]
+        text = begun(host.request("POST", "/v1/documents?id=text&title=One", b"All of it.",
+                                  {"Content-Type": "text/plain", **ASYNC}))
         assert wait_for(host, names[0], "retrying")["error"]
         host.kill()
         host.start()
@@ -164,6 +193,8 @@ def test_what_was_answered_survives_a_kill(tmp_path, service):
             done = over(host, name)
             assert done["state"] == "done" and done["result"]["documents"] + done["result"]["unchanged"] == 300, done
         assert [host.get(f"/v1/documents/d{i}").status for i in (0, 450, 899)] == [200, 200, 200]
+        assert over(host, text)["result"]["documents"] == 1
+        assert host.get("/v1/documents/text").json["title"] == "One"
         # What came of it is known after the next start as well, and its body is gone.
         host.stop()
         host.start()

@@ -174,6 +174,24 @@ def test_a_store_is_reindexed_by_a_reload(make_host, service):
     assert ids(ask(host, "dipper the last one"))[0] == "more"
 
 
+def test_max_memory_can_be_raised_and_lowered_while_the_host_runs(make_host, service):
+    host = make_host(configuration(service, store="max-memory = 128KiB"), name="limited")
+    host.ingest(documents(40))
+    refused = host.post("/v1/documents", {"documents": documents(1200)})
+    assert refused.status == 507 and "max-memory is reached" in refused.json["detail"], refused
+    assert len(ids(ask(host, "swan number 8"))) == 5
+    for limit, status in (("16MiB", 200), ("128KiB", 507), ("0", 200)):
+        host.config_path.write_text(configuration(service, store=f"max-memory = {limit}"))
+        answer = host.post("/v1/admin/reload", {})
+        assert answer.status == 200, answer
+        assert {one["node"]: one["change"] for one in answer.json["changes"]}["vector-store docs"] == "reconfigured", answer
+        wanted = {"documents": documents(1200) + [{"id": f"more {limit}", "content": f"A dipper at {limit}."}]}
+        answer = host.post("/v1/documents", wanted)
+        assert answer.status == status, answer
+        assert len(ids(ask(host, "swan number 8"))) == 5
+    assert host.get("/v1/documents/more%200").status == 200
+
+
 def test_reindexing_waits_for_an_embedder_that_is_away(make_host):
     service = Service()
     host = make_host(configuration(service), name="away")
