@@ -195,11 +195,16 @@ def test_what_was_answered_survives_a_kill(tmp_path, service):
         assert [host.get(f"/v1/documents/d{i}").status for i in (0, 450, 899)] == [200, 200, 200]
         assert over(host, text)["result"]["documents"] == 1
         assert host.get("/v1/documents/text").json["title"] == "One"
-        # What came of it is known after the next start as well, and its body is gone.
+        # What came of it is known after the next start as well, and no body is left: of none that is over, nor of one that
+        # was not answered, at whatever moment the host ended.
         host.stop()
+        uploads = host.state / "uploads"
+        for left in (f"{names[1]}.body", "never-answered.body", "never-whole.part"):
+            (uploads / left).write_bytes(lines(5000, 3))
         host.start()
         assert job(host, names[1])["result"]["failed_total"] == 0
-        assert not list((host.state / "uploads").glob("*.body"))
+        assert [path.name for path in uploads.iterdir() if path.suffix != ".json"] == []
+        assert host.get("/v1/documents/d5000").status == 404
         host.stop()
     finally:
         if host.alive():
