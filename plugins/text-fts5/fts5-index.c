@@ -166,13 +166,33 @@ is_own (const RagifyTextIndex *index, RagifyFault *fault)
                            index->file);
 }
 
-/* Whatever else lies in the file's place stays as it is. A file of this index that lost its beginning looks like that,
- * too: better one that a person has to move than one of somebody else's that is gone. */
+/* The file that tells that words.db was made here, also when that can no longer be seen from it. */
+static void
+own_mark (const RagifyTextIndex *index, char *path, size_t size)
+{
+  (void)snprintf (path, size, "%s/made-here", index->folder);
+}
+
+/* Where it cannot be set, a damaged file is somebody's that has to move it. */
+static void
+set_own_mark (const RagifyTextIndex *index)
+{
+  char path[4200];
+  own_mark (index, path, sizeof path);
+  FILE *file = fopen (path, "ae");
+  if (file != NULL)
+    (void)fclose (file);
+}
+
+/* Whatever else lies in the file's place, and was not made here, stays as it is. */
 static bool
 is_database (const RagifyTextIndex *index, RagifyFault *fault)
 {
   static const char magic[] = "SQLite format 3";
-  char begin[sizeof magic];
+  char begin[sizeof magic], mark[4200];
+  own_mark (index, mark, sizeof mark);
+  if (access (mark, F_OK) == 0)
+    return true;
   FILE *file = fopen (index->file, "re");
   if (file == NULL)
     return true; /* there is none, or opening it says what is wrong */
@@ -264,6 +284,7 @@ open_writer (RagifyTextIndex *index, RagifyFault *fault)
   damage_mark (index, mark, sizeof mark);
   if (!is_database (index, fault) || !is_own (index, fault))
     return false;
+  set_own_mark (index);
   if (access (mark, F_OK) == 0)
     return start_anew (index, "a part of it could not be read", fault);
   index->writer = reader_open (index, RAGIFY_CONNECTION_WRITE, fault);
