@@ -94,6 +94,7 @@ clearing_step (RagifyLibraryJob *job, RagifyCommitter *committer)
   RagifyProblem problem = { 0 };
   RagifyGeneration generation;
   guint64 chunks = 0;
+  ragify_committer_land (committer); /* what is under way may make one that matches now another one */
   g_autoptr (GPtrArray) ids = list_page (clearing, &problem);
   if (ids == NULL)
     return end (clearing, &problem);

@@ -36,10 +36,11 @@ struct RagifyLibrary {
   pthread_t thread;
   pthread_mutex_t lock; /* guards what follows, and the uploads' shared members */
   pthread_cond_t work;
-  GQueue jobs;    /* RagifyLibraryJob */
-  gsize gathered; /* bytes that all uploads have taken and not parsed yet */
-  gboolean closing;
-  gboolean stuck; /* the thread's: a text index could not be brought up to the store */
+  GQueue jobs;      /* RagifyLibraryJob */
+  gsize gathered;   /* bytes that all uploads have taken and not parsed yet */
+  gboolean closing; /* what is in the queue is not begun any more */
+  gboolean closed;  /* nothing gets into the queue any more */
+  gboolean stuck;   /* the thread's: a text index could not be brought up to the store */
 };
 
 /* [any] */
@@ -47,7 +48,7 @@ RagifyLibrary *ragify_library_ref (RagifyLibrary *library);
 void ragify_library_unref (RagifyLibrary *library);
 
 /* Puts the job into the queue, at its head where it is `urgent`; no effect where it already is there. FALSE when the
- * library is closing. With the lock held. */
+ * library is closed; while it is closing the job is refused soon. With the lock held. */
 gboolean ragify_library_schedule (RagifyLibrary *library, RagifyLibraryJob *job, gboolean urgent);
 
 /* A reply on its way to a loop. Takes `body` (or NULL) and the problem's texts. [any] */

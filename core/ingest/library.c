@@ -48,7 +48,7 @@ ragify_library_reply (RagifyLoop *loop, char *body, const RagifyProblem *problem
 gboolean
 ragify_library_schedule (RagifyLibrary *library, RagifyLibraryJob *job, gboolean urgent)
 {
-  if (library->closing)
+  if (library->closed)
     return FALSE;
   if (job->scheduled)
     return TRUE;
@@ -152,10 +152,13 @@ library_main (void *data)
     else if (!wait_for_work (library))
       follow_again (library);
   }
+  pthread_mutex_unlock (&library->lock);
+  ragify_committer_land (library->committer); /* it writes to the reports of uploads, which may not end before */
+  pthread_mutex_lock (&library->lock);
+  library->closed = TRUE;
   GQueue left = library->jobs;
   g_queue_init (&library->jobs);
   pthread_mutex_unlock (&library->lock);
-  ragify_committer_land (library->committer);
   for (RagifyLibraryJob *job = g_queue_pop_head (&left); job != NULL; job = g_queue_pop_head (&left))
     job->refuse (job);
   return NULL;

@@ -13,20 +13,27 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "core/ingest/committer.h"
+#include "core/ingest/library-private.h"
 #include "core/module/context.h"
+#include "core/pipeline/filter.h"
 
 static RagifyRuntime runtime;
 
 /* ---- a store in memory, and an index that counts ---- */
 
+typedef struct Stored {
+  RagifyUuid hash;
+  char *metadata;
+} Stored;
+
 static struct {
   pthread_mutex_t lock;
-  GHashTable *documents; /* id → RagifyUuid, its content's hash */
+  GHashTable *documents; /* id → Stored */
   GPtrArray *chunks;     /* texts of all that came, in order */
   guint64 counter;
   gboolean fail_after_commit, must_wait;
   guint64 to_pass; /* upserts that may pass while `must_wait` */
+  guint64 upserts; /* that have come, whether they wait or not */
   pthread_cond_t passed;
 } store = { .lock = PTHREAD_MUTEX_INITIALIZER, .passed = PTHREAD_COND_INITIALIZER };
 
@@ -51,12 +58,20 @@ generation_now (void)
 }
 
 static void
+free_stored (gpointer data)
+{
+  g_free (((Stored *)data)->metadata);
+  g_free (data);
+}
+
+static void
 remember (const RagifyStoreUpsert *args)
 {
   for (guint64 i = 0; i < args->documents.count; i++) {
     const RagifyDocument *document = &args->documents.items[i];
-    g_hash_table_insert (store.documents, g_strndup (document->id.data, document->id.size),
-                         g_memdup2 (&document->content_hash, sizeof document->content_hash));
+    Stored *stored = g_new0 (Stored, 1);
+    *stored = (Stored){ document->content_hash, g_strndup (document->metadata.data, document->metadata.size) };
+    g_hash_table_insert (store.documents, g_strndup (document->id.data, document->id.size), stored);
   }
   for (guint64 i = 0; i < args->chunks.count; i++)
     g_ptr_array_add (store.chunks, g_strndup (args->chunks.items[i].content.data, args->chunks.items[i].content.size));
@@ -67,6 +82,8 @@ static void
 store_upsert (void *instance, RagifyCall *call, const RagifyStoreUpsert *args)
 {
   pthread_mutex_lock (&store.lock);
+  store.upserts++;
+  pthread_cond_broadcast (&store.passed);
   while (store.must_wait && store.to_pass == 0)
     pthread_cond_wait (&store.passed, &store.lock);
   store.to_pass -= store.to_pass > 0 ? 1 : 0;
@@ -90,12 +107,36 @@ list_documents (RagifyCall *call, const RagifyStoreList *args)
   guint64 count = 0;
   for (guint64 i = 0; i < args->documents.count; i++) {
     g_autofree char *id = g_strndup (args->documents.items[i].data, args->documents.items[i].size);
-    const RagifyUuid *hash = g_hash_table_lookup (store.documents, id);
-    if (hash != NULL)
+    const Stored *stored = g_hash_table_lookup (store.documents, id);
+    if (stored != NULL)
       documents[count++] = (RagifyDocument){
-        .struct_size = sizeof *documents, .id = args->documents.items[i], .content_hash = *hash, .chunks = 1
+        .struct_size = sizeof *documents, .id = args->documents.items[i], .content_hash = stored->hash, .chunks = 1
       };
   }
+  return (RagifyDocumentList){ documents, count, sizeof *documents, 0 };
+}
+
+static RagifyStr
+copy_for (RagifyCall *call, const char *text)
+{
+  const gsize size = strlen (text);
+  char *copy = ragify_host ()->call_alloc (call, size + 1);
+  memcpy (copy, text, size + 1);
+  return ragify_str (copy, size);
+}
+
+static RagifyDocumentList
+list_matching (RagifyCall *call, const RagifyFilter *filter)
+{
+  const guint most = g_hash_table_size (store.documents);
+  RagifyDocument *documents = ragify_host ()->call_alloc (call, (most + 1) * sizeof *documents);
+  guint64 count = 0;
+  GHashTableIter iter;
+  gpointer id, value;
+  g_hash_table_iter_init (&iter, store.documents);
+  while (g_hash_table_iter_next (&iter, &id, &value))
+    if (ragify_filter_matches (filter, ragify_str_from (((const Stored *)value)->metadata)))
+      documents[count++] = (RagifyDocument){ .struct_size = sizeof *documents, .id = copy_for (call, id), .chunks = 1 };
   return (RagifyDocumentList){ documents, count, sizeof *documents, 0 };
 }
 
@@ -114,7 +155,9 @@ store_list (void *instance, RagifyCall *call, const RagifyStoreList *args)
 {
   pthread_mutex_lock (&store.lock);
   RagifyStoreListResult result = { .struct_size = sizeof result, .generation = generation_now () };
-  if (args->what == RAGIFY_LIST_DOCUMENTS)
+  if (args->filter != NULL)
+    result.documents = list_matching (call, args->filter);
+  else if (args->what == RAGIFY_LIST_DOCUMENTS)
     result.documents = list_documents (call, args);
   else
     result.chunks = list_chunks (call);
@@ -125,7 +168,17 @@ store_list (void *instance, RagifyCall *call, const RagifyStoreList *args)
 static void
 store_remove (void *instance, RagifyCall *call, const RagifyStoreRemove *args)
 {
-  const RagifyStoreRemoveResult result = { .struct_size = sizeof result, .generation = generation_now () };
+  RagifyUuid *removed = ragify_host ()->call_alloc (call, (args->documents.count + 1) * sizeof *removed);
+  pthread_mutex_lock (&store.lock);
+  RagifyStoreRemoveResult result = { .struct_size = sizeof result, .removed = { removed, 0 } };
+  for (guint64 i = 0; i < args->documents.count; i++) {
+    g_autofree char *id = g_strndup (args->documents.items[i].data, args->documents.items[i].size);
+    if (g_hash_table_remove (store.documents, id))
+      removed[result.removed.count++] = ragify_chunk_uuid (id, 0);
+  }
+  store.counter++;
+  result.generation = generation_now ();
+  pthread_mutex_unlock (&store.lock);
   succeed (call, &result);
 }
 
@@ -210,11 +263,14 @@ make_store (void)
                                              .kind = RAGIFY_KIND_VECTOR_STORE,
                                              .name = "store",
                                              .run_class = RAGIFY_RUN_WORKER,
+                                             .max_parallel = 4,
                                              .operations = &store_operations,
                                              .create = create,
                                              .start = start,
                                              .destroy = destroy };
-  store.documents = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  store.documents = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, free_stored);
+  store.upserts = store.to_pass = 0;
+  store.must_wait = FALSE;
   store.chunks = g_ptr_array_new_with_free_func (g_free);
   store.counter = 1;
   return make_node (&component);
@@ -459,6 +515,134 @@ an_upload_may_outlive_its_library (void **state)
   free_store (node);
 }
 
+/* ---- what is under way when something else is wanted ---- */
+
+#define BATCH_LINES 1000u  /* documents that an upload has written together */
+#define REVEALING_US 50000 /* for what could go wrong to do so; nothing is judged by it */
+
+static void
+set_must_wait (gboolean must_wait)
+{
+  pthread_mutex_lock (&store.lock);
+  store.must_wait = must_wait;
+  pthread_cond_broadcast (&store.passed);
+  pthread_mutex_unlock (&store.lock);
+}
+
+static void
+wait_for_upserts (guint64 count)
+{
+  pthread_mutex_lock (&store.lock);
+  while (store.upserts < count)
+    pthread_cond_wait (&store.passed, &store.lock);
+  pthread_mutex_unlock (&store.lock);
+}
+
+static void
+wait_for (const atomic_int *flag)
+{
+  for (guint i = 0; i < 120000 && atomic_load (flag) == 0; i++)
+    g_usleep (1000);
+  assert_int_equal (atomic_load (flag), 1);
+}
+
+/* Feeds `lines` documents in English from number 0 on. */
+static void
+feed_lines (RagifyUpload *upload, guint lines)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  for (guint i = 0; i < lines; i++)
+    g_string_append_printf (text, "{\"id\":\"%08u\",\"content\":\"a line\",\"metadata\":{\"lang\":\"en\"}}\n", i);
+  ragify_upload_feed (upload, text->str, text->len, NULL, NULL);
+}
+
+static void *
+free_library (void *library)
+{
+  ragify_library_free (library);
+  return NULL;
+}
+
+static void
+wait_for_closing (RagifyLibrary *library)
+{
+  for (gboolean closing = FALSE; !closing; g_usleep (1000)) {
+    pthread_mutex_lock (&library->lock);
+    closing = library->closing;
+    pthread_mutex_unlock (&library->lock);
+  }
+}
+
+static void
+an_upload_may_end_while_its_library_finishes_its_writes (void **state)
+{
+  RagifyNode *node = make_store ();
+  const RagifyLibraryOptions options = { .name = "store", .store = node, .chunk_size = 1000 };
+  RagifyLibrary *library = ragify_library_new (&runtime, &options, NULL);
+  Sender sender = { .task = { .run = abort_upload } };
+  pthread_t closer;
+  set_must_wait (TRUE);
+  sender.upload = ragify_upload_new (library, runtime.loops[0], RAGIFY_BODY_NDJSON, RAGIFY_CHUNKING_NONE, NULL);
+  feed_lines (sender.upload, BATCH_LINES);
+  wait_for_upserts (1);
+  g_usleep (REVEALING_US);
+  ragify_library_ref (library);
+  assert_int_equal (pthread_create (&closer, NULL, free_library, library), 0);
+  wait_for_closing (library);
+  ragify_loop_post (runtime.loops[0], &sender.task);
+  wait_for (&sender.replied);
+  set_must_wait (FALSE);
+  pthread_join (closer, NULL);
+  ragify_library_unref (library);
+  assert_int_equal (store.chunks->len, BATCH_LINES);
+  free_store (node);
+}
+
+static void
+finish_upload (RagifyTask *task)
+{
+  Sender *sender = (Sender *)task;
+  ragify_upload_finish (sender->upload, on_replied, sender);
+}
+
+/* The last document of the second batch was in German, as what is deleted, and is in English now. */
+static void
+what_an_upload_has_changed_is_not_deleted_for_what_it_was (void **state)
+{
+  RagifyNode *node = make_store ();
+  const RagifyLibraryOptions options = { .name = "store", .store = node, .chunk_size = 1000 };
+  RagifyLibrary *library = ragify_library_new (&runtime, &options, NULL);
+  Sender sender = { .task = { .run = finish_upload } }, deletion = { .to_send = 0 };
+  RagifyProblem problem = { 0 };
+  json_t *german = json_pack ("{s:s}", "lang", "de");
+  RagifyHold *wanted = ragify_hold_new (german, &problem);
+  g_autofree char *changed_id = g_strdup_printf ("%08u", 2 * BATCH_LINES - 1);
+  Stored *former = g_new0 (Stored, 1);
+  former->metadata = g_strdup ("{\"lang\":\"de\"}");
+  g_hash_table_insert (store.documents, g_strdup (changed_id), former);
+  set_must_wait (TRUE);
+  sender.upload = ragify_upload_new (library, runtime.loops[0], RAGIFY_BODY_NDJSON, RAGIFY_CHUNKING_NONE, NULL);
+  feed_lines (sender.upload, 2 * BATCH_LINES);
+  wait_for_upserts (1);
+  g_usleep (REVEALING_US);
+  ragify_library_delete_matching (library, runtime.loops[0], wanted, NULL, on_replied, &deletion);
+  let_pass (1);
+  wait_for_upserts (2);
+  g_usleep (REVEALING_US);
+  set_must_wait (FALSE);
+  wait_for (&deletion.replied);
+  ragify_loop_post (runtime.loops[0], &sender.task);
+  wait_for (&sender.replied);
+  assert_non_null (strstr (sender.body, "{\"documents\":2000,"));
+  ragify_library_free (library);
+  assert_non_null (g_hash_table_lookup (store.documents, changed_id));
+  g_free (sender.body);
+  g_free (deletion.body);
+  ragify_hold_unref (wanted);
+  json_decref (german);
+  free_store (node);
+}
+
 static int
 set_up (void **state)
 {
@@ -488,6 +672,8 @@ main (void)
     cmocka_unit_test (an_index_that_is_behind_is_told_of_until_it_has_caught_up),
     cmocka_unit_test (what_waits_for_the_store_is_bounded),
     cmocka_unit_test (an_upload_may_outlive_its_library),
+    cmocka_unit_test (an_upload_may_end_while_its_library_finishes_its_writes),
+    cmocka_unit_test (what_an_upload_has_changed_is_not_deleted_for_what_it_was),
   };
   cmocka_set_message_output (CM_OUTPUT_TAP);
   return cmocka_run_group_tests (tests, set_up, tear_down);
