@@ -25,7 +25,7 @@ typedef struct {
   RagifyConnection *connection;
   const RagifyAnswer *answer;
   const RagifyStoreList *args;
-  const RagifyMatches *matches;
+  RagifyMatches *matches; /* a reference of the listing's, or NULL */
   RagifyFault *fault;
   Cursor cursor;
   bool chunks;
@@ -328,8 +328,10 @@ static bool
 run (Listing *listing, RagifyStoreListResult *result)
 {
   bool whole = false;
-  if (!ragify_connection_execute (listing->connection, "BEGIN", listing->fault) || !fill (listing, result, &whole) ||
-      !ragify_connection_execute (listing->connection, "COMMIT", listing->fault))
+  if (!ragify_connection_execute (listing->connection, "BEGIN", listing->fault) ||
+      (listing->matches != NULL &&
+       !ragify_matches_catch_up (listing->connection, listing->args->filter, &listing->matches, listing->fault)) ||
+      !fill (listing, result, &whole) || !ragify_connection_execute (listing->connection, "COMMIT", listing->fault))
     return false;
   result->documents = (RagifyDocumentList){ .items = listing->document_items,
                                             .count = listing->chunks ? 0 : listing->count,
@@ -342,14 +344,11 @@ run (Listing *listing, RagifyStoreListResult *result)
 
 bool
 ragify_listing_page (RagifyConnection *connection, const RagifyAnswer *answer, const RagifyStoreList *args,
-                     const RagifyMatches *matches, RagifyStoreListResult *result, RagifyFault *fault)
+                     RagifyMatches *matches, RagifyStoreListResult *result, RagifyFault *fault)
 {
-  Listing listing = { .connection = connection,
-                      .answer = answer,
-                      .args = args,
-                      .matches = matches,
-                      .fault = fault,
-                      .chunks = args->what == RAGIFY_LIST_CHUNKS };
+  Listing listing = {
+    .connection = connection, .answer = answer, .args = args, .fault = fault, .chunks = args->what == RAGIFY_LIST_CHUNKS
+  };
   if (args->what > RAGIFY_LIST_CHUNKS)
     return ragify_fault_set (fault, RAGIFY_E_INVALID, "what: unknown list %u", args->what);
   if (args->limit < 1 || args->limit > 10000)
@@ -363,5 +362,9 @@ ragify_listing_page (RagifyConnection *connection, const RagifyAnswer *answer, c
   if (listing.chunk_items == NULL && listing.document_items == NULL)
     return false;
   *result = (RagifyStoreListResult){ .struct_size = sizeof *result };
-  return run (&listing, result);
+  /* What comes between the look at the filter and this transaction has metadata that `matches` do not know. */
+  listing.matches = ragify_matches_ref (matches);
+  const bool ok = run (&listing, result);
+  ragify_matches_unref (listing.matches);
+  return ok;
 }

@@ -61,7 +61,7 @@ ragify_metadata_number (RagifyConnection *connection, RagifyStr json, int64_t *n
 bool
 ragify_metadata_newest (RagifyConnection *connection, uint64_t *newest, RagifyFault *fault)
 {
-  static const char sql[] = "SELECT max(number) FROM metadata";
+  static const char sql[] = "SELECT max(seq) FROM sqlite_sequence WHERE name = 'metadata'";
   sqlite3_stmt *statement = ragify_connection_prepare (connection, sql, fault);
   if (statement == NULL || ragify_connection_step (connection, statement, fault) < 0)
     return false;
@@ -107,6 +107,23 @@ ragify_matches_evaluate (RagifyConnection *connection, const RagifyFilter *filte
     return matches;
   ragify_matches_unref (matches);
   return NULL;
+}
+
+bool
+ragify_matches_catch_up (RagifyConnection *connection, const RagifyFilter *filter, RagifyMatches **matches,
+                         RagifyFault *fault)
+{
+  uint64_t newest;
+  if (!ragify_metadata_newest (connection, &newest, fault))
+    return false;
+  if (newest <= (*matches)->known)
+    return true;
+  RagifyMatches *all = ragify_matches_evaluate (connection, filter, *matches, newest, fault);
+  if (all == NULL)
+    return false;
+  ragify_matches_unref (*matches);
+  *matches = all;
+  return true;
 }
 
 bool

@@ -13,7 +13,8 @@
  * connection. */
 bool ragify_metadata_number (RagifyConnection *connection, RagifyStr json, int64_t *number, RagifyFault *fault);
 
-/* The largest number that the connection sees. */
+/* The largest number that was given as far as the connection sees; whoever had it may be gone, but for rows of an index
+ * that were removed. */
 bool ragify_metadata_newest (RagifyConnection *connection, uint64_t *newest, RagifyFault *fault);
 
 /* Which metadata match a condition: a bit for each number up to `known`, the largest that was looked at. Immutable,
@@ -24,6 +25,11 @@ typedef struct RagifyMatches RagifyMatches;
  * reference of the caller's. */
 RagifyMatches *ragify_matches_evaluate (RagifyConnection *connection, const RagifyFilter *filter,
                                         const RagifyMatches *before, uint64_t newest, RagifyFault *fault);
+
+/* [any] Replaces them by what matches the same filter among all numbers that the connection sees, where there are more.
+ */
+bool ragify_matches_catch_up (RagifyConnection *connection, const RagifyFilter *filter, RagifyMatches **matches,
+                              RagifyFault *fault);
 
 /* Numbers up to `known`, none of which is in it yet; ragify_matches_words can be filled before anybody else has it.
  * NULL when memory is exhausted. */

@@ -36,8 +36,8 @@ bool ragify_reading_chunk (RagifyConnection *connection, const RagifyAnswer *ans
 bool ragify_reading_metadata (RagifyConnection *connection, const RagifyAnswer *answer, int64_t number, RagifyStr *json,
                               RagifyFault *fault);
 
-/* A page of documents or chunks. `matches` belongs to args->filter. */
+/* A page of documents or chunks. `matches` is what args->filter matched a moment ago. */
 bool ragify_listing_page (RagifyConnection *connection, const RagifyAnswer *answer, const RagifyStoreList *args,
-                          const RagifyMatches *matches, RagifyStoreListResult *result, RagifyFault *fault);
+                          RagifyMatches *matches, RagifyStoreListResult *result, RagifyFault *fault);
 
 #endif

@@ -301,8 +301,10 @@ combine_matches (const RagifySelection *selection, RagifyFault *fault)
   RagifyMatches *matches = ragify_matches_new (known);
   size_t next = 0;
   if (matches != NULL && combine (selection, selection->filter, matches_of, &next, ragify_matches_words (matches),
-                                  ragify_words_for (known + 1)))
+                                  ragify_words_for (known + 1))) {
+    ragify_words_trim (ragify_matches_words (matches), known + 1);
     return matches;
+  }
   ragify_matches_unref (matches);
   ragify_fault_memory (fault);
   return NULL;

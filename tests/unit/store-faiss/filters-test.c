@@ -384,6 +384,40 @@ test_what_is_kept_is_used_until_something_changes (void **state)
   free (model);
 }
 
+#ifdef WITH_FAISS
+#define NEWEST 100u
+
+/* The newest metadata go with the chunks that carried them, whose rows the approximate index still has. */
+static void
+test_what_is_kept_is_used_after_the_newest_metadata_have_gone (void **state)
+{
+  const char *config[] = { "index=IVF16,Flat", NULL };
+  uint32_t last[NEWEST];
+  Model *model = calloc (1, sizeof *model);
+  model->fixture = *state;
+  open_with (model->fixture, config);
+  fill (model);
+  if (model->version % 2 != 0)
+    write_some (model, 0, 1);
+  write_some (model, 0, NEWEST); /* each with metadata of its own */
+  optimize (model);
+  for (uint32_t i = 0; i < NEWEST; i++) {
+    last[i] = i;
+    model->states[i].lives = false;
+  }
+  RagifyKitCall *call = ask_remove (model->fixture, last, NEWEST, NULL, NULL);
+  must_be (call, RAGIFY_OK);
+  ragify_kit_call_free (call);
+  optimize (model);
+  assert_true (statistic (model->fixture, "dead_vectors") > 0);
+  check_all (model, 0, 1);
+  check_all (model, 0, 1);
+  assert_int_equal (statistic (model->fixture, "filter_misses"), 1);
+  assert_int_equal (statistic (model->fixture, "filter_hits"), 1);
+  free (model);
+}
+#endif
+
 static void
 test_what_is_kept_is_bounded (void **state)
 {
@@ -510,6 +544,51 @@ test_nor_does_it_where_little_is_kept (void **state)
   run_side_by_side (*state, config);
 }
 
+/* ---- what is listed ---- */
+
+#define CHANGES 150u
+
+static void *
+list_all_the_time (void *user)
+{
+  Shared *shared = user;
+  RagifyValue value;
+  const RagifyFilter filter = filter_text (RAGIFY_FILTER_EQ, "tenant", "me", &value);
+  while (!atomic_load (&shared->over)) {
+    RagifyKitCall *call = ask_list (shared->fixture, RAGIFY_LIST_CHUNKS, 10, ragify_str (NULL, 0), "mine", &filter, 0);
+    if (call->code != RAGIFY_OK)
+      atomic_fetch_add (&shared->wrong, 1);
+    else if (((const RagifyStoreListResult *)call->result)->chunks.count != 1)
+      atomic_fetch_add (&shared->missing, 1);
+    atomic_fetch_add (&shared->searches, 1);
+    ragify_kit_call_free (call);
+  }
+  return NULL;
+}
+
+/* Before each change it matches, and after it, too. */
+static void
+test_what_changes_meanwhile_is_listed (void **state)
+{
+  Shared shared = { .fixture = *state };
+  pthread_t reader;
+  char metadata[80];
+  must_open (*state);
+  for (uint32_t round = 0; round < CHANGES; round++) {
+    snprintf (metadata, sizeof metadata, "{\"tenant\":\"me\",\"round\":%u}", round);
+    const Piece mine = { "mine", 1, "mine", metadata };
+    must_upsert (*state, RAGIFY_DOCUMENT_REPLACE, round, "mine", &mine, 1, 0);
+    if (round == 0)
+      assert_int_equal (pthread_create (&reader, NULL, list_all_the_time, &shared), 0);
+  }
+  while (atomic_load (&shared.searches) == 0)
+    (void)sched_yield ();
+  atomic_store (&shared.over, true);
+  (void)pthread_join (reader, NULL);
+  assert_int_equal (atomic_load (&shared.wrong), 0);
+  assert_int_equal (atomic_load (&shared.missing), 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown (function, fixture_set_up, fixture_tear_down)
 
 int
@@ -523,10 +602,14 @@ main (void)
     TEST (test_codes_find_all_that_match),
 #endif
     TEST (test_what_is_kept_is_used_until_something_changes),
+#ifdef WITH_FAISS
+    TEST (test_what_is_kept_is_used_after_the_newest_metadata_have_gone),
+#endif
     TEST (test_what_is_kept_is_bounded),
     TEST (test_nothing_need_be_kept),
     TEST (test_what_is_somebody_elses_never_passes),
     TEST (test_nor_does_it_where_little_is_kept),
+    TEST (test_what_changes_meanwhile_is_listed),
   };
   cmocka_set_message_output (CM_OUTPUT_TAP);
   return cmocka_run_group_tests (tests, NULL, NULL);
