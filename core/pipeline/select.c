@@ -193,15 +193,25 @@ next_batch (RagifyRun *run)
 
 /* ---- filtering, duplicates ---- */
 
+/* What a store has found was read later, and may be another's by then: a store that filters looked at what was there
+ * when it searched. */
+static gboolean
+is_allowed (const RagifyRun *run, guint32 candidate)
+{
+  const RagifyFilter *filter = run->request->filter;
+  const RagifyCandidates *candidates = &run->candidates;
+  const gboolean read_later = run->pipeline->holders[candidates->holders[candidate]].is_store;
+  return filter == NULL || (!read_later && ragify_run_is_filtered (run, candidate)) ||
+         ragify_filter_matches (filter, candidates->chunks[candidate]->metadata);
+}
+
 static gboolean
 belongs (RagifyRun *run, RagifyChosen *entry)
 {
-  const RagifyFilter *filter = run->request->filter;
   const RagifyChunk *chunk = run->candidates.chunks[entry->candidate];
   if (chunk == NULL || (chunk->flags & (RAGIFY_CHUNK_MISSING | RAGIFY_CHUNK_DELETED)))
     return FALSE;
-  if (filter != NULL && !ragify_run_is_filtered (run, entry->candidate) &&
-      !ragify_filter_matches (filter, chunk->metadata))
+  if (!is_allowed (run, entry->candidate))
     return FALSE;
   entry->chunk = chunk;
   entry->hash = ragify_dedupe_hash (chunk->content);

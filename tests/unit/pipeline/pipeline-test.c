@@ -224,6 +224,21 @@ the_host_filters_what_nobody_else_did (void **state)
   json_decref (answer);
 }
 
+/* Somebody may change a chunk between the search, in which it matched, and the reading of it. */
+static void
+what_is_read_still_matches (void **state)
+{
+  World *world = *state;
+  world->store_node = rig_scripted (world->rig, "held", &scripted_filtering_store, &world->store);
+  world_add_store (world);
+  world_build (world);
+  json_t *answer = world_ask (world, "{\"query\": \"fish in the sea\", \"filter\": {\"lang\": \"en\"}}", 200);
+  assert_int_equal (chunk_count (answer), 2); /* and a copy */
+  for (guint i = 0; i < chunk_count (answer); i++)
+    assert_string_equal (text_of (json_object_get (chunk_at (answer, i), "metadata"), "lang"), "en");
+  json_decref (answer);
+}
+
 static void
 equal_passages_come_once (void **state)
 {
@@ -358,6 +373,7 @@ main (void)
     CASE (a_store_without_vectors_gives_ranks),
     CASE (sources_are_chosen_by_name),
     CASE (the_host_filters_what_nobody_else_did),
+    CASE (what_is_read_still_matches),
     CASE (equal_passages_come_once),
     CASE (the_least_relevance_cuts),
     CASE (a_token_budget_skips_what_does_not_fit),

@@ -63,9 +63,10 @@ typedef struct Script {
 } Script;
 
 extern const RagifyComponent scripted_embedder, scripted_store, scripted_index, scripted_source, scripted_cache;
-extern const RagifyComponent scripted_reranker;      /* by common words */
-extern const RagifyComponent scripted_shared_store;  /* the same store, and others write to it, too */
-extern const RagifyComponent scripted_probed_source; /* the same source, and it can be probed */
+extern const RagifyComponent scripted_reranker;        /* by common words */
+extern const RagifyComponent scripted_filtering_store; /* the same store; all that it has matched when it searched */
+extern const RagifyComponent scripted_shared_store;    /* the same store, and others write to it, too */
+extern const RagifyComponent scripted_probed_source;   /* the same source, and it can be probed */
 
 RagifyNode *rig_scripted (Rig *rig, const char *name, const RagifyComponent *component, Script *script);
 

@@ -494,6 +494,10 @@ const RagifyComponent scripted_embedder = { LIFECYCLE, .kind = RAGIFY_KIND_EMBED
 const RagifyComponent scripted_store = { LIFECYCLE, .flags = RAGIFY_COMPONENT_EXCLUSIVE,
                                          .kind = RAGIFY_KIND_VECTOR_STORE, .name = "scripted",
                                          .operations = &store_operations };
+const RagifyComponent scripted_filtering_store = { LIFECYCLE,
+                                                   .flags = RAGIFY_COMPONENT_EXCLUSIVE | RAGIFY_COMPONENT_FILTERS,
+                                                   .kind = RAGIFY_KIND_VECTOR_STORE, .name = "filtering",
+                                                   .operations = &store_operations };
 const RagifyComponent scripted_shared_store = { LIFECYCLE, .flags = RAGIFY_COMPONENT_REMOTE,
                                                 .kind = RAGIFY_KIND_VECTOR_STORE, .name = "shared",
                                                 .operations = &store_operations };
