@@ -47,19 +47,8 @@ is_supported (void)
 #include "linear.inc.h"
 
 /* Vectors count as twice as long as they are: depths are then whole steps of an instruction. */
-const RagifyKernels ragify_kernels_amxbf16 = {
-  .name = "amxbf16",
-  .precision = "bf16",
-  .element_size = sizeof (Element),
-  .vector_lanes = DEPTH,
-  .panel_columns = PANEL_COLUMNS,
-  .row_slack = ROW_SLACK,
-  .is_supported = is_supported,
-  .packed_size = packed_size,
-  .pack_row = pack_row,
-  .linear_scratch = linear_scratch,
-  .linear = linear,
-  .normalise = normalise,
-  .attention_scratch = attention_scratch,
-  .attend = attend,
-};
+#define TABLE ragify_kernels_amxbf16
+#define TABLE_NAME "amxbf16"
+#define TABLE_PRECISION "bf16"
+#define TABLE_LANES DEPTH
+#include "table.inc.h"

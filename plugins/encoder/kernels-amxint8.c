@@ -62,19 +62,8 @@ is_supported (void)
 #include "linear-int8.inc.h"
 
 /* Vectors count as twice as long as they are, for the attention, as in kernels-amxbf16.c. */
-const RagifyKernels ragify_kernels_amxint8 = {
-  .name = "amxint8",
-  .precision = "int8",
-  .element_size = sizeof (Element),
-  .vector_lanes = DEPTH,
-  .panel_columns = PANEL_COLUMNS,
-  .row_slack = ROW_SLACK,
-  .is_supported = is_supported,
-  .packed_size = packed_size,
-  .pack_row = pack_row,
-  .linear_scratch = linear_scratch,
-  .linear = linear,
-  .normalise = normalise,
-  .attention_scratch = attention_scratch,
-  .attend = attend,
-};
+#define TABLE ragify_kernels_amxint8
+#define TABLE_NAME "amxint8"
+#define TABLE_PRECISION "int8"
+#define TABLE_LANES DEPTH
+#include "table.inc.h"

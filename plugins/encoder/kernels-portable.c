@@ -25,19 +25,8 @@ is_supported (void)
 #include "kernels.inc.h"
 #include "linear.inc.h"
 
-const RagifyKernels ragify_kernels_portable = {
-  .name = "portable",
-  .precision = "fp32",
-  .element_size = sizeof (Element),
-  .vector_lanes = LANES,
-  .panel_columns = PANEL_COLUMNS,
-  .row_slack = ROW_SLACK,
-  .is_supported = is_supported,
-  .packed_size = packed_size,
-  .pack_row = pack_row,
-  .linear_scratch = linear_scratch,
-  .linear = linear,
-  .normalise = normalise,
-  .attention_scratch = attention_scratch,
-  .attend = attend,
-};
+#define TABLE ragify_kernels_portable
+#define TABLE_NAME "portable"
+#define TABLE_PRECISION "fp32"
+#define TABLE_LANES LANES
+#include "table.inc.h"

@@ -72,19 +72,8 @@ is_supported (void)
 #include "kernels.inc.h"
 #include "linear-int8.inc.h"
 
-const RagifyKernels ragify_kernels_portableint8 = {
-  .name = "portableint8",
-  .precision = "int8",
-  .element_size = sizeof (Element),
-  .vector_lanes = LANES,
-  .panel_columns = PANEL_COLUMNS,
-  .row_slack = ROW_SLACK,
-  .is_supported = is_supported,
-  .packed_size = packed_size,
-  .pack_row = pack_row,
-  .linear_scratch = linear_scratch,
-  .linear = linear,
-  .normalise = normalise,
-  .attention_scratch = attention_scratch,
-  .attend = attend,
-};
+#define TABLE ragify_kernels_portableint8
+#define TABLE_NAME "portableint8"
+#define TABLE_PRECISION "int8"
+#define TABLE_LANES LANES
+#include "table.inc.h"
