@@ -41,6 +41,8 @@ multiply_int8 (const Int8Product *product, size_t rows)
     .depth_bytes = product->depth,
     .output = product->output,
     .output_bytes = PANEL_VECTORS * TILE_BYTES,
+    .ahead = product->ahead,
+    .ahead_bytes = product->ahead_bytes,
   };
 
   multiply_any (&tiles, true, rows, PANEL_VECTORS);

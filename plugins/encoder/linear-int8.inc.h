@@ -161,6 +161,7 @@ multiply_panel (const RagifyLinear *layer, RagifyOutput kind, size_t column, siz
 {
   const size_t stride = round_up (layer->depth, INT8_DEPTH);
   const size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+  const size_t share = round_up (panel_size (layer->depth) / tiles, 64); /* as with floats */
   const char *const panel = (const char *)layer->weights + column / PANEL_COLUMNS * panel_size (layer->depth);
   const PanelHead *const head = (const PanelHead *)(const void *)panel;
   const RowScale *const scales = scratch;
@@ -176,6 +177,8 @@ multiply_panel (const RagifyLinear *layer, RagifyOutput kind, size_t column, siz
       .panel = (const int8_t *)panel + sizeof *head,
       .depth = stride,
       .output = sums,
+      .ahead = panel + panel_size (layer->depth) + tile * share,
+      .ahead_bytes = share,
     };
 
     multiply_int8 (&product, count);

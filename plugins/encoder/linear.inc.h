@@ -54,6 +54,8 @@ linear (const RagifyLinear *layer, RagifyOutput kind, size_t rows, const void *i
   begin_products ();
   for (size_t column = 0; column < layer->columns; column += PANEL_COLUMNS) {
     const Element *const panel = (const Element *)layer->weights + column * layer->depth;
+    const size_t panel_bytes = PANEL_COLUMNS * layer->depth * sizeof *panel;
+    const size_t share = round_up (panel_bytes / tiles, 64); /* of the next panel, while a tile is computed */
 
     for (size_t tile = 0, row = 0; tile < tiles; tile++) {
       const size_t tile_rows = rows_of_tile (rows, tiles, tile, row);
@@ -65,6 +67,8 @@ linear (const RagifyLinear *layer, RagifyOutput kind, size_t rows, const void *i
         .depth = layer->depth,
         .output = sums,
         .output_stride = PANEL_COLUMNS,
+        .ahead = (const char *)panel + panel_bytes + tile * share,
+        .ahead_bytes = share,
       };
 
       multiply (&product, tile_rows, PANEL_VECTORS);

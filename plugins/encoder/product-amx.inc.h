@@ -5,6 +5,8 @@
  * A product is at most 2 x 2 tiles of sums, so that each tile that is loaded is used twice. Tiles always have 16 rows:
  * what they hold behind the last row costs nothing and is not looked at.
  *
+ * Processors do not foresee what tiles load: what comes next is asked for by the way.
+ *
  * SPDX-License-Identifier: MIT
  */
 
@@ -55,6 +57,8 @@ typedef struct {
   size_t depth_bytes; /* whole rows of tiles */
   void *output;
   size_t output_bytes; /* from row to row */
+  const char *ahead;
+  size_t ahead_bytes;
 } TileProduct;
 
 /*
@@ -65,8 +69,10 @@ static inline __attribute__ ((always_inline)) void
 multiply_tiles (const TileProduct *product, const bool integers, const bool two_rows, const bool two_columns)
 {
   const size_t panel_bytes = (two_columns ? 2 : 1) * TILE_BYTES;
+  const size_t ahead_bytes = product->ahead_bytes * TILE_BYTES / product->depth_bytes; /* in each round */
   const char *input = product->input;
   const char *panel = product->panel;
+  const char *ahead = product->ahead;
   char *const output = product->output;
 
   _tile_zero (0);
@@ -100,8 +106,11 @@ multiply_tiles (const TileProduct *product, const bool integers, const bool two_
           _tile_dpbf16ps (3, 5, 7);
       }
     }
+    for (size_t i = 0; i < ahead_bytes; i += TILE_BYTES)
+      _mm_prefetch (ahead + i, _MM_HINT_T1);
     input += TILE_BYTES;
     panel += 16 * panel_bytes;
+    ahead += ahead_bytes;
   }
   _tile_stored (0, output, product->output_bytes);
   if (two_columns)
@@ -137,6 +146,8 @@ multiply (const Product *product, size_t rows, size_t vectors)
     .depth_bytes = product->depth * sizeof (Element),
     .output = product->output,
     .output_bytes = product->output_stride * sizeof (float),
+    .ahead = product->ahead,
+    .ahead_bytes = product->ahead_bytes,
   };
 
   multiply_any (&tiles, false, rows, vectors);

@@ -14,5 +14,7 @@ typedef struct {
   const Activation *input; /* rows of `depth` */
   const int8_t *panel;
   size_t depth;
-  int32_t *output; /* rows of PANEL_COLUMNS; as with floats, as many may be written as make TILE_ROWS */
+  int32_t *output;   /* rows of PANEL_COLUMNS; as with floats, as many may be written as make TILE_ROWS */
+  const void *ahead; /* as in Product */
+  size_t ahead_bytes;
 } Int8Product;

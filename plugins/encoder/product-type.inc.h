@@ -19,4 +19,6 @@ typedef struct {
   size_t depth;
   float *output;
   size_t output_stride;
+  const void *ahead; /* what is multiplied by after this, and will have to come from far away */
+  size_t ahead_bytes;
 } Product;
