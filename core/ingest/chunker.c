@@ -58,6 +58,12 @@ ragify_chunker_overlap (const RagifyChunker *chunker)
   return chunker->overlap;
 }
 
+gboolean
+ragify_chunker_counts_tokens (const RagifyChunker *chunker)
+{
+  return chunker->weigh != NULL;
+}
+
 gsize
 ragify_chunker_block (const RagifyChunker *chunker)
 {

@@ -34,6 +34,7 @@ RagifyChunker *ragify_chunker_new_weighed (guint size, guint overlap, RagifyWeig
 void ragify_chunker_free (RagifyChunker *chunker);
 guint ragify_chunker_size (const RagifyChunker *chunker);
 guint ragify_chunker_overlap (const RagifyChunker *chunker);
+gboolean ragify_chunker_counts_tokens (const RagifyChunker *chunker); /* as both do then, instead of characters */
 
 /* The chunks of `text` (valid UTF-8), in order, without white space at their ends; none for a text of white space. Free
  * with g_array_unref: RagifyCut. */

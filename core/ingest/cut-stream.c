@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/ingest/cut-stream.h"
 
+#define NARROW 32u /* bytes of white space between two units that do not count: empty lines and the like */
+#define BYTES_OF_TOKEN 4u
+
 struct RagifyCutStream {
   RagifyChunker *chunker;
   RagifyCutTaken taken;
@@ -35,6 +38,34 @@ ragify_cut_stream_free (RagifyCutStream *stream)
   g_array_unref (stream->units);
   ragify_cut_place_clear (&stream->place);
   g_free (stream);
+}
+
+/* ---- weights ---- */
+
+/* White space is in no unit, and still in the chunk that has units on both sides of it. */
+static guint
+weigh_gap (const RagifyCutStream *stream, guint64 begin, guint64 end)
+{
+  const guint64 size = end - begin;
+  if (size <= NARROW)
+    return 0;
+  return (guint)MIN (ragify_chunker_counts_tokens (stream->chunker) ? size / BYTES_OF_TOKEN : size, G_MAXUINT / 4);
+}
+
+/* Of a unit under way, with the gap in front of it. */
+static guint
+weight_at (const RagifyCutStream *stream, guint index)
+{
+  const RagifyCutUnit *unit = &g_array_index (stream->units, RagifyCutUnit, index);
+  return unit->weight + (index > 0 ? weigh_gap (stream, (unit - 1)->end, unit->begin) : 0);
+}
+
+/* What the text between the last unit under way and `place` weighs. */
+static guint
+weigh_behind (const RagifyCutStream *stream, guint64 place)
+{
+  const guint count = stream->units->len;
+  return count > 0 ? weigh_gap (stream, g_array_index (stream->units, RagifyCutUnit, count - 1).end, place) : 0;
 }
 
 /* ---- places ---- */
@@ -87,7 +118,7 @@ ragify_cut_stream_go_on (RagifyCutStream *stream, const RagifyCutPlace *place)
   g_array_unref (stream->units);
   stream->units = copy_units (place->units);
   for (guint i = 0; i < stream->units->len; i++)
-    stream->weight += g_array_index (stream->units, RagifyCutUnit, i).weight;
+    stream->weight += weight_at (stream, i);
   keep_place (stream);
 }
 
@@ -116,17 +147,18 @@ give_chunk (RagifyCutStream *stream)
 }
 
 /* Leaves of the units under way what the next chunk repeats: as much as fits the overlap, never all of it, and so that
- * `next` has its place behind it. */
+ * something of the weight `next` has its place behind it. */
 static void
-keep_overlap (RagifyCutStream *stream, const RagifyCutUnit *next)
+keep_overlap (RagifyCutStream *stream, guint next)
 {
   const guint size = ragify_chunker_size (stream->chunker), overlap = ragify_chunker_overlap (stream->chunker);
-  guint shared = 0, back = stream->units->len;
+  guint shared = 0, gap = 0, back = stream->units->len;
   while (back > 1) {
-    const guint weight = g_array_index (stream->units, RagifyCutUnit, back - 1).weight;
-    if (shared + weight > overlap || shared + weight + next->weight > size)
+    const guint weight = g_array_index (stream->units, RagifyCutUnit, back - 1).weight + gap;
+    if (shared + weight > overlap || shared + weight + next > size)
       break;
     shared += weight;
+    gap = weight_at (stream, back - 1) - g_array_index (stream->units, RagifyCutUnit, back - 1).weight;
     back--;
   }
   g_array_remove_range (stream->units, 0, back);
@@ -140,13 +172,27 @@ take_units (RagifyCutStream *stream, const GArray *found)
   const guint size = ragify_chunker_size (stream->chunker);
   for (guint i = 0; i < found->len && !stream->stopped; i++) {
     const RagifyCutUnit *unit = &g_array_index (found, RagifyCutUnit, i);
-    if (stream->units->len > 0 && stream->weight + unit->weight > size) {
+    const guint weight = weigh_behind (stream, unit->begin) + unit->weight;
+    if (stream->units->len > 0 && stream->weight + weight > size) {
       give_chunk (stream);
-      keep_overlap (stream, unit);
+      keep_overlap (stream, weight);
     }
+    stream->weight += weigh_behind (stream, unit->begin) + unit->weight;
     g_array_append_val (stream->units, *unit);
-    stream->weight += unit->weight;
   }
+}
+
+/* Where so much white space has come that nothing behind it can be in the chunk under way: the window need not grow
+ * with it. */
+static void
+end_before_gap (RagifyCutStream *stream)
+{
+  if (weigh_behind (stream, stream->looked) <= ragify_chunker_size (stream->chunker))
+    return;
+  if (stream->units->len > stream->fresh)
+    give_chunk (stream);
+  g_array_set_size (stream->units, 0);
+  stream->weight = stream->fresh = 0;
 }
 
 /* ---- the text ---- */
@@ -162,6 +208,7 @@ look (RagifyCutStream *stream, gsize size, gboolean last)
   if (stream->stopped)
     return; /* in the middle of the block: the place stays at its beginning */
   stream->looked += used;
+  end_before_gap (stream);
   const guint64 needed = needed_from (stream);
   g_string_erase (stream->window, 0, (gssize)(needed - stream->base));
   stream->base = needed;

@@ -269,6 +269,37 @@ chunks_can_be_measured_in_something_else (void **state)
   g_string_free (text, TRUE);
 }
 
+/* White space between two words is in the chunk that has both, and may be most of a file. */
+static void
+much_white_space_ends_a_chunk (void **state)
+{
+  g_autofree char *blank = g_strnfill (3 * 1024 * 1024, ' ');
+  g_autofree char *lines = g_strnfill (400, '\n');
+  g_autofree char *text =
+      g_strdup_printf ("The heron.%sThe owl hunts.\n\n\nThe lark sings.%sThe stoat is white.", blank, lines);
+  g_autoptr (GArray) cuts = cut (text, 200, 50);
+  assert_int_equal (cuts->len, 3);
+  assert_cut (text, cuts, 0, "The heron.");
+  assert_cut (text, cuts, 1, "The owl hunts.\n\n\nThe lark sings.");
+  assert_cut (text, cuts, 2, "The stoat is white.");
+}
+
+/* Many gaps that are small each do not make a large chunk either. */
+static void
+white_space_counts (void **state)
+{
+  g_autofree char *gap = g_strnfill (60, '\n');
+  g_autoptr (GString) text = g_string_new (NULL);
+  for (guint i = 0; i < 3000; i++)
+    g_string_append_printf (text, "Word.%s", gap);
+  g_autoptr (GArray) cuts = cut (text->str, 500, 100);
+  for (guint i = 0; i < cuts->len; i++) {
+    const RagifyCut *one = &g_array_index (cuts, RagifyCut, i);
+    assert_in_range (one->end - one->begin, 1, 500);
+    assert_true (i == 0 || one->begin > g_array_index (cuts, RagifyCut, i - 1).begin);
+  }
+}
+
 int
 main (void)
 {
@@ -283,6 +314,8 @@ main (void)
     cmocka_unit_test (chunks_do_not_depend_on_the_pieces),
     cmocka_unit_test (one_can_go_on_at_a_place),
     cmocka_unit_test (chunks_can_be_measured_in_something_else),
+    cmocka_unit_test (much_white_space_ends_a_chunk),
+    cmocka_unit_test (white_space_counts),
   };
   cmocka_set_message_output (CM_OUTPUT_TAP);
   return cmocka_run_group_tests (tests, NULL, NULL);
