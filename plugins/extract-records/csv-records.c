@@ -1,5 +1,7 @@
 #include "csv-records.h"
 
+#include "record-stream.h"
+
 #include <string.h>
 
 #define PIECE 65536
@@ -12,7 +14,7 @@ typedef struct CsvRecords {
   GPtrArray *names; /* of columns; NULL: not known yet */
   GPtrArray *cells; /* of the record under way; char * */
   GString *cell;
-  gboolean quoted, after_quote, begun, bad, too_long, return_before;
+  gboolean quoted, after_quote, begun, bad, too_long, nul, return_before;
   gsize size; /* of the record under way, bytes */
   guint64 line, began;
 } CsvRecords;
@@ -57,12 +59,29 @@ record_of (const CsvRecords *it)
   return record;
 }
 
+static gboolean
+has_name (const GPtrArray *names, const char *name)
+{
+  for (guint i = 0; i < names->len; i++)
+    if (strcmp (g_ptr_array_index (names, i), name) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* A column without a name is called by its number; one whose name is there already has its number behind it. */
 static void
 take_names (CsvRecords *it)
 {
   it->names = g_ptr_array_new_with_free_func (g_free);
-  for (guint i = 0; i < it->cells->len; i++)
-    g_ptr_array_add (it->names, g_strstrip (g_strdup (g_ptr_array_index (it->cells, i))));
+  for (guint i = 0; i < it->cells->len; i++) {
+    g_autofree char *name = g_strstrip (g_strdup (g_ptr_array_index (it->cells, i)));
+    if (*name == '\0')
+      g_ptr_array_add (it->names, g_strdup_printf ("%u", i + 1));
+    else if (has_name (it->names, name))
+      g_ptr_array_add (it->names, g_strdup_printf ("%s %u", name, i + 1));
+    else
+      g_ptr_array_add (it->names, g_steal_pointer (&name));
+  }
 }
 
 static void
@@ -71,6 +90,8 @@ give_record (CsvRecords *it)
   g_autofree char *reason = NULL;
   if (it->too_long)
     reason = g_strdup ("is longer than max-record");
+  else if (it->nul)
+    reason = g_strdup ("has a NUL in it");
   else if (it->bad)
     reason = g_strdup ("has text behind a closing quote, or too many columns");
   else if (it->names != NULL && it->cells->len > it->names->len)
@@ -98,7 +119,7 @@ end_record (CsvRecords *it)
       give_record (it);
   }
   g_ptr_array_set_size (it->cells, 0);
-  it->begun = it->bad = it->too_long = FALSE;
+  it->begun = it->bad = it->too_long = it->nul = FALSE;
   it->size = 0;
 }
 
@@ -107,6 +128,7 @@ end_record (CsvRecords *it)
 static void
 keep (CsvRecords *it, char byte)
 {
+  it->nul = it->nul || byte == '\0';
   if (it->size++ < it->options->max_record)
     g_string_append_c (it->cell, byte);
   else
@@ -177,18 +199,16 @@ static gboolean
 read_stream (CsvRecords *it, RagifyStream *stream, RagifyFault *fault)
 {
   g_autofree char *bytes = g_malloc (PIECE);
-  gboolean first = TRUE;
+  g_autoptr (RecordStream) text = record_stream_new (it->pieces->host, stream);
   for (;;) {
-    const gint64 got = it->pieces->host->stream_read (stream, (uint8_t *)bytes, PIECE);
+    const gint64 got = record_stream_read (text, bytes, PIECE);
     if (got < 0)
       return ragify_fault_set (fault, (gint32)-got, "the file cannot be read to its end");
     if (got == 0 || it->pieces->stopped)
       return TRUE;
-    const gsize mark = first && got >= 3 && memcmp (bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    if (first && it->delimiter == '\0')
-      it->delimiter = find_delimiter (bytes + mark, (gsize)got - mark);
-    first = FALSE;
-    for (gsize i = mark; i < (gsize)got && !it->pieces->stopped; i++) {
+    if (it->delimiter == '\0')
+      it->delimiter = find_delimiter (bytes, (gsize)got);
+    for (gint64 i = 0; i < got && !it->pieces->stopped; i++) {
       take_byte (it, bytes[i]);
       it->line += bytes[i] == '\n';
     }

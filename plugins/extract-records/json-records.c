@@ -2,6 +2,8 @@
  * is wrong is left out alone, and no more than one is in memory. */
 #include "json-records.h"
 
+#include "record-stream.h"
+
 #include <string.h>
 
 #define PIECE 65536
@@ -289,16 +291,14 @@ static gboolean
 read_stream (JsonRecords *it, RagifyStream *stream, RagifyFault *fault)
 {
   g_autofree char *bytes = g_malloc (PIECE);
-  gboolean first = TRUE;
+  g_autoptr (RecordStream) text = record_stream_new (it->pieces->host, stream);
   for (;;) {
-    const gint64 got = it->pieces->host->stream_read (stream, (uint8_t *)bytes, PIECE);
+    const gint64 got = record_stream_read (text, bytes, PIECE);
     if (got < 0)
       return ragify_fault_set (fault, (gint32)-got, "the file cannot be read to its end");
     if (got == 0 || it->pieces->stopped)
       return TRUE;
-    const gsize mark = first && got >= 3 && memcmp (bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    first = FALSE;
-    take_piece (it, bytes + mark, (gsize)got - mark);
+    take_piece (it, bytes, (gsize)got);
   }
 }
 
