@@ -133,15 +133,12 @@ extract_at_last (Spill *spill, const RagifyExtractor *extractor, RagifyExtractio
   return code;
 }
 
-/* Records that were left out, each as something set aside. */
+/* Records that were left out, each as something set aside, also by later passes that do not look into the file. */
 static void
 tell_left_out (const Spill *spill, const RagifyExtraction *extraction)
 {
-  for (guint i = 0; extraction->left_out != NULL && i + 1 < extraction->left_out->len; i += 2) {
-    g_autofree char *place =
-        g_strdup_printf ("%s, %s", spill->entry->path, (const char *)g_ptr_array_index (extraction->left_out, i));
-    ragify_job_set_aside (spill->job, place, g_ptr_array_index (extraction->left_out, i + 1));
-  }
+  ragify_job_memory_note_parts (spill->job->memory, spill->entry, extraction->left_out);
+  ragify_job_set_parts_aside (spill->job, spill->entry->path, extraction->left_out);
 }
 
 /* What a failure says about the file: nothing, unless the extractor has looked at it. */

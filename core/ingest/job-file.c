@@ -212,9 +212,10 @@ read_once (RagifyIngestJob *job, FilesEntry *entry, int fd, RagifyIncoming **inc
   entry->modified = files_modified_at (&before);
   entry->size = (guint64)before.st_size;
   const RagifyJobOutcome outcome = read_by_type (job, entry, fd, head, (gsize)size, incoming, reason);
-  if (outcome != RAGIFY_JOB_READ || is_as_before (fd, &before))
+  const gboolean judged = outcome == RAGIFY_JOB_READ || outcome == RAGIFY_JOB_UNFIT;
+  if (!judged || is_as_before (fd, &before))
     return outcome;
-  g_clear_pointer (incoming, ragify_incoming_free);
+  g_clear_pointer (incoming, ragify_incoming_free); /* what is half there may seem to be damaged */
   return RAGIFY_JOB_CHANGED;
 }
 
@@ -236,6 +237,7 @@ ragify_job_read_file (RagifyIngestJob *job, FilesEntry *entry, RagifyIncoming **
   close (fd);
   if (outcome != RAGIFY_JOB_CHANGED)
     return outcome;
+  g_free (*reason);
   *reason = g_strdup ("changed while it was read, again and again");
   return RAGIFY_JOB_UNREADABLE;
 }

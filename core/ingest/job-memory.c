@@ -10,12 +10,20 @@ typedef struct Note {
   char *reason; /* it was set aside; NULL: all is well */
 } Note;
 
+/* Parts of a file that were set aside. */
+typedef struct Parts {
+  gint64 modified;
+  guint64 size;
+  GPtrArray *texts; /* place, reason … */
+} Parts;
+
 struct RagifyJobMemory {
   char *file, *cutting;
   char *store; /* that a pass came to its end with; NULL: none did */
   gboolean paused;
   gboolean doubtful; /* no other run of the host may go by `store` */
   GHashTable *notes; /* path → Note */
+  GHashTable *parts; /* path → Parts */
 };
 
 static void
@@ -24,6 +32,14 @@ note_free (gpointer data)
   Note *note = data;
   g_free (note->reason);
   g_free (note);
+}
+
+static void
+parts_free (gpointer data)
+{
+  Parts *parts = data;
+  g_ptr_array_unref (parts->texts);
+  g_free (parts);
 }
 
 static void
@@ -62,6 +78,7 @@ ragify_job_memory_new (const char *file, const char *cutting)
   memory->file = g_strdup (file);
   memory->cutting = g_strdup (cutting);
   memory->notes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, note_free);
+  memory->parts = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, parts_free);
   load (memory);
   return memory;
 }
@@ -70,6 +87,7 @@ void
 ragify_job_memory_free (RagifyJobMemory *memory)
 {
   g_hash_table_unref (memory->notes);
+  g_hash_table_unref (memory->parts);
   g_free (memory->file);
   g_free (memory->cutting);
   g_free (memory->store);
@@ -137,15 +155,42 @@ ragify_job_memory_knows (const RagifyJobMemory *memory, const FilesEntry *entry,
 }
 
 void
+ragify_job_memory_note_parts (RagifyJobMemory *memory, const FilesEntry *entry, const GPtrArray *parts)
+{
+  if (parts == NULL || parts->len == 0) {
+    g_hash_table_remove (memory->parts, entry->path);
+    return;
+  }
+  const Parts kept = { entry->modified, entry->size, g_ptr_array_new_with_free_func (g_free) };
+  for (guint i = 0; i < parts->len; i++)
+    g_ptr_array_add (kept.texts, g_strdup (g_ptr_array_index (parts, i)));
+  g_hash_table_insert (memory->parts, g_strdup (entry->path), g_memdup2 (&kept, sizeof kept));
+}
+
+const GPtrArray *
+ragify_job_memory_parts (const RagifyJobMemory *memory, const FilesEntry *entry)
+{
+  const Parts *parts = g_hash_table_lookup (memory->parts, entry->path);
+  return parts != NULL && parts->modified == entry->modified && parts->size == entry->size ? parts->texts : NULL;
+}
+
+static void
+keep_only (GHashTable *table, GHashTable *there)
+{
+  GHashTableIter iter;
+  gpointer path = NULL;
+  g_hash_table_iter_init (&iter, table);
+  while (g_hash_table_iter_next (&iter, &path, NULL))
+    if (!g_hash_table_contains (there, path))
+      g_hash_table_iter_remove (&iter);
+}
+
+void
 ragify_job_memory_keep (RagifyJobMemory *memory, const GPtrArray *entries)
 {
   g_autoptr (GHashTable) there = g_hash_table_new (g_str_hash, g_str_equal);
   for (guint i = 0; i < entries->len; i++)
     g_hash_table_add (there, ((const FilesEntry *)g_ptr_array_index (entries, i))->path);
-  GHashTableIter iter;
-  gpointer path = NULL;
-  g_hash_table_iter_init (&iter, memory->notes);
-  while (g_hash_table_iter_next (&iter, &path, NULL))
-    if (!g_hash_table_contains (there, path))
-      g_hash_table_iter_remove (&iter);
+  keep_only (memory->notes, there);
+  keep_only (memory->parts, there);
 }

@@ -25,6 +25,7 @@ left_out (void *user, const char *path, FilesReason reason)
     [FILES_UNREADABLE] = "cannot be read",
     [FILES_NO_TEXT] = "has a name that is not UTF-8",
     [FILES_UNSTEADY] = "changed while it was read",
+    [FILES_TOO_DEEP] = "is a folder inside of too many others (64)",
   };
   Pass *pass = user;
   ragify_job_set_aside (pass->job, path, words[reason]);
@@ -101,6 +102,8 @@ find_changed (Pass *pass)
       unchanged += reason == NULL ? 1 : 0;
       if (reason != NULL)
         ragify_job_set_aside (job, entry->path, reason);
+      else
+        ragify_job_set_parts_aside (job, entry->path, ragify_job_memory_parts (job->memory, entry));
       files_entry_free (entry);
       continue;
     }

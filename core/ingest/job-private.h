@@ -66,6 +66,10 @@ void ragify_job_memory_doubt (RagifyJobMemory *memory);
 void ragify_job_memory_note (RagifyJobMemory *memory, const FilesEntry *entry, const char *reason);
 /* TRUE where the file was looked into as it is; `*reason` as it was noted. */
 gboolean ragify_job_memory_knows (const RagifyJobMemory *memory, const FilesEntry *entry, const char **reason);
+/* Parts of a file that were set aside while the rest was taken: place, reason, place, reason … */
+void ragify_job_memory_note_parts (RagifyJobMemory *memory, const FilesEntry *entry, const GPtrArray *parts);
+/* The same of the file as it is, as long as the host runs; NULL: none are known. */
+const GPtrArray *ragify_job_memory_parts (const RagifyJobMemory *memory, const FilesEntry *entry);
 /* Keeps what is noted of these (FilesEntry), forgets others. */
 void ragify_job_memory_keep (RagifyJobMemory *memory, const GPtrArray *entries);
 
@@ -109,6 +113,8 @@ gboolean ragify_job_backs_off (RagifyIngestJob *job, guint64 *pause_us, const ch
 /* Whether it is the document's fault and not the store's: then another attempt comes to the same. */
 gboolean ragify_job_fault_is_lasting (const RagifyProblem *problem);
 void ragify_job_set_aside (RagifyIngestJob *job, const char *path, const char *reason);
+/* Parts of it, as ragify_job_memory_note_parts has them. */
+void ragify_job_set_parts_aside (RagifyIngestJob *job, const char *path, const GPtrArray *parts);
 void ragify_job_count (RagifyIngestJob *job, guint64 *counter, guint64 amount);
 
 /* Cuts as the job wants it; the caller's. */

@@ -50,6 +50,15 @@ ragify_job_set_aside (RagifyIngestJob *job, const char *path, const char *reason
   pthread_mutex_unlock (&job->lock);
 }
 
+void
+ragify_job_set_parts_aside (RagifyIngestJob *job, const char *path, const GPtrArray *parts)
+{
+  for (guint i = 0; parts != NULL && i + 1 < parts->len; i += 2) {
+    g_autofree char *place = g_strdup_printf ("%s, %s", path, (const char *)g_ptr_array_index (parts, i));
+    ragify_job_set_aside (job, place, g_ptr_array_index (parts, i + 1));
+  }
+}
+
 json_t *
 ragify_ingest_job_describe (RagifyIngestJob *job, gboolean details)
 {

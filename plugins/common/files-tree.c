@@ -166,8 +166,12 @@ take_name (Walk *walk, int fd, const char *name)
     if (is_new (walk, &info))
       take_file (walk, &info);
   } else if (S_ISDIR (info.st_mode)) {
-    if (walk->names->len > DEEPEST || files_ignore_match (walk->ignore, place (walk), TRUE))
+    if (files_ignore_match (walk->ignore, place (walk), TRUE))
       return;
+    if (walk->names->len > DEEPEST) {
+      leave_out (walk, FILES_TOO_DEEP);
+      return;
+    }
     const int child = openat (fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (child >= 0)
       walk_folder (walk, child);
@@ -178,14 +182,19 @@ take_name (Walk *walk, int fd, const char *name)
   }
 }
 
-/* Takes over `fd`. */
+/* Takes over `fd`; −1: it could not be opened. */
 static void
 walk_folder (Walk *walk, int fd)
 {
   struct stat info;
-  DIR *folder = fstat (fd, &info) == 0 && is_new (walk, &info) ? fdopendir (fd) : NULL;
+  const gboolean there = fd >= 0 && fstat (fd, &info) == 0;
+  const gboolean new = there &&is_new (walk, &info);
+  DIR *folder = new ? fdopendir (fd) : NULL;
   if (folder == NULL) {
-    close (fd);
+    if (!there || new)
+      leave_out (walk, FILES_UNREADABLE);
+    if (fd >= 0)
+      close (fd);
     return;
   }
   const guint rules = files_ignore_count (walk->ignore);

@@ -21,6 +21,7 @@ typedef enum FilesReason {
   FILES_UNREADABLE, /* files and folders */
   FILES_NO_TEXT,    /* holds a NUL, or is no UTF-8; so are names */
   FILES_UNSTEADY,   /* changed while it was read, again and again */
+  FILES_TOO_DEEP,   /* folders, in too many others */
   N_FILES_REASONS
 } FilesReason;
 

@@ -139,7 +139,8 @@ destroy (void *instance)
 static char *
 describe (const FilesLeftOut *left_out)
 {
-  static const char *const reasons[N_FILES_REASONS] = { "too large", "too many", "unreadable", "no text", "unsteady" };
+  static const char *const reasons[N_FILES_REASONS] = { "too large", "too many", "unreadable",
+                                                        "no text",   "unsteady", "too deep" };
   GString *text = g_string_new (NULL);
   for (guint i = 0; i < N_FILES_REASONS; i++)
     if (left_out->files[i] > 0)
@@ -351,6 +352,7 @@ stats (void *instance, RagifyCall *call, const RagifyNothing *args)
     { "left_out_unreadable", source->left_out.files[FILES_UNREADABLE] },
     { "left_out_no_text", source->left_out.files[FILES_NO_TEXT] },
     { "left_out_unsteady", source->left_out.files[FILES_UNSTEADY] },
+    { "left_out_too_deep", source->left_out.files[FILES_TOO_DEEP] },
   };
   pthread_mutex_unlock (&source->lock);
   RagifyPair *pairs = source->host->call_alloc (call, sizeof *pairs * G_N_ELEMENTS (values));

@@ -158,6 +158,8 @@ static struct {
   atomic_int accepts_code, extract_code;
   atomic_int pieces, version;
   atomic_int completed; /* an extraction */
+  atomic_int writes;    /* somebody writes to the file meanwhile */
+  char *path;           /* of it */
 } extractor;
 
 static char piece_text[PIECE_SIZE + 1];
@@ -180,6 +182,8 @@ extractor_extract (void *instance, RagifyCall *call, const RagifyExtractorExtrac
   const int code = atomic_load (&extractor.extract_code), pieces = atomic_load (&extractor.pieces);
   g_autofree char *version = g_strdup_printf ("version %d", atomic_load (&extractor.version));
   const RagifyExtractorExtractResult result = { .struct_size = sizeof result };
+  if (atomic_load (&extractor.writes) != 0)
+    assert_int_equal (truncate (extractor.path, 1000 + atomic_fetch_add (&extractor.writes, 1)), 0);
   if (code != RAGIFY_OK) {
     ragify_host ()->call_fail (call, code, ragify_str_from ("as it was told"), 0);
     return;
@@ -570,6 +574,27 @@ an_extractor_that_does_not_run_costs_no_document (void **state)
   assert_int_equal (number_of (rig, "to_read"), 0);
 }
 
+/* An extractor that finds half of a file has not found what is wrong with it. */
+static void
+a_file_that_is_being_written_keeps_its_document (void **state)
+{
+  const Rig *rig = *state;
+  extractor.path = g_build_filename (rig->root, "a.odd", NULL);
+  atomic_store (&extractor.writes, 1);
+  atomic_store (&extractor.extract_code, RAGIFY_E_INVALID);
+  write_odd (rig, 200);
+  run_pass (rig);
+  assert_holds ("notes/a.odd", "version 1");
+  g_autofree char *reason = reason_of (rig, "a.odd");
+  assert_non_null (reason);
+  assert_non_null (strstr (reason, "changed while it was read"));
+  atomic_store (&extractor.writes, 0);
+  atomic_store (&extractor.extract_code, RAGIFY_OK);
+  run_pass (rig);
+  assert_holds ("notes/a.odd", "version 2");
+  g_clear_pointer (&extractor.path, g_free);
+}
+
 static void
 a_document_that_others_call_the_jobs_is_left_alone (void **state)
 {
@@ -623,6 +648,7 @@ main (void)
     TEST (a_pass_that_is_cancelled_while_a_file_is_hashed_is_given_up),
     TEST (a_file_that_cannot_be_hashed_keeps_its_document),
     TEST (an_extractor_that_does_not_run_costs_no_document),
+    TEST (a_file_that_is_being_written_keeps_its_document),
     TEST (a_document_that_others_call_the_jobs_is_left_alone),
   };
   cmocka_set_message_output (CM_OUTPUT_TAP);
