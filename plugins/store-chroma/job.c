@@ -200,7 +200,7 @@ send_text (void *user)
 static void
 write_body (ChromaJob *job)
 {
-  char *text = json_dumps (job->body, JSON_COMPACT | JSON_REAL_PRECISION (9));
+  char *text = json_dumps (job->body, JSON_COMPACT); /* all digits: numbers in metadata are compared by the server */
   job->text = text != NULL ? g_bytes_new_with_free_func (text, strlen (text), free, text) : NULL;
   json_decref (job->body);
   job->body = NULL;

@@ -86,23 +86,32 @@ chroma_metadata_ok (RagifyStr metadata)
   return json != NULL;
 }
 
-/* What Chroma can filter by. */
-static gboolean
-is_plain (const char *key, const json_t *value)
+gboolean
+chroma_key_ok (const char *key)
 {
-  return *key != '\0' && !g_str_has_prefix (key, CHROMA_OWN) && !g_str_has_prefix (key, "chroma:") &&
-         (json_is_string (value) || json_is_number (value) || json_is_boolean (value));
+  return *key != '\0' && *key != '$' && *key != '#' && !g_str_has_prefix (key, CHROMA_OWN) &&
+         !g_str_has_prefix (key, "chroma:");
+}
+
+void
+chroma_add_plain (json_t *metadata, RagifyStr text)
+{
+  json_t *given = parse (text);
+  const char *key;
+  json_t *value;
+  json_object_foreach (given, key, value)
+  {
+    if (chroma_key_ok (key) && (json_is_string (value) || json_is_number (value) || json_is_boolean (value)))
+      json_object_set (metadata, key, value);
+  }
+  json_decref (given);
 }
 
 json_t *
 chroma_chunk_metadata (const RagifyChunk *chunk, gint64 created, gint64 updated)
 {
-  json_t *given = parse (chunk->metadata);
   json_t *metadata = json_object ();
-  const char *key;
-  json_t *value;
-  json_object_foreach (given, key, value) if (is_plain (key, value)) json_object_set (metadata, key, value);
-  json_decref (given);
+  chroma_add_plain (metadata, chunk->metadata);
   created = chunk->created_at != 0 ? chunk->created_at : created;
   updated = chunk->updated_at != 0 ? chunk->updated_at : updated;
   json_object_set_new (metadata, CHROMA_OWN "document", string_of (chunk->document_id));

@@ -15,6 +15,10 @@ gboolean chroma_read_vector (const json_t *list, float *vector, guint32 dimensio
 /* The metadata of a chunk: what the application said, as far as Chroma can hold it so that it can be filtered by, and
  * what it is a chunk of. `created` and `updated` are the document's, where the chunk has no times. */
 json_t *chroma_chunk_metadata (const RagifyChunk *chunk, gint64 created, gint64 updated);
+/* Whether the server takes it as a member's name, and it is none of our own. */
+gboolean chroma_key_ok (const char *key);
+/* Adds what the application said as far as Chroma can filter by it. */
+void chroma_add_plain (json_t *metadata, RagifyStr text);
 /* Whether the metadata are a JSON object. */
 gboolean chroma_metadata_ok (RagifyStr metadata);
 /* Fills the chunk from its record, in the call's memory. `what`: RAGIFY_FETCH_… */

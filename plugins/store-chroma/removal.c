@@ -12,7 +12,8 @@ typedef struct Removal {
   GHashTable *partial; /* documents that lose some: id → how many, by GUINT_TO_POINTER */
   json_t *kept;        /* of those the records that stay: a body of an upsert */
   guint64 counter;
-  gint64 live; /* documents that are whole */
+  gint64 live;      /* documents that are whole */
+  gboolean changes; /* something goes that was there */
   enum { BY_ID, BY_DOCUMENT, BY_FILTER, LOOK_AT_DOCUMENTS } stage;
 } Removal;
 
@@ -66,7 +67,7 @@ static void
 settle (ChromaJob *job, const json_t *answer)
 {
   Removal *removal = job->state;
-  if (g_hash_table_size (removal->gone) == 0) {
+  if (!removal->changes) {
     finished (job, NULL);
     return;
   }
@@ -112,8 +113,11 @@ static void
 delete_chunks (ChromaJob *job, const json_t *answer)
 {
   const Removal *removal = job->state;
-  chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/delete",
-                   json_pack ("{s:o}", "ids", keys_of (removal->gone)), drop_staged);
+  if (g_hash_table_size (removal->gone) > 0)
+    chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/delete",
+                     json_pack ("{s:o}", "ids", keys_of (removal->gone)), drop_staged);
+  else
+    drop_staged (job, NULL);
 }
 
 /* The generation first: where this ends in the middle, others learn of it all the same. */
@@ -121,7 +125,8 @@ static void
 drop_chunks (ChromaJob *job)
 {
   Removal *removal = job->state;
-  if (g_hash_table_size (removal->gone) == 0) {
+  removal->changes = removal->changes || g_hash_table_size (removal->gone) > 0;
+  if (!removal->changes) {
     drop_staged (job, NULL);
     return;
   }
@@ -160,6 +165,7 @@ got_documents (ChromaJob *job, const json_t *answer)
       continue;
     if (g_hash_table_contains (removal->whole, id)) {
       removal->live -= live;
+      removal->changes = removal->changes || live;
       continue;
     }
     removal->live -= live && left <= 0;

@@ -209,15 +209,7 @@ describe (const Batch *batch, const Known *known)
   json_object_set_new (metadata, CHROMA_OWN "metadata", string_of (given->metadata));
   json_object_set_new (metadata, CHROMA_OWN "created", json_integer (known->created));
   json_object_set_new (metadata, CHROMA_OWN "updated", json_integer (known->updated));
-  json_t *plain = json_loadb (given->metadata.size > 0 ? given->metadata.data : "{}",
-                              given->metadata.size > 0 ? given->metadata.size : 2, JSON_ALLOW_NUL, NULL);
-  const char *key;
-  json_t *value;
-  json_object_foreach (plain, key, value) if (*key != '\0' && !g_str_has_prefix (key, CHROMA_OWN) &&
-                                              !g_str_has_prefix (key, "chroma:") && !json_is_array (value) &&
-                                              !json_is_object (value) && !json_is_null (value))
-      json_object_set (metadata, key, value);
-  json_decref (plain);
+  chroma_add_plain (metadata, given->metadata);
   return metadata;
 }
 

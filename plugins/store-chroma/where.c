@@ -15,8 +15,7 @@ static char *
 field_of (const RagifyFilter *filter)
 {
   char *field = g_strndup (filter->field.data != NULL ? filter->field.data : "", filter->field.size);
-  if (*field != '\0' && strlen (field) == filter->field.size && !g_str_has_prefix (field, CHROMA_OWN) &&
-      !g_str_has_prefix (field, "chroma:") && *field != '$' && *field != '#')
+  if (strlen (field) == filter->field.size && chroma_key_ok (field))
     return field;
   g_free (field);
   return NULL;

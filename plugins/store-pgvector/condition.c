@@ -69,7 +69,7 @@ write_number (const Writing *writing, guint field, const RagifyValue *value, con
   } else {
     const guint place = bind (writing, double_bytes (value->number));
     g_string_append_printf (sql,
-                            "CASE WHEN abs ((%s ->> $%u::text)::numeric) < 1e-300 THEN 0::float8"
+                            "CASE WHEN abs ((%s ->> $%u::text)::numeric) < 2.5e-324 THEN 0::float8"
                             " ELSE (%s ->> $%u::text)::float8 END %s $%u::float8",
                             writing->column, field, writing->column, field, operator, place);
   }
@@ -147,21 +147,33 @@ write_order (const Writing *writing, guint field, const RagifyFilter *filter)
   g_string_append (sql, ", false)");
 }
 
+/* Whether a member can be equal to one of the values, or be compared with it: no text of PostgreSQL has a zero. */
+static gboolean
+can_match (const RagifyValueList *values)
+{
+  for (guint64 i = 0; i < values->count; i++)
+    if (values->items[i].type != RAGIFY_VALUE_STRING || !has_zero (values->items[i].string))
+      return TRUE;
+  return FALSE;
+}
+
 static gboolean
 write_comparison (const Writing *writing, const RagifyFilter *filter)
 {
+  const gboolean is_not = filter->op == RAGIFY_FILTER_NE || filter->op == RAGIFY_FILTER_NIN;
   for (guint64 i = 0; i < filter->values.count; i++)
     if (filter->values.items[i].type > RAGIFY_VALUE_STRING)
       return refuse (writing, "unknown type of value", filter->values.items[i].type);
   if (pgvector_job_bound (writing->job) + filter->values.count + 1 > MOST_VALUES)
     return refuse (writing, "too large; the most values that it can have are", MOST_VALUES);
-  if (has_zero (filter->field)) { /* no member has such a name */
+  /* The server refuses a statement that is given a value and does not mention it, such as this field. */
+  if (has_zero (filter->field) || (!is_not && !can_match (&filter->values))) {
     g_string_append (writing->sql, "false");
     return TRUE;
   }
   const guint field = bind (writing, pgvector_value_text (filter->field));
   g_string_append_c (writing->sql, '(');
-  if (filter->op == RAGIFY_FILTER_NE || filter->op == RAGIFY_FILTER_NIN) {
+  if (is_not) {
     g_string_append_printf (writing->sql, "%s -> $%u::text IS NOT NULL AND NOT ", writing->column, field);
     write_equals_any (writing, field, &filter->values);
   } else if (filter->op == RAGIFY_FILTER_EQ || filter->op == RAGIFY_FILTER_IN) {

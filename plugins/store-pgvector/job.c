@@ -226,3 +226,66 @@ pgvector_job_copy (PgvectorJob *job, RagifyStr text, RagifyStr *copy)
   *copy = ragify_str (memory, text.size);
   return TRUE;
 }
+
+/* Where the string that begins at `at` is past. */
+static gsize
+past_string (RagifyStr json, gsize at)
+{
+  for (at++; at < json.size && json.data[at] != '"'; at++)
+    at += json.data[at] == '\\' ? 1 : 0;
+  return MIN (at + 1, json.size);
+}
+
+/* Whether the digits, with their sign, are a whole number that 64 bits do not hold. */
+static gboolean
+is_beyond (const char *digits, gsize size)
+{
+  char text[24];
+  if (size >= sizeof text)
+    return TRUE;
+  memcpy (text, digits, size);
+  text[size] = '\0';
+  gint64 number;
+  return !g_ascii_string_to_signed (text, 10, G_MININT64, G_MAXINT64, &number, NULL);
+}
+
+/* The next whole number that 64 bits do not hold ends at what is returned; the text's end where there is none. */
+static gsize
+past_large_number (RagifyStr json, gsize at)
+{
+  static const char of_numbers[] = "+-.0123456789eE";
+  while (at < json.size) {
+    const char first = json.data[at];
+    if (first == '"') {
+      at = past_string (json, at);
+      continue;
+    }
+    const gsize begun = at++;
+    if (first != '-' && !g_ascii_isdigit (first))
+      continue;
+    gboolean whole = TRUE;
+    for (; at < json.size && json.data[at] != '\0' && strchr (of_numbers, json.data[at]) != NULL; at++)
+      whole = whole && g_ascii_isdigit (json.data[at]);
+    if (whole && is_beyond (json.data + begun, at - begun))
+      return at;
+  }
+  return at;
+}
+
+gboolean
+pgvector_job_copy_json (PgvectorJob *job, RagifyStr json, RagifyStr *copy)
+{
+  g_autoptr (GString) text = NULL;
+  gsize taken = 0;
+  for (gsize at = past_large_number (json, 0); at < json.size; at = past_large_number (json, at)) {
+    if (text == NULL)
+      text = g_string_sized_new (json.size + 16);
+    g_string_append_len (text, json.data + taken, (gssize)(at - taken));
+    g_string_append (text, ".0");
+    taken = at;
+  }
+  if (text == NULL)
+    return pgvector_job_copy (job, json, copy);
+  g_string_append_len (text, json.data + taken, (gssize)(json.size - taken));
+  return pgvector_job_copy (job, ragify_str (text->str, text->len), copy);
+}

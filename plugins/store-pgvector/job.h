@@ -48,6 +48,8 @@ void pgvector_job_fail (PgvectorJob *job);
 gpointer pgvector_job_alloc (PgvectorJob *job, guint64 size);
 /* FALSE with the job's fault. */
 gboolean pgvector_job_copy (PgvectorJob *job, RagifyStr text, RagifyStr *copy);
+/* The same of what jsonb has become. It writes 1e20 as a whole number, which readers of 64 bits refuse: such get .0. */
+gboolean pgvector_job_copy_json (PgvectorJob *job, RagifyStr json, RagifyStr *copy);
 
 /* The columns PGVECTOR_CHUNK_CONTENT from `first` on into the chunk; from reading.c. FALSE with the job's fault. */
 gboolean pgvector_take_content (PgvectorJob *job, const PGresult *row, int first, RagifyChunk *chunk);

@@ -90,7 +90,7 @@ take_document (PgvectorJob *job, const PGresult *row, RagifyDocument *document)
   return pgvector_job_copy (job, pgvector_read_text (row, KEYS), &document->id) &&
          pgvector_job_copy (job, pgvector_read_text (row, KEYS + 1), &document->uri) &&
          pgvector_job_copy (job, pgvector_read_text (row, KEYS + 2), &document->title) &&
-         pgvector_job_copy (job, pgvector_read_json (row, KEYS + 3), &document->metadata);
+         pgvector_job_copy_json (job, pgvector_read_json (row, KEYS + 3), &document->metadata);
 }
 
 static gboolean
@@ -98,7 +98,7 @@ take_chunk (PgvectorJob *job, const PGresult *row, RagifyChunk *chunk)
 {
   *chunk = (RagifyChunk){ .struct_size = sizeof *chunk, .id = pgvector_read_uuid (row, KEYS) };
   return pgvector_take_content (job, row, KEYS + 1, chunk) &&
-         pgvector_job_copy (job, pgvector_read_json (row, KEYS + 10), &chunk->metadata);
+         pgvector_job_copy_json (job, pgvector_read_json (row, KEYS + 10), &chunk->metadata);
 }
 
 static gboolean

@@ -40,7 +40,7 @@ take_chunk (PgvectorJob *job, const PGresult *row, RagifyChunk *chunk)
   if (content && !pgvector_take_content (job, row, 1, chunk))
     return FALSE;
   return (fetch->what & RAGIFY_FETCH_METADATA) == 0 ||
-         pgvector_job_copy (job, pgvector_read_json (row, content ? 10 : 1), &chunk->metadata);
+         pgvector_job_copy_json (job, pgvector_read_json (row, content ? 10 : 1), &chunk->metadata);
 }
 
 static gboolean

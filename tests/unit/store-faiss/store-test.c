@@ -299,6 +299,70 @@ test_filters_mean_what_the_header_says (void **state)
   ragify_kit_call_free (call);
 }
 
+/* Names that a server keeps for itself, numbers that need all their digits or are no 64-bit integers, empty lists. */
+static void
+test_filters_mean_the_same_with_odd_names_and_numbers (void **state)
+{
+  static const char *const metadata[] = {
+    "{\"n\":1700000000.25}", "{\"n\":1700000000.5}",    "{\"n\":0.30000000000000004}",
+    "{\"n\":1e20,\"$n\":1}", "{\"n\":-1e19,\"#n\":1}",  "{\"n\":5e-324}",
+    "{\"chroma:n\":1}",      "{\"ragify_document\":1}", "{\"n\":\"1e20\"}",
+    "{\"n\":{\"$n\":1}}",
+  };
+  Fixture *fixture = *state;
+  must_open (fixture);
+  for (uint32_t i = 0; i < 10; i++) {
+    char name[16];
+    (void)snprintf (name, sizeof name, "d%u", i);
+    const Piece piece = { name, 100 + i, "a", metadata[i] };
+    must_upsert (fixture, RAGIFY_DOCUMENT_REPLACE, i, name, &piece, 1, 0);
+  }
+  RagifyValue value = { .type = RAGIFY_VALUE_DOUBLE, .number = 1700000000.3 };
+  RagifyFilter filter = { .struct_size = sizeof filter, .op = RAGIFY_FILTER_GT, .field = ragify_str_from ("n") };
+  filter.values = (RagifyValueList){ .items = &value, .count = 1 };
+  check_filter (fixture, &filter, ".#.#......");
+  filter.op = RAGIFY_FILTER_LTE;
+  check_filter (fixture, &filter, "#.#.##....");
+  value.number = 0.3;
+  check_filter (fixture, &filter, "....##....");
+  value.number = 5e-324;
+  filter.op = RAGIFY_FILTER_EQ;
+  check_filter (fixture, &filter, ".....#....");
+  value.number = 1e20;
+  check_filter (fixture, &filter, "...#......");
+  static const char *const names[] = { "$n", "#n", "chroma:n", "ragify_document" };
+  static const char *const expected[] = { "...#......", "....#.....", "......#...", ".......#.." };
+  for (int i = 0; i < 4; i++) {
+    filter = filter_integer (RAGIFY_FILTER_EQ, names[i], 1, &value);
+    check_filter (fixture, &filter, expected[i]);
+  }
+  filter = (RagifyFilter){ .struct_size = sizeof filter, .op = RAGIFY_FILTER_IN, .field = ragify_str_from ("n") };
+  check_filter (fixture, &filter, "..........");
+  RagifyKitCall *call = ask_list (fixture, RAGIFY_LIST_CHUNKS, 10, ragify_str (NULL, 0), NULL, &filter, 0);
+  must_be (call, RAGIFY_OK);
+  ragify_kit_call_free (call);
+  call = ask_remove (fixture, NULL, 0, NULL, &filter);
+  must_be (call, RAGIFY_OK);
+  assert_int_equal (((const RagifyStoreRemoveResult *)call->result)->removed.count, 0);
+  ragify_kit_call_free (call);
+  filter.op = RAGIFY_FILTER_NIN;
+  check_filter (fixture, &filter, "######..##");
+}
+
+static void
+test_removing_a_document_without_chunks (void **state)
+{
+  Fixture *fixture = *state;
+  must_open (fixture);
+  write_documents (fixture, 0, 2);
+  must_upsert (fixture, RAGIFY_DOCUMENT_REPLACE, 1, "empty", NULL, 0, 0);
+  assert_int_equal (must_generation (fixture).documents, 3);
+  RagifyKitCall *call = ask_remove (fixture, NULL, 0, "empty", NULL);
+  must_be (call, RAGIFY_OK);
+  ragify_kit_call_free (call);
+  assert_int_equal (must_generation (fixture).documents, 2);
+}
+
 /* Pages through a list; how many items there were, of them deleted ones in *deleted. */
 static size_t
 page_through (Fixture *fixture, uint32_t what, uint32_t limit, const char *document, const RagifyFilter *filter,
@@ -719,6 +783,8 @@ main (void)
     TEST (test_staged_chunks_of_another_content_are_dropped),
     TEST (test_removing_by_id_document_and_filter),
     TEST (test_filters_mean_what_the_header_says),
+    TEST (test_filters_mean_the_same_with_odd_names_and_numbers),
+    TEST (test_removing_a_document_without_chunks),
     TEST (test_lists_come_in_pages),
     TEST (test_chunks_of_a_document_come_in_its_order),
     TEST (test_changes_since_a_generation),

@@ -168,6 +168,28 @@ test_a_zero_in_a_text_is_replaced (void **state)
   ragify_kit_call_free (call);
 }
 
+/* jsonb keeps 1e20 as twenty-one digits, which readers of 64 bits take for an error in the JSON. */
+static void
+test_large_numbers_come_back_as_numbers (void **state)
+{
+  Fixture *fixture = *state;
+  must_open (fixture);
+  static const char given[] = "{\"a\":1e20,\"b\":[-9223372036854775808,-1e19,9223372036854775807,1.5],"
+                              "\"c\":\"100000000000000000000 \\\" 200000000000000000000\",\"d\":1e-7}";
+  static const char expected[] = "{\"a\": 100000000000000000000.0,"
+                                 " \"b\": [-9223372036854775808, -10000000000000000000.0, 9223372036854775807, 1.5],"
+                                 " \"c\": \"100000000000000000000 \\\" 200000000000000000000\", \"d\": 0.0000001}";
+  const Piece piece = { "a", 1, "x", given };
+  must_upsert (fixture, RAGIFY_DOCUMENT_REPLACE, 1, "a", &piece, 1, 0);
+  const uint32_t number = 1;
+  RagifyKitCall *call = ask_fetch (fixture, &number, 1, RAGIFY_FETCH_CONTENT | RAGIFY_FETCH_METADATA);
+  must_be (call, RAGIFY_OK);
+  const RagifyChunk *found = ((const RagifyStoreFetchResult *)call->result)->chunks.items;
+  assert_int_equal (found->metadata.size, sizeof expected - 1);
+  assert_memory_equal (found->metadata.data, expected, sizeof expected - 1);
+  ragify_kit_call_free (call);
+}
+
 #define ROWS 2000
 
 static void
@@ -376,6 +398,7 @@ main (void)
     TEST (test_instances_see_each_other_s_batches),
     TEST (test_tables_made_anew_are_noticed),
     TEST (test_a_zero_in_a_text_is_replaced),
+    TEST (test_large_numbers_come_back_as_numbers),
     TEST (test_hnsw_is_built_when_it_pays),
     TEST (test_ivfflat_is_built_when_it_pays),
     TEST (test_exact_searches_are_those_of_faiss),
