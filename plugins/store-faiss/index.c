@@ -414,6 +414,22 @@ ragify_index_adopt (RagifyIndex *index, RagifyBase *base, bool all, RagifyFault 
   return true;
 }
 
+void
+ragify_index_take (RagifyIndex *index, RagifyIndex *from)
+{
+  RagifyContents before = index->now, fresh = from->now;
+  from->now = (RagifyContents){ 0 };
+  RagifyContents *now = begin_change (index);
+  fresh.version = now->version;
+  fresh.epoch = now->epoch + 1;
+  for (uint32_t block = 0; fresh.room > 0 && block < blocks_for (fresh.room); block++)
+    fresh.changed_in[block] = fresh.version;
+  *now = fresh;
+  end_change (index);
+  contents_clear (&before);
+  ragify_index_free (from);
+}
+
 uint32_t
 ragify_index_find_row (const RagifyIndex *index, const RagifyUuid *id, uint64_t chunk)
 {

@@ -51,6 +51,10 @@ void ragify_index_publish (RagifyIndex *index, const RagifyUuid *removed, size_t
  * over in any case. Nothing is staged meanwhile. */
 bool ragify_index_adopt (RagifyIndex *index, RagifyBase *base, bool all, RagifyFault *fault);
 
+/* [writer] Searches what `from` has, another index without an approximate one, in the place of all there is; `from` is
+ * empty then, and freed. Nothing is staged in either. */
+void ragify_index_take (RagifyIndex *index, RagifyIndex *from);
+
 /* [writer] The row of the approximate index that stands for this chunk; RAGIFY_INDEX_NO_ROW where none does. */
 #define RAGIFY_INDEX_NO_ROW UINT32_MAX
 uint32_t ragify_index_find_row (const RagifyIndex *index, const RagifyUuid *id, uint64_t chunk);

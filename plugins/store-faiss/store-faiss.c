@@ -187,6 +187,9 @@ report_index (const Plugin *plugin)
   if (ragify_store_snapshot_useless (plugin->store))
     say (plugin, RAGIFY_LOG_WARNING,
          "index.snapshot is damaged, or of other settings: searches are exact until `optimize` builds it anew");
+  else if (ragify_store_lacks_index (plugin->store))
+    say (plugin, RAGIFY_LOG_INFO,
+         "searches are exact for now: `optimize` builds the index, for which there are enough vectors");
   if (ragify_store_missing_vectors (plugin->store) == 0)
     return;
   (void)snprintf (text, sizeof text,

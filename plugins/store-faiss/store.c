@@ -23,6 +23,7 @@ ragify_store_new (const RagifyStoreOptions *options)
   store->options.folder = store->in_memory ? NULL : store->folder;
   ragify_store_set_memory_limit (store, options->memory_limit);
   atomic_init (&store->renewed, -1);
+  atomic_init (&store->not_kept, false);
   ragify_store_set_tuning (store, &options->tuning);
   if (store->folder != NULL && store->factory != NULL && store->terms != NULL)
     return store;

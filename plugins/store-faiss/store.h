@@ -46,6 +46,9 @@ bool ragify_store_snapshot_useless (const RagifyStore *store);
 /* [any] How many vectors the configured index wants before it is built; 0: it is exact, or built. */
 uint64_t ragify_store_missing_vectors (RagifyStore *store);
 
+/* [any] There are enough for the configured index, and it is not built: searches are exact until `optimize` does it. */
+bool ragify_store_lacks_index (RagifyStore *store);
+
 /* [any] */
 void ragify_store_set_tuning (RagifyStore *store, const RagifyApproximateTuning *tuning);
 /* As in the options. Not while it opens or closes. */

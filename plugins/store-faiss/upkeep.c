@@ -34,16 +34,30 @@ ragify_store_missing_vectors (RagifyStore *store)
   return counts.vectors == counts.exact && counts.vectors < least ? least - counts.vectors : 0;
 }
 
-/* Whether an approximate index is wanted and what there is of it leaves too much to the exact one. */
-static bool
-needs_build (const RagifyStore *store)
+bool
+ragify_store_lacks_index (RagifyStore *store)
 {
   if (store->index == NULL || ragify_approximate_is_exact (store->factory))
     return false;
   RagifyIndexCounts counts = ragify_index_counts (store->index);
-  if (counts.vectors < ragify_approximate_least (store->factory))
-    return false;
-  return counts.exact > counts.vectors / 10 || counts.dead > counts.vectors / 4;
+  return counts.vectors == counts.exact && counts.vectors >= ragify_approximate_least (store->factory);
+}
+
+/* What an approximate index wants. */
+typedef enum { NOTHING, BUILD, GIVE_UP } Want;
+
+/* Of what there is too much is left to the exact index, or dead; or too few are left for it to pay. */
+static Want
+want_of (RagifyStore *store)
+{
+  if (store->index == NULL || ragify_approximate_is_exact (store->factory))
+    return NOTHING;
+  RagifyIndexCounts counts = ragify_index_counts (store->index);
+  const bool worn = counts.exact > counts.vectors / 10 || counts.dead > counts.vectors / 4;
+  if (counts.vectors >= ragify_approximate_least (store->factory))
+    return worn || atomic_load (&store->not_kept) ? BUILD : NOTHING;
+  const bool has_one = counts.dead > 0 || counts.exact < counts.vectors;
+  return worn && has_one ? GIVE_UP : NOTHING;
 }
 
 /* Puts what was built into the place of what it covers. Everything written since is carried over. */
@@ -88,12 +102,36 @@ build (RagifyStore *store, const RagifyAnswer *answer, RagifyFault *fault)
   if (!ok)
     return false;
   bool kept = keep (store, dimension, &base, fault);
+  atomic_store (&store->not_kept, !kept);
   RagifyFault second;
   ok = put_in_place (store, answer, &base, kept ? fault : &second);
   ragify_base_clear (&base);
   /* Building left many small holes in the heap, as much as the index is large. */
   (void)malloc_trim (0);
   return kept && ok;
+}
+
+/* Searches become exact again, from the database's vectors: an index that hardly anything is left of would keep the
+ * memory of all that it had. They are few, so writes wait. */
+static bool
+give_up (RagifyStore *store, const RagifyAnswer *answer, RagifyFault *fault)
+{
+  uint64_t without;
+  RagifyIndex *exact = ragify_index_new (ragify_index_dimension (store->index), fault);
+  RagifyConnection *connection = exact == NULL ? NULL : ragify_store_begin_write (store, answer, fault);
+  const bool ok = connection != NULL && ragify_loading_run (connection, exact, NULL, &without, fault);
+  if (ok) {
+    ragify_index_take (store->index, exact);
+    if (!store->in_memory)
+      ragify_snapshot_remove (store->folder);
+    atomic_store (&store->not_kept, false);
+  } else {
+    ragify_index_free (exact);
+  }
+  if (connection != NULL)
+    ragify_database_end_write (store->database);
+  (void)malloc_trim (0);
+  return ok;
 }
 
 bool
@@ -105,9 +143,10 @@ ragify_store_optimize (RagifyStore *store, const RagifyAnswer *answer, const Rag
     return false;
   bool ok = tidy (connection, fault);
   ragify_database_end_write (store->database);
-  if (!ok || !needs_build (store) || atomic_flag_test_and_set (&store->building))
+  const Want want = ok ? want_of (store) : NOTHING;
+  if (want == NOTHING || atomic_flag_test_and_set (&store->building))
     return ok;
-  ok = build (store, answer, fault);
+  ok = want == BUILD ? build (store, answer, fault) : give_up (store, answer, fault);
   atomic_flag_clear (&store->building);
   return ok;
 }

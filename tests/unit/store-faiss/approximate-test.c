@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -228,6 +229,67 @@ test_a_damaged_snapshot_is_left_aside (void **state)
   assert_int_equal (optimize (fixture), 0);
 }
 
+/* A disk that was full when the index was to be kept: whoever made room and optimises again gets it kept. */
+static void
+test_a_snapshot_that_could_not_be_written_is_written_later (void **state)
+{
+  Fixture *fixture = *state;
+  char path[120];
+  open_with (fixture, ivf);
+  write_rows (fixture, "a", 0, ROWS);
+  snprintf (path, sizeof path, "%s/index.snapshot.new", fixture->path);
+  assert_int_equal (mkdir (path, 0750), 0);
+  const RagifyStoreOptimize args = { .struct_size = sizeof args };
+  RagifyKitCall *call = ragify_kit_call (fixture->store, (RagifyKitFunction)fixture->operations->optimize, &args, 0);
+  must_be (call, RAGIFY_E_UNAVAILABLE);
+  ragify_kit_call_free (call);
+  assert_int_equal (statistic (fixture, "exact_vectors"), 0);
+  assert_int_equal (rmdir (path), 0);
+  assert_int_equal (optimize (fixture), 0);
+  must_close (fixture);
+  open_with (fixture, ivf);
+  assert_int_equal (statistic (fixture, "exact_vectors"), 0);
+  assert_int_equal (count_found (fixture, 0, ROWS, 50), ROWS / 50);
+}
+
+/* Nor is what is dead kept for good. */
+static void
+test_an_index_that_little_is_left_of_is_given_up (void **state)
+{
+  Fixture *fixture = *state;
+  open_with (fixture, ivf);
+  write_rows (fixture, "a", 0, ROWS);
+  write_rows (fixture, "b", 5000, 100);
+  assert_int_equal (optimize (fixture), 0);
+  RagifyValue value = { .type = RAGIFY_VALUE_BOOL, .integer = 1 };
+  RagifyFilter filter = { .struct_size = sizeof filter, .op = RAGIFY_FILTER_EQ, .field = ragify_str_from ("round") };
+  filter.values = (RagifyValueList){ .items = &value, .count = 1 };
+  for (int round = 0; round < 2; round++) {
+    RagifyKitCall *call = ask_search (fixture, 5000, 100, &filter);
+    must_be (call, RAGIFY_OK);
+    assert_int_equal (((const RagifyStoreSearchResult *)call->result)->hits.count, round == 0 ? ROWS / 100 + 1 : 1);
+    ragify_kit_call_free (call);
+    if (round > 0)
+      break;
+    call = ask_remove (fixture, NULL, 0, "a", NULL);
+    must_be (call, RAGIFY_OK);
+    ragify_kit_call_free (call);
+    assert_int_equal (statistic (fixture, "dead_vectors"), ROWS);
+    assert_int_equal (optimize (fixture), 100);
+    assert_int_equal (statistic (fixture, "dead_vectors"), 0);
+  }
+  assert_int_equal (count_found (fixture, 5000, 100, 1), 100);
+  write_rows (fixture, "b", 5000, 50);
+  assert_int_equal (count_found (fixture, 5000, 100, 1), 50);
+  must_close (fixture);
+  open_with (fixture, ivf);
+  assert_int_equal (statistic (fixture, "dead_vectors"), 0);
+  assert_int_equal (count_found (fixture, 5000, 50, 1), 50);
+  write_rows (fixture, "c", 10000, ROWS);
+  assert_int_equal (optimize (fixture), 0);
+  assert_int_equal (count_found (fixture, 10000, ROWS, 50), ROWS / 50);
+}
+
 static uint32_t
 snapshot_format (const char *path)
 {
@@ -388,6 +450,8 @@ main (void)
     TEST (test_vectors_come_out_of_it),
     TEST (test_the_snapshot_serves_the_next_start),
     TEST (test_a_damaged_snapshot_is_left_aside),
+    TEST (test_a_snapshot_that_could_not_be_written_is_written_later),
+    TEST (test_an_index_that_little_is_left_of_is_given_up),
     TEST (test_a_snapshot_of_format_1_is_taken_over),
     TEST (test_a_snapshot_of_a_newer_format_is_left_aside),
     TEST (test_a_mapped_index_takes_changes_and_is_built_again),
