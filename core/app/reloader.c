@@ -481,10 +481,23 @@ wait_for_end (RagifyReloader *reloader)
   return ended;
 }
 
+/* What uploads that were answered before, and jobs, have still to embed is done after the next start: an embedder that
+ * hangs must not keep the host until its calls are over. */
+static void
+hurry_libraries (RagifyReloader *reloader)
+{
+  pthread_mutex_lock (&reloader->lock);
+  const RagifyServing *serving = reloader->graph != NULL ? ragify_graph_serving (reloader->graph) : NULL;
+  for (guint i = 0; serving != NULL && i < serving->n_libraries; i++)
+    ragify_library_hurry (serving->libraries[i]);
+  pthread_mutex_unlock (&reloader->lock);
+}
+
 void
 ragify_reloader_stop (RagifyReloader *reloader)
 {
   close_listeners (reloader);
+  hurry_libraries (reloader);
   if (reloader->admin.uploads != NULL)
     ragify_upload_queue_close (reloader->admin.uploads);
   ragify_job_board_close (reloader->admin.jobs);

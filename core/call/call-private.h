@@ -77,6 +77,7 @@ struct RagifyCall {
   const void **collected;
 
   pthread_cond_t waiter; /* of a thread that waits; with emit_lock */
+  guint64 hurry;         /* the waiter's patience ends then at the latest; 0: at the deadline. Under emit_lock */
   gboolean waited;
 };
 

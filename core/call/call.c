@@ -370,7 +370,8 @@ static struct timespec
 end_of_patience (const RagifyCall *call)
 {
   const guint64 idle = call->idle_us > 0 ? ragify_now () + call->idle_us : call->deadline;
-  const guint64 until = MIN (idle, call->deadline) + RAGIFY_CALL_GRACE_US;
+  const guint64 usual = MIN (idle, call->deadline) + RAGIFY_CALL_GRACE_US;
+  const guint64 until = call->hurry > 0 ? MIN (usual, call->hurry) : usual;
   return (struct timespec){ .tv_sec = (time_t)(until / 1000000), .tv_nsec = (long)(until % 1000000) * 1000 };
 }
 
@@ -387,9 +388,20 @@ wait_for_completion (RagifyCall *call)
       limit = end_of_patience (call);
     } else if (pthread_cond_timedwait (&call->waiter, &call->emit_lock, &limit) != 0) {
       return call->waited;
+    } else if (call->hurry > 0) {
+      limit = end_of_patience (call);
     }
   }
   return TRUE;
+}
+
+void
+ragify_call_hurry (RagifyCall *call, guint64 deadline)
+{
+  pthread_mutex_lock (&call->emit_lock);
+  call->hurry = deadline;
+  pthread_cond_broadcast (&call->waiter);
+  pthread_mutex_unlock (&call->emit_lock);
 }
 
 gint32

@@ -71,6 +71,9 @@ RagifyNode *ragify_call_node (const RagifyCall *call);
  * begin starts the call, end waits for it and returns its code. Every begin has its end. */
 void ragify_call_begin (RagifyNode *node, RagifyCall *call);
 gint32 ragify_call_end (RagifyCall *call);
+/* Has the thread in ragify_call_end wait until `deadline` at most, monotonic µs: as if it had been the call's. Between
+ * the call's beginning and the last of its references (core/call/call-private.h). [any] */
+void ragify_call_hurry (RagifyCall *call, guint64 deadline);
 /* Both in one. */
 gint32 ragify_call_wait (RagifyNode *node, RagifyCall *call);
 

@@ -217,3 +217,17 @@ ragify_committer_end_embedding (RagifyCommitter *committer, RagifyVectorsAhead *
   }
   return TRUE;
 }
+
+void
+ragify_committer_drop (RagifyCommitter *committer, const RagifyIngestReport *report)
+{
+  if (committer->lanes != NULL)
+    ragify_lanes_drop (committer->lanes, report);
+}
+
+void
+ragify_committer_hurry (RagifyCommitter *committer)
+{
+  if (committer->lanes != NULL)
+    ragify_lanes_hurry (committer->lanes);
+}

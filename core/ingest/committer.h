@@ -38,6 +38,13 @@ gboolean ragify_committer_land_first (RagifyCommitter *committer);
 /* Whether something is under way: the text indexes and the store's generation are not to be asked after then. */
 gboolean ragify_committer_flies (const RagifyCommitter *committer);
 
+/* What waits to be embedded for the report is not any more: nobody wants to know what becomes of it. It still is to be
+ * settled, or landed. */
+void ragify_committer_drop (RagifyCommitter *committer, const RagifyIngestReport *report);
+/* The host is shutting down: what an embedder has still to do fails, and so does whatever else it would be given. [any]
+ */
+void ragify_committer_hurry (RagifyCommitter *committer);
+
 /* ---- documents that are written in parts, of any size ---- */
 
 /* One chunk of a document that is written in parts. */

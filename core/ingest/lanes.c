@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "core/call/call-private.h"
 #include "core/call/operations.h"
 #include "core/ingest/report.h"
 
@@ -12,6 +13,7 @@
 #define CALL_BYTES 4096u
 #define MOST_CALL_TEXTS 32u
 #define TIMEOUT_US (120 * (guint64)G_USEC_PER_SEC)
+#define LAST_US (2 * (guint64)G_USEC_PER_SEC) /* that a call has when the host is shutting down */
 
 struct RagifyEmbedding {
   RagifyLanes *lanes;
@@ -30,7 +32,9 @@ struct RagifyLanes {
   GQueue waiting; /* RagifyEmbedding: those with texts that are not on their way */
   gsize backlog;  /* bytes of those texts */
   gboolean closing;
-  GArray *threads; /* pthread_t */
+  guint64 ends;     /* the host is shutting down: calls are waited for until then; 0: it is not */
+  GPtrArray *calls; /* RagifyCall, references: those under way */
+  GArray *threads;  /* pthread_t */
 };
 
 /* Texts of one call. */
@@ -52,6 +56,7 @@ ragify_lanes_new (RagifyNode *embedder, guint count, guint dimension, guint max_
   pthread_cond_init (&lanes->work, NULL);
   pthread_cond_init (&lanes->news, NULL);
   g_queue_init (&lanes->waiting);
+  lanes->calls = g_ptr_array_new ();
   lanes->threads = g_array_new (FALSE, FALSE, sizeof (pthread_t));
   return lanes;
 }
@@ -66,6 +71,7 @@ ragify_lanes_free (RagifyLanes *lanes)
   for (guint i = 0; i < lanes->threads->len; i++)
     pthread_join (g_array_index (lanes->threads, pthread_t, i), NULL);
   g_array_unref (lanes->threads);
+  g_ptr_array_unref (lanes->calls);
   pthread_cond_destroy (&lanes->news);
   pthread_cond_destroy (&lanes->work);
   pthread_mutex_destroy (&lanes->lock);
@@ -96,14 +102,33 @@ describe (const Piece *piece, RagifyOwner *owner)
   return args;
 }
 
+/* Begins the call and waits for it, where others can tell that they do not have the time. */
+static gint32
+wait_for (RagifyLanes *lanes, RagifyCall *call)
+{
+  ragify_call_begin (lanes->embedder, call);
+  pthread_mutex_lock (&lanes->lock);
+  ragify_call_ref (call);
+  g_ptr_array_add (lanes->calls, call);
+  if (lanes->ends > 0)
+    ragify_call_hurry (call, lanes->ends);
+  pthread_mutex_unlock (&lanes->lock);
+  const gint32 code = ragify_call_end (call);
+  pthread_mutex_lock (&lanes->lock);
+  g_ptr_array_remove_fast (lanes->calls, call);
+  pthread_mutex_unlock (&lanes->lock);
+  ragify_call_unref (call);
+  return code;
+}
+
 /* Waits for the vectors and copies them to their places. */
 static gboolean
-embed (const RagifyLanes *lanes, const Piece *piece, RagifyProblem *problem)
+embed (RagifyLanes *lanes, const Piece *piece, RagifyProblem *problem)
 {
   g_autoptr (RagifyOwner) owner = ragify_owner_new (sizeof (RagifyOwner), NULL);
   RagifyCall *call = ragify_call_new (owner, &ragify_operation_embedder_embed, describe (piece, owner),
                                       ragify_now () + TIMEOUT_US, NULL, NULL);
-  const gint32 code = ragify_call_wait (lanes->embedder, call);
+  const gint32 code = wait_for (lanes, call);
   if (code != RAGIFY_OK)
     return ragify_ingest_problem (problem, code, ragify_call_message (call), ragify_call_retry_after (call));
   const RagifyVectors *made = &((const RagifyEmbedderEmbedResult *)ragify_call_result (call))->vectors;
@@ -158,17 +183,30 @@ give_up (RagifyLanes *lanes, RagifyEmbedding *embedding, const RagifyProblem *pr
   g_queue_remove (&lanes->waiting, embedding);
 }
 
+/* Those of the group that wait; NULL: all. */
+static void
+give_up_waiting (RagifyLanes *lanes, gconstpointer group, const RagifyProblem *problem)
+{
+  for (GList *link = lanes->waiting.head, *next; link != NULL; link = next) {
+    RagifyEmbedding *embedding = link->data;
+    next = link->next;
+    if (group == NULL || embedding->group == group)
+      give_up (lanes, embedding, problem);
+  }
+}
+
+static const RagifyProblem shutting_down = { .status = 503,
+                                             .title = "Shutting down",
+                                             .detail = (char *)"the host is shutting down" };
+
 static void
 fail (RagifyLanes *lanes, RagifyEmbedding *embedding, RagifyProblem *problem)
 {
+  const RagifyProblem *why = lanes->ends > 0 ? &shutting_down : problem;
   if (!embedding->failed)
-    give_up (lanes, embedding, problem);
-  for (GList *link = lanes->waiting.head, *next; link != NULL; link = next) {
-    RagifyEmbedding *later = link->data;
-    next = link->next;
-    if (later->group == embedding->group)
-      give_up (lanes, later, problem);
-  }
+    give_up (lanes, embedding, why);
+  if (embedding->group != NULL)
+    give_up_waiting (lanes, embedding->group, why);
   ragify_problem_clear (problem);
 }
 
@@ -217,13 +255,39 @@ ragify_lanes_add (RagifyLanes *lanes, GArray *wanted, gconstpointer group)
   pthread_mutex_lock (&lanes->lock);
   for (guint i = 0; i < wanted->len; i++)
     lanes->backlog += size_of (embedding, i);
-  if (wanted->len > 0) {
+  if (wanted->len > 0 && lanes->ends > 0) {
+    give_up (lanes, embedding, &shutting_down);
+  } else if (wanted->len > 0) {
     g_queue_push_tail (&lanes->waiting, embedding);
     start (lanes);
     pthread_cond_broadcast (&lanes->work);
   }
   pthread_mutex_unlock (&lanes->lock);
   return embedding;
+}
+
+void
+ragify_lanes_drop (RagifyLanes *lanes, gconstpointer group)
+{
+  static const RagifyProblem unwanted = { .status = 503,
+                                          .title = "Given up",
+                                          .detail = (char *)"nobody waits for it any more" };
+  pthread_mutex_lock (&lanes->lock);
+  give_up_waiting (lanes, group, &unwanted);
+  pthread_cond_broadcast (&lanes->news);
+  pthread_mutex_unlock (&lanes->lock);
+}
+
+void
+ragify_lanes_hurry (RagifyLanes *lanes)
+{
+  pthread_mutex_lock (&lanes->lock);
+  lanes->ends = ragify_now () + LAST_US;
+  give_up_waiting (lanes, NULL, &shutting_down);
+  for (guint i = 0; i < lanes->calls->len; i++)
+    ragify_call_hurry (g_ptr_array_index (lanes->calls, i), lanes->ends);
+  pthread_cond_broadcast (&lanes->news);
+  pthread_mutex_unlock (&lanes->lock);
 }
 
 void

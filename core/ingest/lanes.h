@@ -27,6 +27,11 @@ void ragify_lanes_free (RagifyLanes *lanes);
  * live until ragify_embedding_end. Where one fails, those of the same `group` that were added before fail as well.
  * [any] */
 RagifyEmbedding *ragify_lanes_add (RagifyLanes *lanes, GArray *wanted, gconstpointer group);
+/* What waits to be embedded for the group fails at once, as nobody wants it any more. [any] */
+void ragify_lanes_drop (RagifyLanes *lanes, gconstpointer group);
+/* The host is shutting down: what waits, and whatever is added from here on, fails at once; calls that are under way
+ * have a moment. [any] */
+void ragify_lanes_hurry (RagifyLanes *lanes);
 /* Waits until no more than so many bytes of text are not on their way yet. [any] */
 void ragify_lanes_wait (RagifyLanes *lanes, gsize bytes);
 

@@ -198,6 +198,12 @@ ragify_library_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options,
 }
 
 void
+ragify_library_hurry (RagifyLibrary *library)
+{
+  ragify_committer_hurry (library->committer);
+}
+
+void
 ragify_library_free (RagifyLibrary *library)
 {
   pthread_mutex_lock (&library->lock);

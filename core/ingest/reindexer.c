@@ -5,13 +5,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/call/call-private.h"
 #include "core/call/operations.h"
 #include "core/ingest/errand.h"
 
 #define STORE_TIMEOUT_US (120 * (guint64)G_USEC_PER_SEC)
 #define EMBED_TIMEOUT_US (120 * (guint64)G_USEC_PER_SEC)
-#define BATCH 64u      /* chunks between two commits */
-#define EMBED_TEXTS 8u /* in one call: small, so that a query does not wait long behind it */
+#define LAST_US (2 * (guint64)G_USEC_PER_SEC) /* that a call of the embedder has when it is closing */
+#define BATCH 64u                             /* chunks between two commits */
+#define EMBED_TEXTS 8u                        /* in one call: small, so that a query does not wait long behind it */
 #define AGAIN_US (2 * (guint64)G_USEC_PER_SEC)
 #define MOST_AGAIN_US (30 * (guint64)G_USEC_PER_SEC)
 #define WHOLE_AGAIN_US (10 * (guint64)G_USEC_PER_SEC)
@@ -34,6 +36,7 @@ struct RagifyReindexer {
   char *error;       /* why it does not go on; NULL: it does */
   guint64 done, total;
   guint64 began, began_done; /* monotonic µs, and what there was then */
+  RagifyCall *embedding;     /* a call that is under way; NULL: none */
 };
 
 /* ---- what others see ---- */
@@ -195,6 +198,29 @@ text_of (Round *round, const RagifyChunk *chunk)
   return ragify_str (ragify_arena_copy (round->owner->arena, text, strlen (text)), strlen (text));
 }
 
+static void
+set_embedding (RagifyReindexer *reindexer, RagifyCall *call)
+{
+  pthread_mutex_lock (&reindexer->lock);
+  reindexer->embedding = call;
+  if (call != NULL && reindexer->closing)
+    ragify_call_hurry (call, ragify_now () + LAST_US);
+  pthread_mutex_unlock (&reindexer->lock);
+}
+
+/* Begins the call and waits for it, for a moment only where it is closing. */
+static gint32
+wait_for_embedding (RagifyReindexer *reindexer, RagifyCall *call)
+{
+  ragify_call_begin (reindexer->embedder, call);
+  ragify_call_ref (call);
+  set_embedding (reindexer, call);
+  const gint32 code = ragify_call_end (call);
+  set_embedding (reindexer, NULL);
+  ragify_call_unref (call);
+  return code;
+}
+
 /* One call; its vectors go to their place. */
 static gboolean
 embed_some (RagifyReindexer *reindexer, Round *round, guint first, guint count, float *vectors, char **reason)
@@ -208,7 +234,7 @@ embed_some (RagifyReindexer *reindexer, Round *round, guint first, guint count, 
                                  .texts = { texts, count } };
   RagifyCall *call = ragify_call_new (round->owner, &ragify_operation_embedder_embed, args,
                                       ragify_now () + EMBED_TIMEOUT_US, NULL, NULL);
-  if (ragify_call_wait (reindexer->embedder, call) != RAGIFY_OK) {
+  if (wait_for_embedding (reindexer, call) != RAGIFY_OK) {
     *reason = g_strdup (ragify_call_message (call));
     return FALSE;
   }
@@ -262,6 +288,7 @@ finish_step (RagifyLibraryJob *job, RagifyCommitter *committer)
 {
   Finishing *finishing = (Finishing *)job;
   Round *round = round_new (finishing->reindexer, RAGIFY_REINDEX_FINISH, BATCH);
+  ragify_committer_land (committer); /* the store takes none of it once it has finished */
   if (ask_store (finishing->reindexer, round, &finishing->reason))
     finishing->finished = round->result->finished != 0;
   round_free (round);
@@ -457,6 +484,8 @@ ragify_reindexer_free (RagifyReindexer *reindexer)
 {
   pthread_mutex_lock (&reindexer->lock);
   reindexer->closing = TRUE;
+  if (reindexer->embedding != NULL)
+    ragify_call_hurry (reindexer->embedding, ragify_now () + LAST_US);
   pthread_cond_broadcast (&reindexer->changed);
   pthread_mutex_unlock (&reindexer->lock);
   if (reindexer->begun)

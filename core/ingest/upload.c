@@ -441,6 +441,7 @@ upload_step (RagifyLibraryJob *job, RagifyCommitter *committer)
   const gboolean at_end = upload->finished && upload->fed->len == 0;
   pthread_mutex_unlock (&library->lock);
   if (aborted) {
+    ragify_committer_drop (committer, &upload->report);
     ragify_committer_land (committer);
     upload_free (upload);
     return FALSE;

@@ -25,7 +25,7 @@ static RagifyRuntime runtime;
 static struct {
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  gboolean shut;
+  gboolean shut, hangs;
   GPtrArray *asked;   /* texts that the embedder was given, in order */
   GPtrArray *written; /* contents of chunks, in order */
   guint64 counter;
@@ -65,6 +65,8 @@ embed (void *instance, RagifyCall *call, const RagifyEmbedderEmbed *args)
       vectors[i * DIMENSION + k] = (float)text.data[0];
   }
   pthread_cond_broadcast (&world.changed);
+  while (world.hangs)
+    pthread_cond_wait (&world.changed, &world.lock);
   pthread_mutex_unlock (&world.lock);
   const RagifyEmbedderEmbedResult result = { .struct_size = sizeof result,
                                              .vectors = { vectors, args->texts.count, DIMENSION } };
@@ -189,7 +191,7 @@ static int
 rig_set_up (void **state)
 {
   Rig *rig = g_new0 (Rig, 1);
-  world.shut = FALSE;
+  world.shut = world.hangs = FALSE;
   world.asked = g_ptr_array_new_with_free_func (g_free);
   world.written = g_ptr_array_new_with_free_func (g_free);
   world.counter = 1;
@@ -227,6 +229,15 @@ set_shut (gboolean shut)
 {
   pthread_mutex_lock (&world.lock);
   world.shut = shut;
+  pthread_cond_broadcast (&world.changed);
+  pthread_mutex_unlock (&world.lock);
+}
+
+static void
+set_hangs (gboolean hangs)
+{
+  pthread_mutex_lock (&world.lock);
+  world.hangs = hangs;
   pthread_cond_broadcast (&world.changed);
   pthread_mutex_unlock (&world.lock);
 }
@@ -349,6 +360,54 @@ a_document_that_is_under_way_is_waited_for (void **state)
   assert_written ("a1 a2 a3 b1 b2 b3 a1 a2 a3");
 }
 
+static gboolean
+was_asked (const char *text)
+{
+  pthread_mutex_lock (&world.lock);
+  const gboolean was = g_ptr_array_find_with_equal_func (world.asked, text, g_str_equal, NULL);
+  pthread_mutex_unlock (&world.lock);
+  return was;
+}
+
+static void
+what_nobody_wants_is_not_embedded (void **state)
+{
+  Rig *rig = *state;
+  set_hangs (TRUE); /* as many calls as there can be are those of the first batch */
+  assert_true (put_ahead (rig, 0, first));
+  wait_for_asked (1);
+  assert_true (put_ahead (rig, 0, second) && put_ahead (rig, 1, third));
+  ragify_committer_drop (rig->committer, &rig->reports[0]);
+  set_hangs (FALSE);
+  assert_int_equal (settle (rig, 1), 0);
+  assert_int_equal (settle (rig, 0), 503);
+  assert_false (was_asked ("b1"));
+  assert_int_equal (rig->reports[1].documents, 2);
+  assert_int_equal (rig->reports[1].generation.counter, world.counter);
+  assert_true (put_ahead (rig, 0, second)); /* and from here on all is as it was */
+  assert_int_equal (settle (rig, 0), 0);
+  assert_int_equal (rig->reports[0].generation.counter, world.counter);
+}
+
+/* The embedder answers only once all is over. */
+static void
+a_host_that_stops_does_not_wait_for_an_embedder_that_hangs (void **state)
+{
+  Rig *rig = *state;
+  set_hangs (TRUE);
+  assert_true (put_ahead (rig, 0, first));
+  wait_for_asked (1);
+  assert_true (put_ahead (rig, 1, second));
+  ragify_committer_hurry (rig->committer);
+  assert_int_equal (settle (rig, 0), 503);
+  assert_int_equal (settle (rig, 1), 503);
+  put_ahead (rig, 0, third);
+  assert_int_equal (settle (rig, 0), 503);
+  assert_false (was_asked ("b1") || was_asked ("c1"));
+  set_hangs (FALSE);
+  assert_written ("");
+}
+
 static int
 set_up (void **state)
 {
@@ -380,6 +439,8 @@ main (void)
     IN_RIG (behind_a_failed_write_only_others_are_written),
     IN_RIG (behind_a_failed_batch_none_of_its_owner_is_written),
     IN_RIG (a_document_that_is_under_way_is_waited_for),
+    IN_RIG (what_nobody_wants_is_not_embedded),
+    IN_RIG (a_host_that_stops_does_not_wait_for_an_embedder_that_hangs),
   };
   cmocka_set_message_output (CM_OUTPUT_TAP);
   return cmocka_run_group_tests (tests, set_up, tear_down);
