@@ -35,6 +35,7 @@ struct RagifyUpload {
   GString *unparsed; /* what was taken and is not parsed yet, */
   gsize parsed;      /* … from here on */
   guint64 line;
+  gboolean begun;         /* its first bytes were looked at */
   gboolean skipping;      /* a line that is too long, up to its end */
   RagifyTextIntake *text; /* in place of what follows, where one document comes as text */
   GPtrArray *documents;
@@ -145,6 +146,21 @@ take_line (RagifyUpload *upload, const char *line, gsize size)
     ragify_ingest_report_fail (&upload->report, NULL, where, reason);
   }
   json_decref (object);
+}
+
+/* A byte order mark is none of the text, which begins behind it. */
+static void
+skip_mark (RagifyUpload *upload)
+{
+  static const char mark[] = { '\xef', '\xbb', '\xbf' };
+  GString *text = upload->unparsed;
+  const gsize known = MIN (text->len, sizeof mark);
+  if (upload->begun || known == 0)
+    return;
+  const gboolean marked = memcmp (text->str, mark, known) == 0;
+  if (marked && known == sizeof mark)
+    g_string_erase (text, 0, sizeof mark);
+  upload->begun = !marked || known == sizeof mark;
 }
 
 static const char *
@@ -377,6 +393,8 @@ parse (RagifyUpload *upload, gboolean at_end)
 {
   if (upload->failed)
     return;
+  if (upload->type != RAGIFY_BODY_TEXT)
+    skip_mark (upload);
   if (upload->type == RAGIFY_BODY_NDJSON) {
     while (!is_due (upload, FALSE) && parse_line (upload, at_end)) {
     }

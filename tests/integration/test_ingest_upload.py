@@ -76,6 +76,17 @@ def test_what_is_no_document_is_refused(host, body, parameters, status, words):
     assert host.get("/v1/documents/a").status == 404
 
 
+@pytest.mark.parametrize("body, content_type", [
+    (b'{"id": "marked", "content": "One."}', "application/json"),
+    (b'{"id": "marked", "content": "One."}\n{"id": "other", "content": "Two."}\n', "application/x-ndjson"),
+    (b"", "application/x-ndjson"),
+])
+def test_a_byte_order_mark_is_none_of_the_body(host, body, content_type):
+    answer = host.request("POST", "/v1/documents", b"\xef\xbb\xbf" + body, {"Content-Type": content_type})
+    assert answer.status == 200 and answer.json["failed_total"] == 0, answer
+    assert answer.json["documents"] + answer.json["unchanged"] == body.count(b"id"), answer
+
+
 def test_a_long_text_is_written_in_parts(make_host, tmp_path):
     host = make_host(embed=False)
     write_text(tmp_path / "long.txt", 6 * MIB)
