@@ -36,6 +36,8 @@ struct RagifyConvoy {
   guint64 launched;
   pthread_t pilot;
   gboolean has_pilot;
+  void (*one_is_over) (void *user); /* or NULL */
+  void *user;
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t changed;
   GQueue waiting; /* Flight: those that the pilot has not taken yet */
@@ -120,6 +122,10 @@ pilot_main (void *data)
     convoy->over = flight->number;
     convoy->broken = convoy->broken || !flight->well;
     pthread_cond_broadcast (&convoy->changed);
+    pthread_mutex_unlock (&convoy->lock);
+    if (convoy->one_is_over != NULL)
+      convoy->one_is_over (convoy->user);
+    pthread_mutex_lock (&convoy->lock);
   }
   pthread_mutex_unlock (&convoy->lock);
   return NULL;
@@ -172,6 +178,7 @@ ragify_committer_launch (RagifyCommitter *committer, RagifyBatch *batch, const R
   flight->batch = *batch;
   ragify_batch_init (batch); /* the caller clears it in any case */
   ragify_ingest_report_init (&flight->report);
+  g_atomic_int_inc (&owner->under_way);
   g_queue_push_tail (&committer->convoy->all, flight);
   send_off (committer->convoy, flight);
 }
@@ -194,7 +201,9 @@ count (Flight *flight)
 static void
 write_late (Flight *flight)
 {
-  if (flight->owner->broken.status == 0 && ragify_committer_ask_store (flight->committer, &flight->problem))
+  if (ragify_ingest_report_is_halted (flight->owner))
+    ragify_problem_set (&flight->problem, 503, "Held up", NULL, "what was to be written before it could not be");
+  else if (ragify_committer_ask_store (flight->committer, &flight->problem))
     write_flight (flight);
 }
 
@@ -212,13 +221,12 @@ land (RagifyCommitter *committer)
     count (flight);
   else if (flight->asked)
     ragify_committer_doubt (committer);
-  if (!flight->well && owner->broken.status == 0)
-    owner->broken = flight->problem;
-  else
-    ragify_problem_clear (&flight->problem);
+  if (!flight->well)
+    ragify_ingest_report_break (owner, &flight->problem);
   ragify_ingest_report_clear (&flight->report);
   ragify_batch_clear (&flight->batch);
   g_free (flight);
+  g_atomic_int_add (&owner->under_way, -1); /* from here on it may be gone */
 }
 
 /* TRUE once none that is in the air needs to be held up any more. With none in the air nobody else looks at it. */
@@ -253,6 +261,24 @@ ragify_committer_land (RagifyCommitter *committer)
 }
 
 gboolean
+ragify_committer_first_is_over (const RagifyCommitter *committer)
+{
+  RagifyConvoy *convoy = committer->convoy;
+  const Flight *flight = g_queue_peek_head (&convoy->all);
+  pthread_mutex_lock (&convoy->lock);
+  const gboolean over = flight == NULL || convoy->over >= flight->number;
+  pthread_mutex_unlock (&convoy->lock);
+  return over;
+}
+
+void
+ragify_committer_watch (RagifyCommitter *committer, void (*over) (void *user), void *user)
+{
+  committer->convoy->one_is_over = over;
+  committer->convoy->user = user;
+}
+
+gboolean
 ragify_committer_flies (const RagifyCommitter *committer)
 {
   return committer->convoy->all.length > 0;
@@ -262,8 +288,10 @@ gboolean
 ragify_committer_settle (RagifyCommitter *committer, RagifyIngestReport *report, RagifyProblem *problem)
 {
   ragify_committer_land (committer);
-  if (report->broken.status == 0)
+  if (!ragify_ingest_report_is_halted (report))
     return TRUE;
+  if (report->broken.status == 0)
+    return ragify_problem_set (problem, 503, "Held up", NULL, "what was to be written before it could not be");
   *problem = report->broken;
   report->broken = (RagifyProblem){ 0 };
   return FALSE;

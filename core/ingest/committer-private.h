@@ -95,7 +95,7 @@ void ragify_convoy_free (RagifyConvoy *convoy);
 void ragify_committer_clear_for (RagifyCommitter *committer);
 /* Has what was prepared written beside other work, once its vectors are there and all that was launched before is
  * written; takes the batch, and leaves an empty one. What comes of it is `owner`'s, from when the flight has landed on.
- * Where one of the same owner fails, those behind it are not written. */
+ * Where one of the same owner fails, or of one with the same `halted`, those behind it are not written. */
 void ragify_committer_launch (RagifyCommitter *committer, RagifyBatch *batch, const RagifyStoreUpsert *args,
                               const RagifyVectorsAhead *ahead, RagifyIngestReport *owner);
 /* Whether one of the documents is under way now. */

@@ -389,11 +389,12 @@ write_batch (RagifyCommitter *committer, RagifyBatch *batch, RagifyIngestReport 
   if (batch->chunks->len > committer->options.upsert_batch && batch->documents->len == 1)
     return ragify_committer_settle (committer, report, problem) && write_in_pieces (committer, batch, report, problem);
   ragify_committer_clear_for (committer);
-  if (report->broken.status != 0)
-    return ragify_committer_settle (committer, report, problem);
-  if (!ragify_committer_make_sure (committer, problem))
+  if (!ragify_ingest_report_is_halted (report) && !ragify_committer_make_sure (committer, problem))
     return FALSE;
-  const RagifyStoreUpsert *args = ragify_committer_prepare (committer, batch, 0, batch->chunks->len, report, &ahead);
+  if (ragify_ingest_report_is_halted (report)) /* maybe by now */
+    return ragify_committer_settle (committer, report, problem);
+  gconstpointer group = report->halted != NULL ? (gconstpointer)report->halted : report;
+  const RagifyStoreUpsert *args = ragify_committer_prepare (committer, batch, 0, batch->chunks->len, group, &ahead);
   ragify_committer_launch (committer, batch, args, &ahead, report);
   return TRUE;
 }
@@ -465,7 +466,7 @@ ragify_committer_put_ahead (RagifyCommitter *committer, RagifyIncoming *const *d
     return TRUE;
   if (!ragify_committer_has_memory (committer, problem))
     return FALSE;
-  if (ragify_committer_flies_with (committer, documents, count) &&
+  if ((ragify_ingest_report_is_halted (report) || ragify_committer_flies_with (committer, documents, count)) &&
       !ragify_committer_settle (committer, report, problem))
     return FALSE;
   if (!ragify_committer_make_sure (committer, problem) ||

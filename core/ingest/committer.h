@@ -25,16 +25,22 @@ gboolean ragify_committer_put (RagifyCommitter *committer, RagifyIncoming *const
 
 /* The same, but what is put last may still be embedded and written when it returns, so that the next documents follow
  * without a pause. Before the report is read for the last time, or goes, ragify_committer_settle must have waited for
- * it. Documents that are under way are waited for by whatever else is asked of the committer. */
+ * it, or its `under_way` be 0. Documents that are under way are waited for by whatever else is asked of the committer.
+ */
 gboolean ragify_committer_put_ahead (RagifyCommitter *committer, RagifyIncoming *const *documents, gsize count,
                                      RagifyChunking chunking, const RagifyHold *hold, RagifyIngestReport *report,
                                      RagifyProblem *problem);
-/* FALSE with a problem where what was under way for the report failed. */
+/* FALSE with a problem where what was under way for the report failed, or for one before it of the same sender. */
 gboolean ragify_committer_settle (RagifyCommitter *committer, RagifyIngestReport *report, RagifyProblem *problem);
 /* Waits for what is under way; whose it is learns of it when it settles. */
 void ragify_committer_land (RagifyCommitter *committer);
 /* Waits for what was put first. FALSE: nothing is under way. */
 gboolean ragify_committer_land_first (RagifyCommitter *committer);
+/* Whether that would not wait. */
+gboolean ragify_committer_first_is_over (const RagifyCommitter *committer);
+/* `over` is called, on a thread of the committer's, each time that something that was under way is written, or is not
+ * going to be. Before the first is. */
+void ragify_committer_watch (RagifyCommitter *committer, void (*over) (void *user), void *user);
 /* Whether something is under way: the text indexes and the store's generation are not to be asked after then. */
 gboolean ragify_committer_flies (const RagifyCommitter *committer);
 

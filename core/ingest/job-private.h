@@ -110,6 +110,8 @@ gboolean ragify_job_goes_on (RagifyIngestJob *job);
 gboolean ragify_job_waits (RagifyIngestJob *job, guint64 duration_us, const char *error);
 /* The same, twice as long as `pause_us` says that the last wait was, which it brings up to date; 0 before the first. */
 gboolean ragify_job_backs_off (RagifyIngestJob *job, guint64 *pause_us, const char *error);
+/* Whether it is paused, or the pass is to be given up. */
+gboolean ragify_job_is_held (RagifyIngestJob *job);
 /* Whether it is the document's fault and not the store's: then another attempt comes to the same. */
 gboolean ragify_job_fault_is_lasting (const RagifyProblem *problem);
 void ragify_job_set_aside (RagifyIngestJob *job, const char *path, const char *reason);
@@ -212,11 +214,13 @@ json_t *ragify_job_file_metadata (const RagifyIngestJob *job, const FilesEntry *
 
 /* ---- job-batch.c ---- */
 
+typedef struct RagifyJobLoad RagifyJobLoad;
+
 typedef struct RagifyJobBatch {
   RagifyIngestJob *job;
-  GPtrArray *documents; /* RagifyIncoming */
-  GPtrArray *paths;     /* of each, for people */
-  gsize bytes;
+  RagifyJobLoad *load; /* what is gathered */
+  GQueue sent;         /* RagifyJobLoad: on their way, the oldest first */
+  gboolean halted;     /* one of those failed; while some are under way it is the library's */
   /* A document was written, or could not be taken, for good: then with its reason, maybe after it was said to be
    * written. NULL: nobody wants to know. */
   void (*settled) (void *user, const char *path, const char *reason);
@@ -224,10 +228,12 @@ typedef struct RagifyJobBatch {
 } RagifyJobBatch;
 
 void ragify_job_batch_init (RagifyJobBatch *batch, RagifyIngestJob *job);
+/* Waits for what is on its way, and leaves what is not. */
 void ragify_job_batch_clear (RagifyJobBatch *batch);
-/* Takes the document; writes when there is enough. FALSE: the pass is to be given up. */
+/* Takes the document; sends off what is gathered when there is enough, and writes again what failed, in its order.
+ * FALSE: the pass is to be given up. */
 gboolean ragify_job_batch_add (RagifyJobBatch *batch, RagifyIncoming *incoming, const char *path);
-/* Writes what is left, however long the store takes to come back. */
+/* Until all is written, however long the store takes to come back. */
 gboolean ragify_job_batch_flush (RagifyJobBatch *batch);
 /* Deletes documents by their ids, in steps. */
 gboolean ragify_job_delete (RagifyIngestJob *job, const GPtrArray *ids);

@@ -120,6 +120,15 @@ sleep_until (RagifyIngestJob *job, int watched, guint64 until)
 }
 
 gboolean
+ragify_job_is_held (RagifyIngestJob *job)
+{
+  pthread_mutex_lock (&job->lock);
+  const gboolean held = job->closing || job->cancelled || job->paused;
+  pthread_mutex_unlock (&job->lock);
+  return held;
+}
+
+gboolean
 ragify_job_goes_on (RagifyIngestJob *job)
 {
   for (;;) {

@@ -7,7 +7,8 @@
 
 typedef struct Writing {
   RagifyErrand errand;
-  RagifyIncoming *const *documents; /* a put */
+  RagifyIncoming *const *documents; /* a put, … */
+  gboolean ahead;                   /* … of this kind */
   const char *const *ids;           /* a deletion */
   gsize count;
   const RagifyHold *hold;
@@ -23,8 +24,9 @@ write_step (RagifyLibraryJob *job, RagifyCommitter *committer)
   Writing *writing = (Writing *)job;
   RagifyGeneration generation;
   if (writing->documents != NULL)
-    writing->well = ragify_committer_put (committer, writing->documents, writing->count, RAGIFY_CHUNKING_DEFAULT,
-                                          writing->hold, writing->report, writing->problem);
+    writing->well = (writing->ahead ? ragify_committer_put_ahead : ragify_committer_put) (
+        committer, writing->documents, writing->count, RAGIFY_CHUNKING_DEFAULT, writing->hold, writing->report,
+        writing->problem);
   else
     writing->well = ragify_committer_delete (committer, writing->ids, writing->count, writing->hold, writing->chunks,
                                              &generation, writing->problem);
@@ -51,6 +53,35 @@ ragify_library_put (RagifyLibrary *library, RagifyIncoming *const *documents, gs
                       .report = report,
                       .problem = problem };
   return run (&writing);
+}
+
+gboolean
+ragify_library_put_ahead (RagifyLibrary *library, RagifyIncoming *const *documents, gsize count, const RagifyHold *hold,
+                          RagifyIngestReport *report, RagifyProblem *problem)
+{
+  Writing writing = { .errand = { .job.step = write_step, .library = library },
+                      .documents = documents,
+                      .ahead = TRUE,
+                      .count = count,
+                      .hold = hold,
+                      .report = report,
+                      .problem = problem };
+  return run (&writing);
+}
+
+static gboolean
+land_step (RagifyLibraryJob *job, RagifyCommitter *committer)
+{
+  ragify_committer_land (committer);
+  ragify_errand_finish ((RagifyErrand *)job);
+  return FALSE;
+}
+
+void
+ragify_library_land (RagifyLibrary *library)
+{
+  RagifyErrand errand = { .job.step = land_step, .library = library };
+  ragify_errand_run (&errand, FALSE); /* a library that closes has landed all before it refuses */
 }
 
 gboolean

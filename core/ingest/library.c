@@ -127,11 +127,25 @@ follow_again (RagifyLibrary *library)
   pthread_mutex_lock (&library->lock);
 }
 
-/* Nobody has anything else to do: whoever put it may have stopped for a while. With the lock held, which is given up
- * meanwhile. */
+/* On a thread of the committer's: what was under way may be landed. */
+static void
+one_is_over (void *user)
+{
+  RagifyLibrary *library = user;
+  pthread_mutex_lock (&library->lock);
+  pthread_cond_signal (&library->work);
+  pthread_mutex_unlock (&library->lock);
+}
+
+/* Nobody has anything else to do, now: whoever put it may have stopped for a while, or be about to put more, which does
+ * not wait for it. With the lock held, which is given up meanwhile. */
 static void
 land_first (RagifyLibrary *library)
 {
+  if (!ragify_committer_first_is_over (library->committer)) {
+    pthread_cond_wait (&library->work, &library->lock);
+    return;
+  }
   pthread_mutex_unlock (&library->lock);
   ragify_committer_land_first (library->committer);
   optimize_when_due (library);
@@ -191,6 +205,7 @@ ragify_library_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options,
   pthread_cond_init (&library->work, &monotonic);
   pthread_condattr_destroy (&monotonic);
   g_queue_init (&library->jobs);
+  ragify_committer_watch (committer, one_is_over, library);
   g_assert (pthread_create (&library->thread, NULL, library_main, library) == 0);
   g_autofree char *name = g_strdup_printf ("ingest-%.8s", options->name);
   pthread_setname_np (library->thread, name);

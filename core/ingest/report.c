@@ -45,6 +45,24 @@ ragify_ingest_report_warn (RagifyIngestReport *report, const char *text)
     g_ptr_array_add (report->warnings, g_strdup (text));
 }
 
+void
+ragify_ingest_report_break (RagifyIngestReport *report, RagifyProblem *problem)
+{
+  if (report->broken.status == 0)
+    report->broken = *problem;
+  else
+    ragify_problem_clear (problem);
+  *problem = (RagifyProblem){ 0 };
+  if (report->halted != NULL)
+    *report->halted = TRUE;
+}
+
+gboolean
+ragify_ingest_report_is_halted (const RagifyIngestReport *report)
+{
+  return report->broken.status != 0 || (report->halted != NULL && *report->halted);
+}
+
 gboolean
 ragify_ingest_problem (RagifyProblem *problem, gint32 code, const char *message, guint64 retry_after_us)
 {

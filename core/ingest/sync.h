@@ -12,6 +12,12 @@
  * [control] and threads without a loop. */
 gboolean ragify_library_put (RagifyLibrary *library, RagifyIncoming *const *documents, gsize count,
                              const RagifyHold *hold, RagifyIngestReport *report, RagifyProblem *problem);
+/* The same, but it may still be under way when this returns: then the report is the library's until its `under_way` is
+ * 0. [control] and threads without a loop. */
+gboolean ragify_library_put_ahead (RagifyLibrary *library, RagifyIncoming *const *documents, gsize count,
+                                   const RagifyHold *hold, RagifyIngestReport *report, RagifyProblem *problem);
+/* Waits for all that is under way. [control] and threads without a loop. */
+void ragify_library_land (RagifyLibrary *library);
 /* As ragify_committer_look and ragify_committer_put_part, which see. [control] and threads without a loop. */
 gboolean ragify_library_look (RagifyLibrary *library, const RagifyIncoming *document, const RagifyUuid *content,
                               const RagifyHold *hold, RagifyPartState *state, RagifyProblem *problem);

@@ -319,6 +319,27 @@ def test_killed_in_the_middle(make_host, tmp_path):
     killed_in_the_middle(make_host(config(root, "watch = false")), root, 10)
 
 
+@pytest.mark.parametrize("embed", [False, pytest.param(True, marks=pytest.mark.long)], ids=["words", "vectors"])
+def test_killed_with_several_batches_under_way(make_host, tmp_path, embed):
+    """What was not committed is done again, and nothing else."""
+    root = tmp_path / "many"
+    fill(root, 1050, words=3)
+    host = make_host(config(root, "watch = false", embed=embed))
+    until(lambda: host.get("/v1/documents?limit=1").json["documents"], 300)
+    there = set(documents(host))
+    host.kill()
+    host.start()
+    assert there <= set(documents(host))
+    state = settled(host, seconds=300)
+    assert state["set_aside"] == [] and state["documents"] + state["unchanged"] == 1050
+    assert len(documents(host)) == 1050
+    database = sqlite3.connect(f"file:{host.state / 'docs' / 'store.db'}?mode=ro", uri=True)
+    assert database.execute("SELECT count(*), count(DISTINCT document) FROM chunks").fetchone() == (1050, 1050)
+    database.close()
+    assert all(finds(host, f"number {i}") for i in (0, 700, 1049))
+    assert again(host)["to_read"] == 0
+
+
 @pytest.mark.long
 def test_killed_in_the_middle_a_hundred_times(make_host, tmp_path):
     root = tmp_path / "many"
@@ -418,7 +439,7 @@ def test_only_what_changed_is_embedded(make_host, tmp_path):
     for i in range(8):
         (root / f"{i}.txt").write_text("".join(f"Sentence {k} of {i} has {' '.join(pick.choices(words, k=12))}.\n"
                                                for k in range(40)))
-    host = make_host(config(root, "watch = false", embed=True))
+    host = make_host(config(root, "watch = false"))
 
     def embedded():
         return host.metric("ragify_ingest_vectors_total", store="docs", result="embedded")
