@@ -9,6 +9,7 @@
 #define TITLE "Invalid value"
 #define NAME_MAX_BYTES 256
 #define HOUR_MS 3600000
+#define MOST_TUNING 1000000
 #define PLACE(member) .offset = G_STRUCT_OFFSET (RagifyRequest, member), .size = sizeof ((RagifyRequest *)NULL)->member
 
 static const char *const modes[] = { "hybrid", "dense", "lexical", NULL };
@@ -171,6 +172,20 @@ take_value (RagifyRequest *request, const RagifyField *field, const json_t *json
   return TRUE;
 }
 
+/* What all stores understand alike is looked at here, so that whoever asked learns of it: a store could only fail. */
+static gboolean
+check_tuning (const char *name, const json_t *json, RagifyProblem *problem)
+{
+  static const char *const numbers[] = { "nprobe", "probes", "efSearch", "ef_search", NULL };
+  const gboolean number = g_strv_contains (numbers, name), exact = strcmp (name, "exact") == 0;
+  const json_int_t value = json_is_integer (json) ? json_integer_value (json) : 0;
+  if ((!number && !exact) || (number && value >= 1 && value <= MOST_TUNING) || (exact && json_is_boolean (json)))
+    return TRUE;
+  RagifyDescription found;
+  return ragify_problem_set (problem, 422, TITLE, "search", "search: %s: expected %s, found %s", name,
+                             exact ? "true or false" : "an integer from 1 to 1000000", ragify_describe (json, &found));
+}
+
 static gboolean
 set_search (RagifyRequest *request, const RagifyField *field, const json_t *json, RagifyProblem *problem)
 {
@@ -185,7 +200,7 @@ set_search (RagifyRequest *request, const RagifyField *field, const json_t *json
   {
     const gsize size = strlen (name);
     items[i].name = ragify_str (ragify_arena_copy (request->owner.arena, name, size), size);
-    if (!take_value (request, field, value, &items[i++].value, problem))
+    if (!take_value (request, field, value, &items[i++].value, problem) || !check_tuning (name, value, problem))
       return FALSE;
   }
   request->search = (RagifyPairList){ .items = items, .count = count };

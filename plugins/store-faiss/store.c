@@ -372,13 +372,20 @@ ragify_store_remove (RagifyStore *store, const RagifyAnswer *answer, const Ragif
 }
 
 static bool
-tune_one (const RagifyPair *pair, const char *name, uint32_t *value, RagifyFault *fault)
+is_named (RagifyStr name, const char *wanted)
 {
-  size_t size = strlen (name);
-  if (pair->name.size != size || memcmp (pair->name.data, name, size) != 0)
+  return name.size == strlen (wanted) && memcmp (name.data, wanted, name.size) == 0;
+}
+
+/* By FAISS's name, or by that of PostgreSQL's extension, so that a request means the same to both. */
+static bool
+tune_one (const RagifyPair *pair, const char *name, const char *other, uint32_t *value, RagifyFault *fault)
+{
+  if (!is_named (pair->name, name) && !is_named (pair->name, other))
     return true;
   if (pair->value.type != RAGIFY_VALUE_INT || pair->value.integer < 1 || pair->value.integer > 1000000)
-    return ragify_fault_set (fault, RAGIFY_E_INVALID, "search: '%s': expected an integer from 1 to 1000000", name);
+    return ragify_fault_set (fault, RAGIFY_E_INVALID, "search: '%.*s': expected an integer from 1 to 1000000",
+                             (int)pair->name.size, pair->name.data);
   *value = (uint32_t)pair->value.integer;
   return true;
 }
@@ -386,7 +393,7 @@ tune_one (const RagifyPair *pair, const char *name, uint32_t *value, RagifyFault
 static bool
 tune_exact (const RagifyPair *pair, bool *exact, RagifyFault *fault)
 {
-  if (pair->name.size != strlen ("exact") || memcmp (pair->name.data, "exact", pair->name.size) != 0)
+  if (!is_named (pair->name, "exact"))
     return true;
   if (pair->value.type != RAGIFY_VALUE_BOOL)
     return ragify_fault_set (fault, RAGIFY_E_INVALID, "search: 'exact': expected true or false");
@@ -401,8 +408,8 @@ tune (RagifyStore *store, const RagifyPairList *pairs, RagifyApproximateTuning *
   tuning->ef_search = atomic_load (&store->ef_search);
   tuning->exact = false;
   for (uint64_t i = 0; i < pairs->count; i++)
-    if (!tune_one (&pairs->items[i], "nprobe", &tuning->nprobe, fault) ||
-        !tune_one (&pairs->items[i], "efSearch", &tuning->ef_search, fault) ||
+    if (!tune_one (&pairs->items[i], "nprobe", "probes", &tuning->nprobe, fault) ||
+        !tune_one (&pairs->items[i], "efSearch", "ef_search", &tuning->ef_search, fault) ||
         !tune_exact (&pairs->items[i], &tuning->exact, fault))
       return false;
   return true;

@@ -110,6 +110,11 @@ wrong_values_are_refused_by_name (void **state)
   refuses ("{\"query\": \"q\", \"explain\": 1}", 422, "explain", "true or false");
   refuses ("{\"query\": \"q\", \"timeout_ms\": 0}", 422, "timeout_ms", "from 1 to");
   refuses ("{\"query\": \"q\", \"search\": {\"a\": [1]}}", 422, "search", "a list");
+  refuses ("{\"query\": \"q\", \"search\": {\"nprobe\": 0}}", 422, "search",
+           "nprobe: expected an integer from 1 to 1000000");
+  refuses ("{\"query\": \"q\", \"search\": {\"ef_search\": 1000001}}", 422, "search", "ef_search: expected an integer");
+  refuses ("{\"query\": \"q\", \"search\": {\"efSearch\": \"40\"}}", 422, "search", "efSearch: expected an integer");
+  refuses ("{\"query\": \"q\", \"search\": {\"exact\": 1}}", 422, "search", "exact: expected true or false");
   refuses ("{\"query\": \"q\", \"filter\": 3}", 422, "filter", "expected an object");
   refuses ("{\"query\": \"q\", \"top_k\": 3}", 422, "top_k", "expected one of: query max_chunks");
   refuses ("{\"query\": \"q\", \"max_chunk\": 3}", 422, "max_chunk", "did you mean 'max_chunks'?");
