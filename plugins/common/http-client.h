@@ -100,4 +100,7 @@ void ragify_http_client_free (RagifyHttpClient *client);
  * NOT_FOUND, 408, 425 and 5xx UNAVAILABLE, 429 and 507 EXHAUSTED, other 4xx INVALID. `what` names the service. [any] */
 gboolean ragify_http_answer_check (const RagifyHttpAnswer *answer, const char *what, RagifyFault *fault);
 
+/* Whether it failed because the answer is larger than max-response-size: who asks for less may get it. [any] */
+gboolean ragify_http_answer_is_too_large (const RagifyFault *fault);
+
 #endif

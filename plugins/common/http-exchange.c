@@ -264,11 +264,19 @@ judge (RagifyHttpExchange *exchange)
   answer (exchange);
 }
 
+#define TOO_LARGE "the answer is larger than max-response-size"
+
+gboolean
+ragify_http_answer_is_too_large (const RagifyFault *fault)
+{
+  return fault->code == RAGIFY_E_INTERNAL && strstr (fault->message, TOO_LARGE) != NULL;
+}
+
 static void
 too_large (RagifyHttpExchange *exchange)
 {
-  g_autofree char *text = g_strdup_printf ("the answer is larger than max-response-size, %" G_GUINT64_FORMAT " bytes",
-                                           exchange->client->settings->max_response_size);
+  g_autofree char *text =
+      g_strdup_printf (TOO_LARGE ", %" G_GUINT64_FORMAT " bytes", exchange->client->settings->max_response_size);
   fail (exchange, RAGIFY_E_INTERNAL, text);
 }
 

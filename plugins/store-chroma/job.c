@@ -22,6 +22,7 @@ job_free (ChromaJob *job)
 {
   if (job->free_state != NULL)
     job->free_state (job->state);
+  chroma_pages_free (job->pages);
   json_decref (job->body);
   json_decref (job->answer);
   g_clear_pointer (&job->text, g_bytes_unref);
@@ -156,7 +157,11 @@ answered (const RagifyHttpAnswer *answer, const RagifyFault *fault, void *user)
 {
   ChromaJob *job = user;
   const gboolean missing_ok = job->missing_ok;
+  gboolean (*smaller) (ChromaJob * job) = job->smaller;
   job->missing_ok = FALSE;
+  job->smaller = NULL;
+  if (fault != NULL && smaller != NULL && ragify_http_answer_is_too_large (fault) && smaller (job))
+    return;
   if (fault != NULL) {
     job->fault = *fault;
     chroma_job_fail (job);

@@ -5,6 +5,7 @@
 #include "store.h"
 
 typedef struct ChromaJob ChromaJob;
+typedef struct ChromaPages ChromaPages;
 /* The server's answer; NULL where the thing asked about does not exist and the job allows that. Sends the next request,
  * or ends the job. [loop] */
 typedef void (*ChromaTake) (ChromaJob *job, const json_t *answer);
@@ -16,7 +17,10 @@ struct ChromaJob {
   gpointer state;                                           /* of the operation; freed by … */
   GDestroyNotify free_state;
   gboolean missing_ok; /* of the request that is sent next: 404 and 409 are answers */
-  RagifyFault fault;   /* room for one */
+  /* Of the request that is sent next: the answer is larger than what is read. Asks for less; FALSE: it cannot. */
+  gboolean (*smaller) (ChromaJob *job);
+  ChromaPages *pages; /* of pages.c */
+  RagifyFault fault;  /* room for one */
 
   /* ---- the job's own from here on ---- */
   char *url;
@@ -40,6 +44,9 @@ void chroma_job_done (ChromaJob *job, const void *result);
 void chroma_job_fail (ChromaJob *job); /* with job->fault */
 /* FALSE: the server's answer is not what it should be. */
 gboolean chroma_job_unexpected (ChromaJob *job, const char *what);
+
+/* Of pages.c; NULL is nothing. */
+void chroma_pages_free (ChromaPages *pages);
 
 /* Memory of the call; NULL with the job's fault. */
 gpointer chroma_job_alloc (ChromaJob *job, guint64 size);

@@ -17,6 +17,7 @@ typedef struct List {
   const RagifyStoreList *args;
   guint64 offset;  /* of the records that are asked for, … */
   guint64 at_once; /* … and how many */
+  guint64 most;    /* of which the answer can be read */
   guint64 in_vain;
   GByteArray *items; /* RagifyDocument or RagifyChunk */
   guint64 found;
@@ -149,6 +150,17 @@ got_page (ChromaJob *job, const json_t *answer)
     chroma_job_fail (job);
 }
 
+static gboolean
+ask_for_less (ChromaJob *job)
+{
+  List *list = job->state;
+  if (list->at_once <= 1)
+    return FALSE;
+  list->most = list->at_once / 2;
+  ask_page (job);
+  return TRUE;
+}
+
 static json_t *
 names_of (const RagifyStrList *documents)
 {
@@ -165,6 +177,7 @@ ask_page (ChromaJob *job)
   const gboolean documents = is_document_list (list), some = list->args->documents.count > 0;
   const guint64 wanted = list->args->limit - list->found;
   list->at_once = MAX (wanted, MIN (list->in_vain, (guint64)job->store->request_chunks)); /* fewer and larger ones */
+  list->at_once = MIN (list->at_once, list->most);
   json_t *where = list->args->filter != NULL ? chroma_where (list->args->filter) : NULL;
   json_t *body = json_pack ("{s:I, s:I, s:[s]}", "limit", (json_int_t)list->at_once, "offset", (json_int_t)list->offset,
                             "include", "metadatas");
@@ -176,6 +189,7 @@ ask_page (ChromaJob *job)
     where = chroma_where_both (where, chroma_where_documents (&list->args->documents));
   if (where != NULL)
     json_object_set_new (body, "where", where);
+  job->smaller = ask_for_less;
   chroma_job_send (job, "POST", job->store->urls[documents ? CHROMA_DOCUMENTS : CHROMA_CHUNKS], "/get", body, got_page);
 }
 
@@ -201,6 +215,7 @@ begin_list (ChromaStore *store, RagifyCall *call, const void *data)
   const RagifyStoreList *args = data;
   List *list = g_new0 (List, 1);
   list->args = args;
+  list->most = G_MAXUINT64;
   list->items = g_byte_array_new ();
   list->result = (RagifyStoreListResult){ .struct_size = sizeof list->result };
   ChromaJob *job = chroma_job_new (store, call, list, list_free);

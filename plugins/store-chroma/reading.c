@@ -10,6 +10,8 @@
 typedef struct Fetch {
   const RagifyStoreFetch *args;
   GHashTable *places; /* id as text → place from 1 on */
+  json_t *ids, *include;
+  gsize at, at_once; /* of the ids, asked for now */
   RagifyChunk *chunks;
   float *vectors;
 } Fetch;
@@ -19,6 +21,8 @@ fetch_free (gpointer data)
 {
   Fetch *fetch = data;
   g_hash_table_unref (fetch->places);
+  json_decref (fetch->ids);
+  json_decref (fetch->include);
   g_free (fetch);
 }
 
@@ -42,16 +46,47 @@ take_record (ChromaJob *job, const json_t *answer, gsize index)
          chroma_job_unexpected (job, "a record has no vector of the collection's dimension");
 }
 
+static void got_records (ChromaJob *job, const json_t *answer);
+static gboolean ask_for_less (ChromaJob *job);
+
+static void
+ask_for_records (ChromaJob *job)
+{
+  const Fetch *fetch = job->state;
+  json_t *ids = json_array ();
+  for (gsize i = fetch->at; i < MIN (fetch->at + fetch->at_once, json_array_size (fetch->ids)); i++)
+    json_array_append_new (ids, json_deep_copy (json_array_get (fetch->ids, i)));
+  job->smaller = ask_for_less;
+  chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/get",
+                   json_pack ("{s:o, s:o}", "ids", ids, "include", json_deep_copy (fetch->include)), got_records);
+}
+
+static gboolean
+ask_for_less (ChromaJob *job)
+{
+  Fetch *fetch = job->state;
+  if (fetch->at_once <= 1)
+    return FALSE;
+  fetch->at_once = (fetch->at_once + 1) / 2;
+  ask_for_records (job);
+  return TRUE;
+}
+
 static void
 got_records (ChromaJob *job, const json_t *answer)
 {
-  const Fetch *fetch = job->state;
+  Fetch *fetch = job->state;
   const gsize count = json_array_size (json_object_get (answer, "ids"));
   for (gsize i = 0; i < count; i++)
     if (!take_record (job, answer, i)) {
       chroma_job_fail (job);
       return;
     }
+  fetch->at += fetch->at_once;
+  if (fetch->at < json_array_size (fetch->ids)) {
+    ask_for_records (job);
+    return;
+  }
   RagifyStoreFetchResult result = { .struct_size = sizeof result, .chunks.stride = sizeof (RagifyChunk) };
   if (fetch->chunks != NULL)
     result.chunks = (RagifyChunkList){ fetch->chunks, fetch->args->ids.count, sizeof *fetch->chunks, 0 };
@@ -89,7 +124,7 @@ begin_fetch (ChromaStore *store, RagifyCall *call, const void *args)
     chroma_job_fail (job);
     return;
   }
-  json_t *ids = json_array (), *include = json_array ();
+  json_t *ids = fetch->ids = json_array (), *include = fetch->include = json_array ();
   for (guint64 i = 0; i < fetch->args->ids.count; i++) {
     char id[37];
     chroma_write_uuid (&fetch->args->ids.items[i], id);
@@ -102,8 +137,8 @@ begin_fetch (ChromaStore *store, RagifyCall *call, const void *args)
     json_array_append_new (include, json_string ("documents"));
   if (fetch->vectors != NULL)
     json_array_append_new (include, json_string ("embeddings"));
-  chroma_job_send (job, "POST", store->urls[CHROMA_CHUNKS], "/get",
-                   json_pack ("{s:o, s:o}", "ids", ids, "include", include), got_records);
+  fetch->at_once = MAX (json_array_size (ids), 1);
+  ask_for_records (job);
 }
 
 void

@@ -1,8 +1,8 @@
 /* remove: chunks by their ids, documents, and what matches a filter. */
 #include <string.h>
 
-#include "job.h"
 #include "json-condition.h"
+#include "pages.h"
 #include "records.h"
 
 typedef struct Removal {
@@ -222,6 +222,10 @@ got_chunks (ChromaJob *job, const json_t *answer)
     if (id != NULL && (!filtered || ragify_condition_matches (removal->args->filter, chroma_metadata_text (metadata))))
       g_hash_table_insert (removal->gone, g_strdup (id), g_strdup (chroma_text (metadata, CHROMA_OWN "document")));
   }
+  if (answer != NULL) {
+    chroma_pages_next (job);
+    return;
+  }
   removal->stage++;
   next (job);
 }
@@ -233,7 +237,7 @@ look_for (ChromaJob *job, const char *name, json_t *value)
   json_t *body = json_pack ("{s:[s]}", "include", "metadatas");
   if (value != NULL)
     json_object_set_new (body, name, value);
-  chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/get", body, got_chunks);
+  chroma_pages_begin (job, CHROMA_CHUNKS, body, got_chunks);
 }
 
 static json_t *
@@ -272,8 +276,11 @@ next (ChromaJob *job)
 static void
 counted (ChromaJob *job, const json_t *answer)
 {
-  ((Removal *)job->state)->live = (gint64)json_array_size (json_object_get (answer, "ids"));
-  next (job);
+  ((Removal *)job->state)->live += (gint64)json_array_size (json_object_get (answer, "ids"));
+  if (answer != NULL)
+    chroma_pages_next (job);
+  else
+    next (job);
 }
 
 static void
@@ -283,10 +290,12 @@ got_facts (ChromaJob *job, const json_t *answer)
   const json_t *facts = json_object_get (answer, "metadata");
   removal->counter = (guint64)chroma_number (facts, CHROMA_OWN "generation");
   removal->live = chroma_number (facts, CHROMA_OWN "documents");
-  if (chroma_number (facts, CHROMA_OWN "open") != 0)
-    chroma_job_send (job, "POST", job->store->urls[CHROMA_DOCUMENTS], "/get", chroma_store_whole_documents (), counted);
-  else
+  if (chroma_number (facts, CHROMA_OWN "open") != 0) {
+    removal->live = 0;
+    chroma_pages_begin (job, CHROMA_DOCUMENTS, chroma_store_whole_documents (), counted);
+  } else {
     next (job);
+  }
 }
 
 static void

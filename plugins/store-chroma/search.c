@@ -1,4 +1,8 @@
-/* search: the nearest of all, or of those that match a filter. */
+/* search: the nearest of all, or of those that match a filter.
+ *
+ * What the server lets through may be more than what matches (where.c), so more is asked for until enough match. The
+ * first time the metadata come with the hits. Further ones may bring all there is: their metadata are asked for
+ * afterwards, so many at a time that an answer can be read, and only of what has not been judged yet. */
 #include <math.h>
 #include <string.h>
 
@@ -10,15 +14,33 @@
 #define MOST_QUERIES 1000u
 #define MORE_AT_FIRST 50u /* asked for beyond top_k where there is a filter */
 
+#define JUDGED_AT_ONCE 2000u
+
 typedef struct Search {
   const RagifyStoreSearch *args;
   guint wanted;
+  gboolean apart;     /* metadata are asked for afterwards */
+  GHashTable *judged; /* id → whether it matches, by GINT_TO_POINTER: 1 or 0 */
+  json_t *nearest;    /* the answer whose hits are being judged, … */
+  GPtrArray *unknown; /* … ids in it that are not yet; of it, and … */
+  gsize at, at_once;  /* … how far that is */
   RagifyHit *hits;
   guint32 *counts;
   guint64 total;
 } Search;
 
 static void ask (ChromaJob *job);
+static void judge_more (ChromaJob *job);
+
+static void
+search_free (gpointer data)
+{
+  Search *search = data;
+  g_clear_pointer (&search->judged, g_hash_table_unref);
+  g_clear_pointer (&search->unknown, g_ptr_array_unref);
+  json_decref (search->nearest);
+  g_free (search);
+}
 
 static gboolean
 check (ChromaJob *job, const RagifyStoreSearch *args)
@@ -63,10 +85,15 @@ check_tuning (ChromaJob *job, const RagifyPairList *tuning)
 /* ---- answers ---- */
 
 static gboolean
-matches (const Search *search, const json_t *metadata)
+matches (const Search *search, const char *id, const json_t *metadata)
 {
-  return search->args->filter == NULL ||
-         ragify_condition_matches (search->args->filter, chroma_metadata_text (metadata));
+  if (search->args->filter == NULL)
+    return TRUE;
+  if (search->apart)
+    return GPOINTER_TO_INT (g_hash_table_lookup (search->judged, id)) != 0;
+  const gboolean match = ragify_condition_matches (search->args->filter, chroma_metadata_text (metadata));
+  g_hash_table_insert (search->judged, g_strdup (id), GINT_TO_POINTER (match ? 1 : 0));
+  return match;
 }
 
 /* The hits of one query; *whole: there are no more to be had. */
@@ -88,7 +115,7 @@ take_query (ChromaJob *job, const json_t *answer, gsize query, gboolean *whole)
     if (id == NULL || !json_is_number (distance) || !chroma_read_uuid (id, &hit->id))
       return chroma_job_unexpected (job, "a hit has no id that is a UUID, or no distance");
     hit->score = (float)(1 - json_number_value (distance));
-    found += matches (search, json_array_get (metadatas, i)) ? 1 : 0;
+    found += matches (search, id, json_array_get (metadatas, i)) ? 1 : 0;
   }
   *whole = found == search->args->top_k || count < search->wanted || search->wanted >= MOST_TOP_K;
   search->counts[query] = found;
@@ -97,7 +124,7 @@ take_query (ChromaJob *job, const json_t *answer, gsize query, gboolean *whole)
 }
 
 static void
-got (ChromaJob *job, const json_t *answer)
+take (ChromaJob *job, const json_t *answer)
 {
   Search *search = job->state;
   const gsize queries = search->args->vectors.count;
@@ -118,6 +145,7 @@ got (ChromaJob *job, const json_t *answer)
   }
   if (!whole) {
     search->wanted = MIN (4 * search->wanted, MOST_TOP_K);
+    search->apart = TRUE;
     ask (job);
     return;
   }
@@ -127,12 +155,89 @@ got (ChromaJob *job, const json_t *answer)
   chroma_job_done (job, &result);
 }
 
+/* ---- judging hits afterwards ---- */
+
+static void
+got_metadata (ChromaJob *job, const json_t *answer)
+{
+  Search *search = job->state;
+  const json_t *ids = json_object_get (answer, "ids"), *metadatas = json_object_get (answer, "metadatas");
+  for (gsize i = 0; i < json_array_size (ids); i++) {
+    const char *id = json_string_value (json_array_get (ids, i));
+    const RagifyStr text = chroma_metadata_text (json_array_get (metadatas, i));
+    if (id != NULL && ragify_condition_matches (search->args->filter, text))
+      g_hash_table_insert (search->judged, g_strdup (id), GINT_TO_POINTER (1));
+  }
+  search->at += search->at_once;
+  judge_more (job);
+}
+
+static gboolean
+judge_fewer (ChromaJob *job)
+{
+  Search *search = job->state;
+  if (search->at_once <= 1)
+    return FALSE;
+  search->at_once = (search->at_once + 1) / 2;
+  judge_more (job);
+  return TRUE;
+}
+
+static void
+judge_more (ChromaJob *job)
+{
+  Search *search = job->state;
+  if (search->at >= search->unknown->len) {
+    json_t *nearest = g_steal_pointer (&search->nearest);
+    take (job, nearest);
+    json_decref (nearest);
+    return;
+  }
+  json_t *ids = json_array ();
+  for (gsize i = search->at; i < MIN (search->at + search->at_once, search->unknown->len); i++)
+    json_array_append_new (ids, json_string (g_ptr_array_index (search->unknown, i)));
+  job->smaller = judge_fewer;
+  chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/get",
+                   json_pack ("{s:o, s:[s]}", "ids", ids, "include", "metadatas"), got_metadata);
+}
+
+/* Those that nothing is known of count as no match until their metadata have come. */
+static void
+got_apart (ChromaJob *job, const json_t *answer)
+{
+  Search *search = job->state;
+  const json_t *lists = json_object_get (answer, "ids");
+  search->nearest = json_incref ((json_t *)answer);
+  g_clear_pointer (&search->unknown, g_ptr_array_unref);
+  search->unknown = g_ptr_array_new ();
+  search->at = 0;
+  for (gsize i = 0; i < json_array_size (lists); i++)
+    for (gsize j = 0; j < json_array_size (json_array_get (lists, i)); j++) {
+      const char *id = json_string_value (json_array_get (json_array_get (lists, i), j));
+      if (id != NULL && g_hash_table_insert (search->judged, g_strdup (id), g_hash_table_lookup (search->judged, id)))
+        g_ptr_array_add (search->unknown, (gpointer)id);
+    }
+  judge_more (job);
+}
+
 /* ---- asking ---- */
+
+static gboolean
+ask_apart (ChromaJob *job)
+{
+  Search *search = job->state;
+  if (search->apart || search->args->filter == NULL)
+    return FALSE;
+  search->apart = TRUE;
+  ask (job);
+  return TRUE;
+}
 
 static void
 ask (ChromaJob *job)
 {
   const Search *search = job->state;
+  const gboolean with_metadata = search->args->filter != NULL && !search->apart;
   const RagifyVectors *vectors = &search->args->vectors;
   json_t *queries = json_array ();
   for (guint32 i = 0; i < vectors->count; i++) {
@@ -144,20 +249,23 @@ ask (ChromaJob *job)
   json_t *body = json_pack ("{s:o, s:i, s:[s]}", "query_embeddings", queries, "n_results", (int)search->wanted,
                             "include", "distances");
   json_t *where = search->args->filter != NULL ? chroma_where (search->args->filter) : NULL;
-  if (search->args->filter != NULL)
+  if (with_metadata)
     json_array_append_new (json_object_get (body, "include"), json_string ("metadatas"));
   if (where != NULL)
     json_object_set_new (body, "where", where);
-  chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/query", body, got);
+  job->smaller = ask_apart;
+  chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/query", body, search->apart ? got_apart : take);
 }
 
 static void
 begin (ChromaStore *store, RagifyCall *call, const void *data)
 {
   Search *search = g_new0 (Search, 1);
-  ChromaJob *job = chroma_job_new (store, call, search, g_free);
+  ChromaJob *job = chroma_job_new (store, call, search, search_free);
   const RagifyStoreSearch *args = data;
   search->args = args;
+  search->judged = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  search->at_once = JUDGED_AT_ONCE;
   search->wanted = args->filter != NULL ? MIN (args->top_k + MORE_AT_FIRST, MOST_TOP_K) : args->top_k;
   if (check (job, args) && check_tuning (job, &args->tuning)) {
     search->hits = chroma_job_alloc (job, (guint64)args->vectors.count * args->top_k * sizeof *search->hits);

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "job.h"
+#include "pages.h"
 #include "records.h"
 
 #define UNIT_TOLERANCE 0.01F
@@ -23,7 +23,6 @@ typedef struct Known {
 typedef struct Batch {
   const RagifyStoreUpsert *given;
   GHashTable *documents; /* id → Known */
-  GPtrArray *promoted;   /* json_t: staged records that become the document's */
   GHashTable *old;       /* ids of chunks that documents had, as text */
   GPtrArray *pending;    /* json_t: bodies of requests that write chunks, … */
   GArray *targets;       /* … and ChromaCollection of each */
@@ -47,7 +46,6 @@ batch_free (gpointer data)
   Batch *batch = data;
   g_hash_table_unref (batch->documents);
   g_hash_table_unref (batch->old);
-  g_ptr_array_unref (batch->promoted);
   g_ptr_array_unref (batch->pending);
   g_array_unref (batch->targets);
   g_free (batch);
@@ -360,24 +358,6 @@ add_given (ChromaJob *job, Batch *batch)
   }
 }
 
-/* Takes nothing; a staged record becomes a chunk. */
-static void
-add_promoted (ChromaJob *job, Batch *batch)
-{
-  for (guint i = 0; i < batch->promoted->len; i++) {
-    json_t *record = g_ptr_array_index (batch->promoted, i);
-    json_t *metadata = json_object_get (record, "metadata");
-    const char *id = json_string_value (json_object_get (record, "id"));
-    Known *known = g_hash_table_lookup (batch->documents, chroma_text (metadata, CHROMA_OWN "document"));
-    json_object_del (metadata, CHROMA_OWN "hash");
-    add_record (job, batch, CHROMA_CHUNKS, id, json_incref (json_object_get (record, "vector")),
-                json_incref (json_object_get (record, "content")), json_incref (metadata));
-    if (known != NULL)
-      known->chunks++;
-    g_hash_table_remove (batch->old, id);
-  }
-}
-
 /* As it will be, but for its chunks. */
 static void
 settle_known (Batch *batch, Known *known, gint64 now)
@@ -393,21 +373,11 @@ settle_known (Batch *batch, Known *known, gint64 now)
 }
 
 static void
-write_chunks (ChromaJob *job)
+write_given (ChromaJob *job)
 {
-  Batch *batch = job->state;
-  const gint64 now = job->store->host->wall_us ();
-  GHashTableIter iter;
-  gpointer known;
-  g_hash_table_iter_init (&iter, batch->documents);
-  while (g_hash_table_iter_next (&iter, NULL, &known))
-    settle_known (batch, known, now);
-  add_promoted (job, batch);
-  add_given (job, batch);
+  add_given (job, job->state);
   write_next (job, NULL);
 }
-
-/* ---- what is there ---- */
 
 /* As it is sent; NULL with the job's fault. */
 static json_t *
@@ -421,55 +391,93 @@ rewrite_vector (ChromaJob *job, const json_t *list)
   return NULL;
 }
 
-static void
-got_staged (ChromaJob *job, const json_t *answer)
+/* A staged record becomes its document's, unless it is of another content. FALSE with the job's fault. */
+static gboolean
+promote_record (ChromaJob *job, const json_t *page, gsize index, json_t *body)
 {
   Batch *batch = job->state;
-  const json_t *ids = json_object_get (answer, "ids");
-  for (gsize i = 0; i < json_array_size (ids); i++) {
-    json_t *metadata = json_array_get (json_object_get (answer, "metadatas"), i);
-    const Known *known = g_hash_table_lookup (batch->documents, chroma_text (metadata, CHROMA_OWN "document"));
-    char hash[37] = "";
-    if (known != NULL)
-      chroma_write_uuid (&known->given->content_hash, hash);
-    if (known == NULL || strcmp (hash, chroma_text (metadata, CHROMA_OWN "hash")) != 0)
-      continue;
-    json_t *vector = rewrite_vector (job, json_array_get (json_object_get (answer, "embeddings"), i));
-    if (vector == NULL) {
-      chroma_job_fail (job);
-      return;
-    }
-    g_ptr_array_add (batch->promoted,
-                     json_pack ("{s:O, s:O, s:O, s:o}", "id", json_array_get (ids, i), "metadata", metadata, "content",
-                                json_array_get (json_object_get (answer, "documents"), i), "vector", vector));
-  }
-  write_chunks (job);
+  const json_t *id = json_array_get (json_object_get (page, "ids"), index);
+  const json_t *staged = json_array_get (json_object_get (page, "metadatas"), index);
+  Known *known = g_hash_table_lookup (batch->documents, chroma_text (staged, CHROMA_OWN "document"));
+  char hash[37] = "";
+  if (known != NULL)
+    chroma_write_uuid (&known->given->content_hash, hash);
+  if (known == NULL || !json_is_string (id) || strcmp (hash, chroma_text (staged, CHROMA_OWN "hash")) != 0)
+    return TRUE;
+  json_t *vector = rewrite_vector (job, json_array_get (json_object_get (page, "embeddings"), index));
+  if (vector == NULL)
+    return FALSE;
+  json_t *metadata = json_deep_copy (staged);
+  json_object_del (metadata, CHROMA_OWN "hash");
+  json_array_append_new (json_object_get (body, "ids"), json_deep_copy (id));
+  json_array_append_new (json_object_get (body, "embeddings"), vector);
+  json_array_append_new (json_object_get (body, "documents"),
+                         json_deep_copy (json_array_get (json_object_get (page, "documents"), index)));
+  json_array_append_new (json_object_get (body, "metadatas"), metadata);
+  known->chunks++;
+  g_hash_table_remove (batch->old, json_string_value (id));
+  return TRUE;
 }
 
-/* Of documents that are staged anew what was staged before for another content goes; of those that are now whole it is
- * wanted. */
 static void
-look_at_staged (ChromaJob *job, const json_t *answer)
+promoted (ChromaJob *job, const json_t *answer)
 {
-  const Batch *batch = job->state;
+  chroma_pages_next (job);
+}
+
+static void
+promote_page (ChromaJob *job, const json_t *page)
+{
+  if (page == NULL) {
+    write_given (job);
+    return;
+  }
+  json_t *body = json_pack ("{s:[], s:[], s:[], s:[]}", "ids", "embeddings", "documents", "metadatas");
+  const gsize count = json_array_size (json_object_get (page, "ids"));
+  gboolean ok = TRUE;
+  for (gsize i = 0; ok && i < count; i++)
+    ok = promote_record (job, page, i, body);
+  if (ok && json_array_size (json_object_get (body, "ids")) > 0) {
+    chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/upsert", body, promoted);
+    return;
+  }
+  json_decref (body);
+  if (ok)
+    chroma_pages_next (job);
+  else
+    chroma_job_fail (job);
+}
+
+/* What was staged of documents that are now whole, a page after the other, and then what was given. */
+static void
+write_chunks (ChromaJob *job, const json_t *answer)
+{
+  Batch *batch = job->state;
+  const gint64 now = job->store->host->wall_us ();
   json_t *ids = json_array ();
   GHashTableIter iter;
-  gpointer id, known;
+  gpointer id, value;
   g_hash_table_iter_init (&iter, batch->documents);
-  while (g_hash_table_iter_next (&iter, &id, &known))
-    if (((const Known *)known)->given->mode == RAGIFY_DOCUMENT_COMMIT && ((const Known *)known)->staged > 0)
+  while (g_hash_table_iter_next (&iter, &id, &value)) {
+    Known *known = value;
+    settle_known (batch, known, now);
+    if (known->given->mode == RAGIFY_DOCUMENT_COMMIT && known->staged > 0)
       json_array_append_new (ids, json_string (id));
+  }
   if (json_array_size (ids) > 0) {
-    chroma_job_send (job, "POST", job->store->urls[CHROMA_STAGED], "/get",
-                     json_pack ("{s:{s:{s:o}}, s:[s,s,s]}", "where", CHROMA_OWN "document", "$in", ids, "include",
-                                "documents", "metadatas", "embeddings"),
-                     got_staged);
+    chroma_pages_begin (job, CHROMA_STAGED,
+                        json_pack ("{s:{s:{s:o}}, s:[s,s,s]}", "where", CHROMA_OWN "document", "$in", ids, "include",
+                                   "documents", "metadatas", "embeddings"),
+                        promote_page);
     return;
   }
   json_decref (ids);
-  write_chunks (job);
+  write_given (job);
 }
 
+/* ---- what is there ---- */
+
+/* Of documents that are staged anew what was staged before for another content goes. */
 static void
 drop_stale (ChromaJob *job)
 {
@@ -489,11 +497,11 @@ drop_stale (ChromaJob *job)
   }
   if (json_array_size (ids) > 0) {
     chroma_job_send (job, "POST", job->store->urls[CHROMA_STAGED], "/delete",
-                     json_pack ("{s:{s:{s:o}}}", "where", CHROMA_OWN "document", "$in", ids), look_at_staged);
+                     json_pack ("{s:{s:{s:o}}}", "where", CHROMA_OWN "document", "$in", ids), write_chunks);
     return;
   }
   json_decref (ids);
-  look_at_staged (job, NULL);
+  write_chunks (job, NULL);
 }
 
 static void
@@ -502,8 +510,12 @@ got_old (ChromaJob *job, const json_t *answer)
   const Batch *batch = job->state;
   const json_t *ids = json_object_get (answer, "ids");
   for (gsize i = 0; i < json_array_size (ids); i++)
-    g_hash_table_add (batch->old, g_strdup (json_string_value (json_array_get (ids, i))));
-  drop_stale (job);
+    if (json_is_string (json_array_get (ids, i)))
+      g_hash_table_add (batch->old, g_strdup (json_string_value (json_array_get (ids, i))));
+  if (answer != NULL)
+    chroma_pages_next (job);
+  else
+    drop_stale (job);
 }
 
 static void
@@ -511,8 +523,9 @@ look_at_chunks (ChromaJob *job)
 {
   json_t *ids = settled_documents (job->state);
   if (json_array_size (ids) > 0) {
-    chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/get",
-                     json_pack ("{s:{s:{s:o}}, s:[]}", "where", CHROMA_OWN "document", "$in", ids, "include"), got_old);
+    chroma_pages_begin (job, CHROMA_CHUNKS,
+                        json_pack ("{s:{s:{s:o}}, s:[]}", "where", CHROMA_OWN "document", "$in", ids, "include"),
+                        got_old);
     return;
   }
   json_decref (ids);
@@ -554,8 +567,11 @@ ask_for_documents (ChromaJob *job)
 static void
 counted (ChromaJob *job, const json_t *answer)
 {
-  ((Batch *)job->state)->live = (gint64)json_array_size (json_object_get (answer, "ids"));
-  ask_for_documents (job);
+  ((Batch *)job->state)->live += (gint64)json_array_size (json_object_get (answer, "ids"));
+  if (answer != NULL)
+    chroma_pages_next (job);
+  else
+    ask_for_documents (job);
 }
 
 static void
@@ -574,10 +590,12 @@ got_facts (ChromaJob *job, const json_t *answer)
   }
   batch->counter = (guint64)chroma_number (facts, CHROMA_OWN "generation") + 1;
   batch->live = chroma_number (facts, CHROMA_OWN "documents");
-  if (chroma_number (facts, CHROMA_OWN "open") != 0)
-    chroma_job_send (job, "POST", job->store->urls[CHROMA_DOCUMENTS], "/get", chroma_store_whole_documents (), counted);
-  else
+  if (chroma_number (facts, CHROMA_OWN "open") != 0) {
+    batch->live = 0;
+    chroma_pages_begin (job, CHROMA_DOCUMENTS, chroma_store_whole_documents (), counted);
+  } else {
     ask_for_documents (job);
+  }
 }
 
 static void
@@ -587,7 +605,6 @@ begin (ChromaStore *store, RagifyCall *call, const void *args)
   batch->given = args;
   batch->documents = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, known_free);
   batch->old = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  batch->promoted = g_ptr_array_new_with_free_func ((GDestroyNotify)json_decref);
   batch->pending = g_ptr_array_new_with_free_func ((GDestroyNotify)json_decref);
   batch->targets = g_array_new (FALSE, FALSE, sizeof (ChromaCollection));
   ChromaJob *job = chroma_job_new (store, call, batch, batch_free);

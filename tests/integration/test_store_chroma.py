@@ -156,6 +156,32 @@ def test_deleting_by_a_filter_leaves_none_behind(make_host, server, service):
     assert sorted(document["id"] for document in left) == [f"d{i}" for i in range(1200, 1210)]
 
 
+def test_documents_of_any_size_come_and_go_in_pages(make_host, server, service):
+    """A document's chunks are far more than one answer may have: what is staged of it, what it had before, what is listed,
+    shown and removed comes in pieces. The answers' limit is small instead of the document large."""
+    store = own(server, "pages") + "\nmax-response-size = 64KiB\nchunk-size = 200\noverlap = 0"
+    host = make_host(configuration(service, store), name="pages")
+    text = " ".join(f"The {WORDS[i % 12]} number {i} lives near the {WORDS[(i // 12) % 12]} and sleeps in the reeds of the pond." for i in range(1200))
+    metadata = {"kind": "large", "note": "n" * 100}
+    chunks = host.ingest([{"id": "large", "content": text, "metadata": metadata}])["chunks"]
+    assert chunks > 400
+    assert host.ingest([{"id": "small", "content": "A heron.", "metadata": {"kind": "small"}}])["chunks"] == 1
+    shown = host.get("/v1/documents/large").json
+    assert len(shown["chunks"]) == chunks
+    answer = host.context(query="heron number 12 lives near the bittern", max_chunks=300, cache="bypass")
+    assert answer.status == 200 and not answer.json["degraded"] and len(answer.json["chunks"]) == 300, answer
+    # A filter that Chroma has not, and that little matches: all is looked at.
+    rare = host.context(query="plover number 900", max_chunks=5, filter={"kind": {"ne": "large"}}, cache="bypass")
+    assert ids(rare) == ["small"] and not rare.json["degraded"], rare
+    replaced = host.ingest([{"id": "large", "content": text + " And more of it.", "metadata": metadata}])
+    assert replaced["replaced"] == 1, replaced
+    answer = host.request("DELETE", "/v1/documents?filter=" + urllib.parse.quote(json.dumps({"kind": "large"})), timeout=300)
+    assert answer.status == 200 and answer.json["documents"] == 1, answer
+    assert [document["id"] for document in host.get("/v1/documents").json["documents"]] == ["small"]
+    stats = host.post("/v1/admin/optimize?store=docs", {}).json["stats"]
+    assert stats["documents"] == 1 and stats["chunks"] == 1, stats
+
+
 def test_large_whole_numbers_are_found_by_a_filter(make_host, server, service):
     host = make_host(configuration(service, own(server, "numbers")), name="numbers")
     numbers = [9 * 10**15 + 1, 2**53 + 1, 10**16, 2**62 + 1, -10**17]
