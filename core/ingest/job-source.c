@@ -10,6 +10,7 @@
 typedef struct SourcePass {
   RagifyIngestJob *job;
   GHashTable *known; /* what the store has and the source has not shown yet */
+  GHashTable *seen;  /* ids of what it has shown */
   RagifyJobBatch batch;
   char *cursor;
 } SourcePass;
@@ -50,6 +51,11 @@ take_document (SourcePass *pass, const RagifyChunk *chunk)
     return ragify_job_goes_on (job);
   }
   RagifyIncoming *incoming = ragify_incoming_new (whole, copy_of (chunk->content), chunk->content.size, title, uri);
+  if (!g_hash_table_add (pass->seen, g_strdup (incoming->id))) {
+    ragify_job_set_aside (job, name, "has the id of another one, which was taken");
+    ragify_incoming_free (incoming);
+    return ragify_job_goes_on (job);
+  }
   g_free (incoming->metadata);
   incoming->metadata = metadata_of (job, chunk);
   incoming->created_at = chunk->created_at;
@@ -125,11 +131,14 @@ run (SourcePass *pass, char **error)
 gboolean
 ragify_job_source_pass (RagifyIngestJob *job, char **error)
 {
-  SourcePass pass = { .job = job, .cursor = g_strdup ("") };
+  SourcePass pass = { .job = job,
+                      .seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL),
+                      .cursor = g_strdup ("") };
   ragify_job_batch_init (&pass.batch, job);
   const gboolean well = run (&pass, error);
   ragify_job_batch_clear (&pass.batch);
   g_clear_pointer (&pass.known, g_hash_table_unref);
+  g_hash_table_unref (pass.seen);
   g_free (pass.cursor);
   return well;
 }

@@ -344,7 +344,7 @@ bind_scan (sqlite3_stmt *statement, const RagifySourceScan *args)
 {
   const char *cursor = args->cursor.size > 0 ? args->cursor.data : "";
   g_autofree char *number = g_strndup (cursor, args->cursor.size);
-  bind_int (statement, "$cursor", g_ascii_strtoll (number, NULL, 10));
+  bind_int (statement, "$cursor", *number != '\0' ? g_ascii_strtoll (number, NULL, 10) : G_MININT64);
   bind_int (statement, "$limit", args->limit > 0 ? (gint64)args->limit : -1);
 }
 

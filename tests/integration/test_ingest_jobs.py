@@ -398,6 +398,27 @@ def test_a_database_query_is_kept_in_a_store(make_host, tmp_path):
     assert finds(host, "dunlins")[0] == "It is about dunlins now."
 
 
+def test_rows_of_any_number_are_taken_and_those_of_one_id_are_named(make_host, tmp_path):
+    path = tmp_path / "notes.db"
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE notes (number INTEGER PRIMARY KEY, name, body)")
+    rows = [(-9, "minus", "It is cold."), (0, "zero", "It freezes."), (1, "one", "It thaws."), (700, "one", "It is warm."),
+            (701, None, "Nobody's."), (702, "bytes", b"\xff\xfe bytes"), (703, "number", 4.5), (704, "nothing", None)]
+    database.executemany("INSERT INTO notes VALUES (?, ?, ?)", rows)
+    database.executemany("INSERT INTO notes VALUES (?, ?, ?)", [(i, f"n{i}", f"Note {i}.") for i in range(100, 500)])
+    database.commit()
+    node = (f"[source notes]\nplugin = sqlite\npath = {path}\ntable = notes\nstatement = like\nid-column = name\n"
+            "content-column = body\n[ingest copy]\nsource = notes\nstore = docs\ninterval = 1h")
+    host = make_host(embedded_config(embed=False, extra=node))
+    state = settled(host, "copy")
+    content = {name: host.get(f"/v1/documents/copy/{name}").json["chunks"][0]["content"]
+               for name in ("minus", "zero", "one", "number", "n499")}
+    assert content == {"minus": "It is cold.", "zero": "It freezes.", "one": "It thaws.", "number": "4.5", "n499": "Note 499."}
+    assert state["documents"] == 405 and aside(state).keys() == {"one", "", "nothing"}, aside(state)
+    assert "another one" in aside(state)["one"]
+    assert (again(host, "copy")["unchanged"], len(documents(host))) == (405, 405)
+
+
 def test_chunks_by_tokens(make_host, tmp_path):
     """Of real documents: as many tokens as the embedder takes, at exact places; more than a guess by characters fits."""
     if models_dir() is None:
