@@ -131,9 +131,9 @@ check_path (const RagifyStore *store, const char *path, RagifyFault *fault)
   return errno == ENOENT || fail (fault, path);
 }
 
-bool
-ragify_store_backup (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreBackup *args, uint64_t *bytes,
-                     RagifyFault *fault)
+static bool
+make_copy (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreBackup *args, uint64_t *bytes,
+           RagifyFault *fault)
 {
   char *path = strndup (args->path.data != NULL ? args->path.data : "", args->path.size);
   char *partial = path != NULL ? join (path, ".partial") : NULL;
@@ -148,5 +148,17 @@ ragify_store_backup (RagifyStore *store, const RagifyAnswer *answer, const Ragif
   }
   free (partial);
   free (path);
+  return ok;
+}
+
+/* Two at once to the same place would clear away each other's half. */
+bool
+ragify_store_backup (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreBackup *args, uint64_t *bytes,
+                     RagifyFault *fault)
+{
+  if (atomic_flag_test_and_set (&store->copying))
+    return ragify_fault_set (fault, RAGIFY_E_UNAVAILABLE, "a backup of this store is under way already");
+  const bool ok = make_copy (store, answer, args, bytes, fault);
+  atomic_flag_clear (&store->copying);
   return ok;
 }

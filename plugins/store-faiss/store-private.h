@@ -26,6 +26,7 @@ struct RagifyStore {
   _Atomic uint64_t memory_limit; /* of the index; RAGIFY_INDEX_UNLIMITED: none */
   RagifyUuid id;
   atomic_flag building;    /* an index is; for ever once the store is reindexed */
+  atomic_flag copying;     /* a backup is made */
   atomic_bool not_kept;    /* the index that is searched could not be written to the disk */
   _Atomic int64_t renewed; /* chunks that have a new vector, about; -1: not counted yet */
   atomic_uint nprobe;

@@ -267,6 +267,17 @@ def test_backups_stay_in_their_folder(make_host, service):
     assert again.status == 422 and "already" in again.json["detail"], again
     named = host.post("/v1/admin/backup", {})
     assert named.status == 200 and os.path.basename(named.json["path"]).startswith("docs-"), named
+    together = []
+    threads = [threading.Thread(target=lambda: together.append(host.post("/v1/admin/backup?to=together", {})))
+               for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status for answer in together)[0] == 200, together  # one, and none at the cost of another
+    assert all(answer.status in (422, 503) and "already" in answer.json["detail"]
+               for answer in together if answer.status != 200) and len(together) == 4, together
+    assert not any(name.endswith(".partial") for name in os.listdir(host.state / "backups"))
     assert host.post("/v1/admin/verify?repair=maybe", {}).status == 400
     assert host.post("/v1/admin/backup?store=none", {}).status == 404
     refused = host.post("/v1/admin/reindex", {})
