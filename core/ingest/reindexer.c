@@ -13,6 +13,7 @@
 #define EMBED_TIMEOUT_US (120 * (guint64)G_USEC_PER_SEC)
 #define LAST_US (2 * (guint64)G_USEC_PER_SEC) /* that a call of the embedder has when it is closing */
 #define BATCH 64u                             /* chunks between two commits */
+#define LAST_ROUNDS 4u                        /* while nobody writes */
 #define EMBED_TEXTS 8u                        /* in one call: small, so that a query does not wait long behind it */
 #define AGAIN_US (2 * (guint64)G_USEC_PER_SEC)
 #define MOST_AGAIN_US (30 * (guint64)G_USEC_PER_SEC)
@@ -193,7 +194,7 @@ chunk_at (const RagifyChunkList *list, guint64 index)
 static RagifyStr
 text_of (Round *round, const RagifyChunk *chunk)
 {
-  g_autofree char *title = g_strndup (chunk->title.data, chunk->title.size);
+  g_autofree char *title = g_strndup (chunk->title.size > 0 ? chunk->title.data : "", chunk->title.size);
   g_autofree char *text = ragify_embedded_text (title, chunk->content.data, chunk->content.size);
   return ragify_str (ragify_arena_copy (round->owner->arena, text, strlen (text)), strlen (text));
 }
@@ -282,16 +283,34 @@ typedef struct Finishing {
   char *reason;
 } Finishing;
 
-/* Between two writes of the store's one writer. */
+/* The round that may be the last, with the vectors for what is missing; NULL: that was it. */
+static Round *
+finish_round (Finishing *finishing, Round *round, gboolean goes_on)
+{
+  if (!ask_store (finishing->reindexer, round, &finishing->reason))
+    return NULL;
+  finishing->finished = round->result->finished != 0;
+  if (finishing->finished || !goes_on || round->result->chunks.count == 0)
+    return NULL;
+  Round *next = answer_round (finishing->reindexer, round, &finishing->reason);
+  if (next != NULL)
+    next->args.flags = RAGIFY_REINDEX_FINISH;
+  return next;
+}
+
+/* Between two writes of the store's one writer: what is missing still is made here, since where documents come all the
+ * time some always would be. */
 static gboolean
 finish_step (RagifyLibraryJob *job, RagifyCommitter *committer)
 {
   Finishing *finishing = (Finishing *)job;
   Round *round = round_new (finishing->reindexer, RAGIFY_REINDEX_FINISH, BATCH);
   ragify_committer_land (committer); /* the store takes none of it once it has finished */
-  if (ask_store (finishing->reindexer, round, &finishing->reason))
-    finishing->finished = round->result->finished != 0;
-  round_free (round);
+  for (guint left = LAST_ROUNDS; round != NULL; left--) {
+    Round *next = finish_round (finishing, round, left > 1);
+    round_free (round);
+    round = next;
+  }
   ragify_errand_finish (&finishing->errand);
   return FALSE;
 }
@@ -329,7 +348,7 @@ go_on (RagifyReindexer *reindexer, Round *round, gboolean *finished, char **reas
 {
   if (!ask_store (reindexer, round, reason))
     return NULL;
-  if (round->result->chunks.count > 0)
+  if (round->result->chunks.count == BATCH)
     return answer_round (reindexer, round, reason);
   *finished = round->result->finished != 0 || finish (reindexer, reason);
   return *finished || *reason != NULL ? NULL : round_new (reindexer, 0, BATCH);

@@ -291,6 +291,11 @@ read_some (RagifyStore *store, const RagifyAnswer *answer, const RagifyStoreRein
   RagifyConnection *connection = ragify_database_borrow (store->database, fault);
   bool ok = connection != NULL && count_renewed (store, connection, fault) &&
             (args->limit == 0 || hand_out (connection, answer, args->limit, result, fault));
+  /* Of chunks that were replaced the vectors are gone, and nobody has counted those. */
+  if (ok && atomic_load (&store->renewed) + (int64_t)result->chunks.count > (int64_t)result->total) {
+    atomic_store (&store->renewed, -1);
+    ok = count_renewed (store, connection, fault);
+  }
   ragify_database_give_back (store->database, connection);
   return ok;
 }

@@ -465,6 +465,25 @@ test_what_is_written_meanwhile_is_handed_out_again (void **state)
   assert_int_equal (verify (fixture, 0, NULL), 0);
 }
 
+/* Whoever looks at it must not be told that nothing is left. */
+static void
+test_what_was_done_and_is_gone_is_not_counted (void **state)
+{
+  Fixture *fixture = *state;
+  must_open (fixture);
+  write_document (fixture, "a", 0, 30, "x");
+  write_document (fixture, "b", 100, 5, "y");
+  reindex_all (fixture, 8, 100);
+  assert_int_equal (reindexed (fixture), 35);
+  write_document (fixture, "a", 0, 30, "another text");
+  RagifyStoreReindex args = reindex_args (0, 10);
+  RagifyKitCall *call = ask_reindex (fixture, &args);
+  must_be (call, RAGIFY_OK);
+  assert_int_equal (((const RagifyStoreReindexResult *)call->result)->chunks.count, 10);
+  assert_int_equal (((const RagifyStoreReindexResult *)call->result)->done, 5);
+  ragify_kit_call_free (call);
+}
+
 static void
 test_a_store_that_is_reindexed_takes_no_more_vectors_of_the_former_kind (void **state)
 {
@@ -543,6 +562,7 @@ main (void)
     TEST (test_vectors_of_another_embedder_take_the_place_of_the_former),
     TEST (test_reindexing_goes_on_after_a_restart),
     TEST (test_what_is_written_meanwhile_is_handed_out_again),
+    TEST (test_what_was_done_and_is_gone_is_not_counted),
     TEST (test_a_store_that_is_reindexed_takes_no_more_vectors_of_the_former_kind),
     TEST (test_reindexing_is_given_up_and_begun_for_a_third_one),
     TEST (test_vectors_that_cannot_be_are_refused),
