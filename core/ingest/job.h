@@ -41,14 +41,14 @@ typedef struct RagifyIngestJobOptions {
 RagifyIngestJob *ragify_ingest_job_new (RagifyRuntime *runtime, const RagifyIngestJobOptions *options);
 void ragify_ingest_job_start (RagifyIngestJob *job); /* no effect where it was started. [control] */
 void ragify_ingest_job_stop (RagifyIngestJob *job);  /* it begins nothing more; does not wait. [control] */
-void ragify_ingest_job_free (RagifyIngestJob *job);  /* waits for the write under way. [control] */
+void ragify_ingest_job_free (RagifyIngestJob *job);  /* waits for the writes under way. [control] */
 const char *ragify_ingest_job_name (const RagifyIngestJob *job);
 /* Whether it was made with the same cutting. */
 gboolean ragify_ingest_job_cuts_as (const RagifyIngestJob *job, const char *cutting);
 
 typedef enum {
   RAGIFY_JOB_RUN,    /* look now */
-  RAGIFY_JOB_PAUSE,  /* after the write under way, until resumed; also over a restart */
+  RAGIFY_JOB_PAUSE,  /* after the writes under way, until resumed; also over a restart */
   RAGIFY_JOB_RESUME, /* goes on where it was */
   RAGIFY_JOB_CANCEL, /* gives up this pass; the next comes at its time */
 } RagifyJobAction;
