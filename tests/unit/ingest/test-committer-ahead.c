@@ -349,6 +349,47 @@ behind_a_failed_batch_none_of_its_owner_is_written (void **state)
   assert_written ("a1 a2 a3 b1 b2 b3");
 }
 
+/* Reports of one sender, each about a batch of its own. */
+static void
+behind_a_failed_batch_none_of_its_sender_is_written (void **state)
+{
+  Rig *rig = *state;
+  gboolean halted = FALSE;
+  rig->reports[0].halted = rig->reports[1].halted = &halted;
+  set_shut (TRUE);
+  world.refuses = "a2";
+  assert_true (put_ahead (rig, 0, first) && put_ahead (rig, 1, second));
+  set_shut (FALSE);
+  ragify_committer_land (rig->committer);
+  assert_written ("");
+  assert_true (halted);
+  for (guint i = 0; i < 2; i++) {
+    assert_int_equal (g_atomic_int_get (&rig->reports[i].under_way), 0);
+    assert_int_equal (rig->reports[i].broken.status, 503);
+  }
+  assert_false (put_ahead (rig, 1, third));
+  for (guint i = 0; i < 2; i++)
+    ragify_problem_clear (&rig->reports[i].broken);
+  halted = FALSE;
+  world.refuses = NULL;
+  assert_true (put_ahead (rig, 0, first) && put_ahead (rig, 0, second));
+  assert_int_equal (settle (rig, 0), 0);
+  assert_written ("a1 a2 a3 b1 b2 b3");
+}
+
+static void
+the_same_document_is_not_written_behind_one_that_failed (void **state)
+{
+  Rig *rig = *state;
+  gboolean halted = FALSE;
+  rig->reports[0].halted = rig->reports[1].halted = &halted;
+  world.refuses = "a2";
+  assert_true (put_ahead (rig, 0, first));
+  assert_false (put_ahead (rig, 1, first)); /* once the other has landed */
+  assert_int_equal (rig->reports[1].documents + rig->reports[1].unchanged, 0);
+  assert_written ("");
+}
+
 static void
 a_document_that_is_under_way_is_waited_for (void **state)
 {
@@ -438,6 +479,8 @@ main (void)
     IN_RIG (the_next_are_embedded_while_the_store_is_slow),
     IN_RIG (behind_a_failed_write_only_others_are_written),
     IN_RIG (behind_a_failed_batch_none_of_its_owner_is_written),
+    IN_RIG (behind_a_failed_batch_none_of_its_sender_is_written),
+    IN_RIG (the_same_document_is_not_written_behind_one_that_failed),
     IN_RIG (a_document_that_is_under_way_is_waited_for),
     IN_RIG (what_nobody_wants_is_not_embedded),
     IN_RIG (a_host_that_stops_does_not_wait_for_an_embedder_that_hangs),

@@ -556,26 +556,6 @@ a_job_that_ends_with_batches_in_the_air_loses_none (void **state)
   assert_each_once (NULL);
 }
 
-static void
-the_later_of_the_same_id_wins_though_the_store_was_gone (void **state)
-{
-  static const guint places[] = { 10, BATCH + 10, 2 * BATCH + 10 };
-  Rig *rig = *state;
-  for (guint i = 0; i < G_N_ELEMENTS (places); i++)
-    replace (&world.ids[places[i]], "twice");
-  ragify_ingest_job_start (rig->job);
-  wait_for_asked (BATCH);
-  set_store (FALSE, TRUE);
-  wait_for_state (rig, "retrying");
-  set_store (FALSE, FALSE);
-  wait_for_end (rig);
-  const Kept *kept = g_hash_table_lookup (world.documents, "notes/twice");
-  assert_non_null (kept);
-  assert_string_equal (kept->content, world.contents[2 * BATCH + 10]);
-  assert_int_equal (count_kept (), DOCUMENTS - 2);
-  assert_int_equal (world.order->len, DOCUMENTS);
-}
-
 static void *
 delete_one (void *data)
 {
@@ -637,7 +617,6 @@ main (void)
     TEST (what_is_in_the_air_when_it_is_cancelled_counts),
     TEST (what_is_in_the_air_when_it_is_paused_counts),
     TEST (a_job_that_ends_with_batches_in_the_air_loses_none),
-    TEST (the_later_of_the_same_id_wins_though_the_store_was_gone),
     TEST (a_deletion_waits_for_what_is_in_the_air),
   };
   cmocka_set_message_output (CM_OUTPUT_TAP);
