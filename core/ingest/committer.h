@@ -45,7 +45,7 @@ void ragify_committer_watch (RagifyCommitter *committer, void (*over) (void *use
 gboolean ragify_committer_flies (const RagifyCommitter *committer);
 
 /* What waits to be embedded for the report is not any more: nobody wants to know what becomes of it. It still is to be
- * settled, or landed. */
+ * settled, or landed. [any] */
 void ragify_committer_drop (RagifyCommitter *committer, const RagifyIngestReport *report);
 /* The host is shutting down: what an embedder has still to do fails, and so does whatever else it would be given. [any]
  */

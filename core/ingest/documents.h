@@ -45,7 +45,7 @@ gboolean ragify_library_change (RagifyLibrary *library, const RagifyLibraryOptio
  */
 void ragify_library_announce (RagifyLibrary *library);
 /* The host is shutting down: what an embedder has still to do is not waited for any more; whoever wrote it is told 503.
- * Not while it is changed. [any] */
+ * [any] */
 void ragify_library_hurry (RagifyLibrary *library);
 void ragify_library_free (RagifyLibrary *library); /* finishes the write under way; refuses the others. [control] */
 const char *ragify_library_name (const RagifyLibrary *library);

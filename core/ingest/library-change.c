@@ -16,7 +16,9 @@ change_step (RagifyLibraryJob *job, RagifyCommitter *former)
   ragify_committer_land (former); /* while those whose reports it writes to wait for this thread */
   library->written += ragify_committer_take_written (former);
   library->optimize_every = change->optimize_every;
+  pthread_mutex_lock (&library->lock); /* others tell it what they do not want any more */
   library->committer = change->committer;
+  pthread_mutex_unlock (&library->lock);
   change->committer = former;
   if (ragify_committer_follow (library->committer, RAGIFY_CATCH_UP_US, &reason) > 0)
     g_warning ("%s: a text index lags behind: %s", library->name,

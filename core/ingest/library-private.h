@@ -29,7 +29,7 @@ struct RagifyLibrary {
   char *name;
   char *uploads; /* the folder for those that are not whole */
   RagifyNode *store;
-  RagifyCommitter *committer; /* the thread's */
+  RagifyCommitter *committer; /* the thread's; others drop and hurry, with the lock held; NULL: it is freed */
   guint64 optimize_every;     /* the thread's; chunks */
   guint64 written;            /* the thread's; chunks since the store was optimised */
   gint optimizing;            /* atomic: it is, by itself */

@@ -215,7 +215,10 @@ ragify_library_new (RagifyRuntime *runtime, const RagifyLibraryOptions *options,
 void
 ragify_library_hurry (RagifyLibrary *library)
 {
-  ragify_committer_hurry (library->committer);
+  pthread_mutex_lock (&library->lock);
+  if (library->committer != NULL)
+    ragify_committer_hurry (library->committer);
+  pthread_mutex_unlock (&library->lock);
 }
 
 void
@@ -226,7 +229,10 @@ ragify_library_free (RagifyLibrary *library)
   pthread_cond_signal (&library->work);
   pthread_mutex_unlock (&library->lock);
   pthread_join (library->thread, NULL);
-  ragify_committer_free (library->committer);
+  pthread_mutex_lock (&library->lock);
+  RagifyCommitter *committer = g_steal_pointer (&library->committer); /* uploads may outlive it */
+  pthread_mutex_unlock (&library->lock);
+  ragify_committer_free (committer);
   ragify_library_unref (library);
 }
 

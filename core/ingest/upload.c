@@ -586,5 +586,7 @@ ragify_upload_abort (RagifyUpload *upload)
   pthread_mutex_lock (&library->lock);
   upload->aborted = TRUE;
   upload->resume = NULL;
+  if (library->committer != NULL)
+    ragify_committer_drop (library->committer, &upload->report); /* the thread may be waiting for it */
   end_and_unlock (upload, library);
 }
