@@ -10,6 +10,7 @@
 #include "records.h"
 
 #define UNIT_TOLERANCE 0.01F
+#define MOST_BYTES (8u << 20) /* of a request, unless one record is larger; the server takes 40 MB */
 
 /* What is known of one of the batch's documents. */
 typedef struct Known {
@@ -22,10 +23,11 @@ typedef struct Known {
 
 typedef struct Batch {
   const RagifyStoreUpsert *given;
-  GHashTable *documents; /* id → Known */
-  GHashTable *old;       /* ids of chunks that documents had, as text */
-  GPtrArray *pending;    /* json_t: bodies of requests that write chunks, … */
-  GArray *targets;       /* … and ChromaCollection of each */
+  GHashTable *documents;             /* id → Known */
+  GHashTable *old;                   /* ids of chunks that documents had, as text */
+  GPtrArray *pending;                /* json_t: bodies of requests that write chunks, … */
+  GArray *targets;                   /* … and ChromaCollection of each */
+  gsize bytes[CHROMA_N_COLLECTIONS]; /* of the last request that goes there */
   guint written;
   guint64 counter;
   gint64 live; /* documents that are whole */
@@ -299,6 +301,13 @@ static void
 write_next (ChromaJob *job, const json_t *answer)
 {
   Batch *batch = job->state;
+  if (batch->written == batch->pending->len && job->pages != NULL) { /* of what was staged there may be more */
+    g_ptr_array_set_size (batch->pending, 0);
+    g_array_set_size (batch->targets, 0);
+    batch->written = 0;
+    chroma_pages_next (job);
+    return;
+  }
   if (batch->written == batch->pending->len) {
     drop_old (job);
     return;
@@ -309,20 +318,31 @@ write_next (ChromaJob *job, const json_t *answer)
                    json_incref (g_ptr_array_index (batch->pending, at)), write_next);
 }
 
+/* Of a record in a request, about: its metadata go twice, as text and as members. */
+static gsize
+bytes_of (const json_t *vector, const json_t *content, const json_t *metadata)
+{
+  return json_string_length (vector) + json_string_length (content) + 2 * chroma_metadata_text (metadata).size + 1024;
+}
+
 /* A record into the last request that goes there, or a new one. Takes vector, content and metadata. */
 static void
 add_record (ChromaJob *job, Batch *batch, ChromaCollection target, const char *id, json_t *vector, json_t *content,
             json_t *metadata)
 {
+  const gsize bytes = bytes_of (vector, content, metadata);
   json_t *body = NULL;
   for (guint i = batch->pending->len; i > 0 && body == NULL; i--)
     if (g_array_index (batch->targets, ChromaCollection, i - 1) == target)
       body = g_ptr_array_index (batch->pending, i - 1);
-  if (body == NULL || json_array_size (json_object_get (body, "ids")) >= (gsize)job->store->request_chunks) {
+  if (body == NULL || json_array_size (json_object_get (body, "ids")) >= (gsize)job->store->request_chunks ||
+      batch->bytes[target] + bytes > MOST_BYTES) {
+    batch->bytes[target] = 0;
     body = json_pack ("{s:[], s:[], s:[], s:[]}", "ids", "embeddings", "documents", "metadatas");
     g_ptr_array_add (batch->pending, body);
     g_array_append_val (batch->targets, target);
   }
+  batch->bytes[target] += bytes;
   json_array_append_new (json_object_get (body, "ids"), json_string (id));
   json_array_append_new (json_object_get (body, "embeddings"), vector);
   json_array_append_new (json_object_get (body, "documents"), content);
@@ -372,13 +392,6 @@ settle_known (Batch *batch, Known *known, gint64 now)
   batch->live += known->live ? 0 : 1;
 }
 
-static void
-write_given (ChromaJob *job)
-{
-  add_given (job, job->state);
-  write_next (job, NULL);
-}
-
 /* As it is sent; NULL with the job's fault. */
 static json_t *
 rewrite_vector (ChromaJob *job, const json_t *list)
@@ -393,7 +406,7 @@ rewrite_vector (ChromaJob *job, const json_t *list)
 
 /* A staged record becomes its document's, unless it is of another content. FALSE with the job's fault. */
 static gboolean
-promote_record (ChromaJob *job, const json_t *page, gsize index, json_t *body)
+promote_record (ChromaJob *job, const json_t *page, gsize index)
 {
   Batch *batch = job->state;
   const json_t *id = json_array_get (json_object_get (page, "ids"), index);
@@ -409,41 +422,27 @@ promote_record (ChromaJob *job, const json_t *page, gsize index, json_t *body)
     return FALSE;
   json_t *metadata = json_deep_copy (staged);
   json_object_del (metadata, CHROMA_OWN "hash");
-  json_array_append_new (json_object_get (body, "ids"), json_deep_copy (id));
-  json_array_append_new (json_object_get (body, "embeddings"), vector);
-  json_array_append_new (json_object_get (body, "documents"),
-                         json_deep_copy (json_array_get (json_object_get (page, "documents"), index)));
-  json_array_append_new (json_object_get (body, "metadatas"), metadata);
+  add_record (job, batch, CHROMA_CHUNKS, json_string_value (id), vector,
+              json_deep_copy (json_array_get (json_object_get (page, "documents"), index)), metadata);
   known->chunks++;
   g_hash_table_remove (batch->old, json_string_value (id));
   return TRUE;
 }
 
 static void
-promoted (ChromaJob *job, const json_t *answer)
-{
-  chroma_pages_next (job);
-}
-
-static void
 promote_page (ChromaJob *job, const json_t *page)
 {
   if (page == NULL) {
-    write_given (job);
+    add_given (job, job->state);
+    write_next (job, NULL);
     return;
   }
-  json_t *body = json_pack ("{s:[], s:[], s:[], s:[]}", "ids", "embeddings", "documents", "metadatas");
   const gsize count = json_array_size (json_object_get (page, "ids"));
   gboolean ok = TRUE;
   for (gsize i = 0; ok && i < count; i++)
-    ok = promote_record (job, page, i, body);
-  if (ok && json_array_size (json_object_get (body, "ids")) > 0) {
-    chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/upsert", body, promoted);
-    return;
-  }
-  json_decref (body);
+    ok = promote_record (job, page, i);
   if (ok)
-    chroma_pages_next (job);
+    write_next (job, NULL);
   else
     chroma_job_fail (job);
 }
@@ -472,7 +471,7 @@ write_chunks (ChromaJob *job, const json_t *answer)
     return;
   }
   json_decref (ids);
-  write_given (job);
+  promote_page (job, NULL);
 }
 
 /* ---- what is there ---- */

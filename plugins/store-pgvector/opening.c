@@ -30,7 +30,7 @@ typedef struct Opening {
   char id[40];
   char *encoding, *extension_schema, *extension_version;
   guint32 vector_oid;
-  gboolean has_schema, has_tables, extended, adopted, found;
+  gboolean has_schema, has_tables, is_ours, has_others, extended, adopted, found;
   gint64 version, dimension, vectors;
   RagifyUuid held;
   char *fingerprint, *language;
@@ -139,6 +139,8 @@ saw_server (RagifyPostgresQuery *query, unsigned int step, const PGresult *row)
   opening->vector_oid = (guint32)g_ascii_strtoull (PQgetvalue (row, 0, 3), NULL, 10);
   opening->has_schema = PQgetvalue (row, 0, 4)[0] == 't';
   opening->has_tables = PQgetvalue (row, 0, 5)[0] == 't';
+  opening->is_ours = PQgetvalue (row, 0, 6)[0] == 't';
+  opening->has_others = PQgetvalue (row, 0, 7)[0] == 't';
   return true;
 }
 
@@ -147,7 +149,12 @@ look (Opening *opening)
 {
   static const char sql[] = "SELECT current_setting ('server_encoding'), n.nspname, e.extversion, coalesce (t.oid, 0),"
                             " to_regnamespace (quote_ident ($1)) IS NOT NULL,"
-                            " to_regclass (quote_ident ($1) || '.' || quote_ident ($2 || '_store')) IS NOT NULL"
+                            " to_regclass (quote_ident ($1) || '.' || quote_ident ($2 || '_store')) IS NOT NULL,"
+                            " EXISTS (SELECT 1 FROM pg_constraint WHERE conname = 'ragify_same_store' AND conrelid ="
+                            " to_regclass (quote_ident ($1) || '.' || quote_ident ($2 || '_store'))),"
+                            " to_regclass (quote_ident ($1) || '.' || quote_ident ($2 || '_documents')) IS NOT NULL OR"
+                            " to_regclass (quote_ident ($1) || '.' || quote_ident ($2 || '_chunks')) IS NOT NULL OR"
+                            " to_regclass (quote_ident ($1) || '.' || quote_ident ($2 || '_removals')) IS NOT NULL"
                             " FROM (SELECT 1) AS one LEFT JOIN pg_extension e ON e.extname = 'vector'"
                             " LEFT JOIN pg_namespace n ON n.oid = e.extnamespace"
                             " LEFT JOIN pg_type t ON t.typname = 'vector' AND t.typnamespace = e.extnamespace";
@@ -188,6 +195,11 @@ check_server (Opening *opening)
                              opening->encoding != NULL ? opening->encoding : "not known");
   if (opening->extension_schema == NULL)
     return ragify_fault_set (&opening->fault, RAGIFY_E_INVALID, "the database has no extension 'vector'");
+  if (opening->has_tables ? !opening->is_ours : opening->has_others)
+    return ragify_fault_set (&opening->fault, RAGIFY_E_INVALID,
+                             "there are tables '%s.%s_…' that are not Ragify's: give the store another `table` or"
+                             " `schema`",
+                             store->schema, store->table);
   if (!opening->has_tables && store->is_index)
     return ragify_fault_set (&opening->fault, RAGIFY_E_UNAVAILABLE,
                              "there are no tables '%s.%s_…' yet: the vector store makes them", store->schema,

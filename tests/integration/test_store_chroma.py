@@ -182,6 +182,15 @@ def test_documents_of_any_size_come_and_go_in_pages(make_host, server, service):
     assert stats["documents"] == 1 and stats["chunks"] == 1, stats
 
 
+@pytest.mark.long
+def test_chunks_that_are_long_come_in_several_requests(make_host, server, service):
+    """A batch of them is more than the server takes at once (40 MB)."""
+    host = make_host(configuration(service, own(server, "long") + "\nchunk-size = 100000"), name="long")
+    long = [{"id": f"l{i}", "content": f"heron{i} " + "x" * 90000} for i in range(500)]
+    assert host.ingest(long)["chunks"] == 500
+    assert host.get("/v1/documents/l7").json["chunks"][0]["content"].startswith("heron7 ")
+
+
 def test_large_whole_numbers_are_found_by_a_filter(make_host, server, service):
     host = make_host(configuration(service, own(server, "numbers")), name="numbers")
     numbers = [9 * 10**15 + 1, 2**53 + 1, 10**16, 2**62 + 1, -10**17]

@@ -134,6 +134,30 @@ test_tables_made_anew_are_noticed (void **state)
   assert_false (same_id (must_generation (fixture).generation.store, before));
 }
 
+/* Whatever stands where its own would be made is left as it is, and named. */
+static void
+test_tables_of_others_are_refused (void **state)
+{
+  static const char *const others[] = {
+    "CREATE TABLE foreign_documents (id int, body text)",
+    "CREATE TABLE foreign_chunks (id uuid, vector float8[])",
+    "CREATE VIEW foreign_removals AS SELECT 1 AS number, 2 AS generation",
+    "CREATE TABLE foreign_store (version int8, store uuid, fingerprint text)",
+  };
+  static const char *const names[] = { "TABLE foreign_documents", "TABLE foreign_chunks", "VIEW foreign_removals",
+                                       "TABLE foreign_store" };
+  static const char *const config[] = { "table=foreign", NULL };
+  Fixture *fixture = *state;
+  for (int i = 0; i < 4; i++) {
+    char drop[64];
+    ragify_test_postgres_run (fixture_server (), others[i]);
+    assert_int_equal (try_open (fixture, config, &fixture_embedder), RAGIFY_E_INVALID);
+    assert_non_null (strstr (ragify_kit_error (fixture->kit), "public.foreign_…' that are not Ragify's"));
+    (void)snprintf (drop, sizeof drop, "DROP %s", names[i]);
+    ragify_test_postgres_run (fixture_server (), drop);
+  }
+}
+
 static void
 test_a_zero_in_a_text_is_replaced (void **state)
 {
@@ -397,6 +421,7 @@ main (void)
     TEST (test_an_index_without_tables_waits_for_them),
     TEST (test_instances_see_each_other_s_batches),
     TEST (test_tables_made_anew_are_noticed),
+    TEST (test_tables_of_others_are_refused),
     TEST (test_a_zero_in_a_text_is_replaced),
     TEST (test_large_numbers_come_back_as_numbers),
     TEST (test_hnsw_is_built_when_it_pays),
