@@ -460,7 +460,7 @@ def test_only_what_changed_is_embedded(make_host, tmp_path):
     for i in range(8):
         (root / f"{i}.txt").write_text("".join(f"Sentence {k} of {i} has {' '.join(pick.choices(words, k=12))}.\n"
                                                for k in range(40)))
-    host = make_host(config(root, "watch = false"))
+    host = make_host(config(root, "watch = false", embed=True))
 
     def embedded():
         return host.metric("ragify_ingest_vectors_total", store="docs", result="embedded")
