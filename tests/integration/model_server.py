@@ -59,6 +59,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
 
+    def send_error(self, code, message=None, explain=None):
+        """What is no request of these APIs is shown where the test fails."""
+        print(f"model service: {code} {message}: {self.raw_requestline!r} from {self.client_address}", file=sys.stderr)
+        super().send_error(code, message, explain)
+
     def reply(self, status, value, headers=None):
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
         self.send_response(status)
