@@ -32,11 +32,12 @@ has_zero (RagifyStr text)
   return text.size > 0 && memchr (text.data, 0, text.size) != NULL;
 }
 
+/* A larger one stands for what rounds to it, such as 1e23, which it is not. */
 static gboolean
 is_whole (const RagifyValue *value)
 {
-  return value->type == RAGIFY_VALUE_INT ||
-         (value->type == RAGIFY_VALUE_DOUBLE && isfinite (value->number) && trunc (value->number) == value->number);
+  return value->type == RAGIFY_VALUE_INT || (value->type == RAGIFY_VALUE_DOUBLE && fabs (value->number) < 0x1p63 &&
+                                             trunc (value->number) == value->number);
 }
 
 /* A whole number as text, so that 64 bits of it count. */
