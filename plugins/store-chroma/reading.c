@@ -55,10 +55,10 @@ ask_for_records (ChromaJob *job)
   const Fetch *fetch = job->state;
   json_t *ids = json_array ();
   for (gsize i = fetch->at; i < MIN (fetch->at + fetch->at_once, json_array_size (fetch->ids)); i++)
-    json_array_append_new (ids, json_deep_copy (json_array_get (fetch->ids, i)));
+    json_array_append (ids, json_array_get (fetch->ids, i));
   job->smaller = ask_for_less;
   chroma_job_send (job, "POST", job->store->urls[CHROMA_CHUNKS], "/get",
-                   json_pack ("{s:o, s:o}", "ids", ids, "include", json_deep_copy (fetch->include)), got_records);
+                   json_pack ("{s:o, s:O}", "ids", ids, "include", fetch->include), got_records);
 }
 
 static gboolean
