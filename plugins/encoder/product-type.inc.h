@@ -19,6 +19,6 @@ typedef struct {
   size_t depth;
   float *output;
   size_t output_stride;
-  const void *ahead; /* what is multiplied by after this, and will have to come from far away */
+  const void *ahead; /* multiplied by after this, and far away; fetched, never read: it may lie behind the end */
   size_t ahead_bytes;
 } Product;
